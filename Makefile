@@ -1,0 +1,47 @@
+# The two commands a newcomer needs are `make serve` and `make test`.
+.PHONY: serve test check format lint types lock picture clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+NODE_READY := tests/node/node_modules/.package-lock.json
+
+serve: $(READY) ## run the server; ARGS="--port 9000" passes flags
+	$(BIN)/presence-server $(ARGS)
+
+test: $(READY) $(NODE_READY) ## run all tests; ARGS="tests/domain -x" narrows
+	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+
+check: lint types test ## what CI holds every commit to
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+format: $(READY)
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: $(READY)
+	$(BIN)/mypy
+
+picture: $(READY) ## make docs/page.png anew
+	$(BIN)/python docs/make_picture.py
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	touch $@
+
+$(NODE_READY): tests/node/package-lock.json
+	npm ci --prefix tests/node --no-audit --no-fund --silent
+	touch $@
+
+lock: ## pin anew; needs uv
+	uv pip compile pyproject.toml --extra server --group dev --universal --python-version 3.11 \
+	  --no-emit-index-url --no-header --generate-hashes --upgrade -o requirements.lock
+
+clean:
+	rm -rf $(VENV) tests/node/node_modules dist .coverage .pytest_cache .mypy_cache .ruff_cache
