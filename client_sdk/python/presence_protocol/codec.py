@@ -1,0 +1,191 @@
+"""Bytes <-> messages, for JSON and msgpack alike.
+
+A message is decoded in one typed pass. Only what fails it is read again without types, to tell a peer that cannot
+speak the protocol (`MalformedMessage`: the connection ends) from one that got a field wrong (`InvalidMessage`: it
+is answered). The second pass also accepts what is odd but allowed: unknown fields, and duplicate keys of which an
+earlier one was wrong.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+
+from presence_protocol import fields, limits
+from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessage
+from presence_protocol.messages import (
+    FIELDS,
+    AnyClientMessage,
+    AnyServerMessage,
+    StatusEntry,
+)
+
+# ValueError covers msgspec's DecodeError, UnicodeDecodeError, and an integer too long for int().
+DECODE_FAILURES: Final = (ValueError, RecursionError, OverflowError)
+
+
+class Codec:
+    """One encoding of the protocol: `JSON` or `MSGPACK`."""
+
+    def __init__(
+        self,
+        name: str,
+        subprotocol: str,
+        is_binary: bool,
+        decode_any: Callable[[bytes], Any],
+        decode_client: Callable[[bytes], AnyClientMessage],
+        decode_server: Callable[[bytes], AnyServerMessage],
+        encode: Callable[[Any], bytes],
+        diff: Callable[[list[bytes], str], bytes],
+    ) -> None:
+        self.name = name
+        self.subprotocol = subprotocol
+        self.is_binary = is_binary
+        self.encode: Callable[[AnyClientMessage | AnyServerMessage | StatusEntry], bytes] = encode
+        self.diff = diff
+        """Join encoded entries and a cursor into an encoded `Diff`, so that an entry is encoded once for all."""
+        self._decode_any = decode_any
+        self._decode_client = decode_client
+        self._decode_server = decode_server
+
+    def __repr__(self) -> str:
+        return f"<Codec {self.name}>"
+
+    def decode_client(self, data: bytes) -> AnyClientMessage:
+        """Decode what a client sent.
+
+        Raises:
+            MalformedMessage: not one message in this encoding.
+            InvalidMessage: `unknown_type` or `invalid_request`, with every wrong field.
+        """
+        try:
+            return self._decode_client(data)
+        except DECODE_FAILURES:
+            return self._decode_slowly(data)
+
+    def decode_server(self, data: bytes) -> AnyServerMessage:
+        """Decode what a server sent. Unknown fields are ignored; an unknown `type` is an InvalidMessage.
+
+        Raises:
+            MalformedMessage: not a message of a server.
+            InvalidMessage: `unknown_type`: a newer server's message, to be ignored.
+        """
+        try:
+            return self._decode_server(data)
+        except DECODE_FAILURES as failure:
+            raw = self._decode_map(data)
+            if isinstance(raw.get("type"), str) and raw["type"] not in SERVER_TYPES:
+                raise InvalidMessage("unknown_type", [FieldError("type", "is not a known message")]) from None
+            raise MalformedMessage(str(failure)) from None
+
+    def _decode_map(self, data: bytes) -> dict[str, Any]:
+        try:
+            raw = self._decode_any(data)
+        except DECODE_FAILURES as failure:
+            raise MalformedMessage(f"not {self.name}: {failure}") from None
+        if type(raw) is not dict:
+            raise MalformedMessage("a message must be a map")
+        if (reason := _not_plain(raw)) is not None:
+            raise MalformedMessage(reason)
+        return raw
+
+    def _decode_slowly(self, data: bytes) -> AnyClientMessage:
+        raw = self._decode_map(data)
+        id = raw.get("id")
+        if id is not None and fields.message_id(id) is not None:
+            id = None
+        name = raw.get("type")
+        if name is None:
+            raise InvalidMessage("invalid_request", [FieldError("type", "is required")], id)
+        if type(name) is not str or name not in FIELDS:
+            known = ", ".join(FIELDS)
+            raise InvalidMessage("unknown_type", [FieldError("type", f"must be one of {known}")], id)
+        message_type, rules = FIELDS[name]
+        if name == "hello" and raw.get("observer") is True:
+            rules = _OBSERVER_RULES
+        if errors := fields.find_errors(raw, rules):
+            raise InvalidMessage("invalid_request", errors, id)
+        try:
+            message: AnyClientMessage = msgspec.convert(
+                {key: raw[key] for key in ("type", *rules) if key in raw}, message_type
+            )
+        except msgspec.ValidationError as failure:
+            # The rules in words missed what the types refuse: still an answer, if a less helpful one.
+            raise InvalidMessage("invalid_request", [FieldError(name, str(failure))], id) from None
+        return message
+
+
+def _absent(_value: Any) -> str:
+    return "must be left out: an observer has no user and no device"
+
+
+_OBSERVER_RULES = FIELDS["hello"][1] | {
+    "userId": fields.Field(_absent),
+    "deviceId": fields.Field(_absent),
+    "platform": fields.Field(fields.platform),
+}
+
+SERVER_TYPES: Final = frozenset(("welcome", "self", "snapshot", "diff", "statuses", "ok", "pong", "error", "reconnect"))
+
+
+def _not_plain(raw: dict[Any, Any]) -> str | None:
+    """The reason why `raw` is not plain JSON data, or None. Without recursion: the depth is the sender's choice."""
+    todo: list[Any] = [raw]
+    while todo:
+        value = todo.pop()
+        if type(value) is dict:
+            for key, item in value.items():
+                if type(key) is not str:
+                    return "keys must be strings"
+                todo.append(item)
+        elif type(value) is list:
+            todo.extend(value)
+        elif value is not None and type(value) not in (str, int, float, bool):
+            return f"{type(value).__name__} is not a type of this protocol"
+    return None
+
+
+def _json_diff(entries: list[bytes], cursor: str) -> bytes:
+    return b'{"type":"diff","changes":[%b],"cursor":"%b"}' % (b",".join(entries), cursor.encode())
+
+
+_PACK = msgspec.msgpack.encode
+_DIFF_HEAD = b"\x83" + _PACK("type") + _PACK("diff") + _PACK("changes")
+_CURSOR_KEY = _PACK("cursor")
+
+
+def _msgpack_diff(entries: list[bytes], cursor: str) -> bytes:
+    count = len(entries)
+    if count < 16:
+        array = bytes((0x90 | count,))
+    elif count < 65_536:
+        array = b"\xdc" + count.to_bytes(2, "big")
+    else:
+        array = b"\xdd" + count.to_bytes(4, "big")
+    return b"".join((_DIFF_HEAD, array, *entries, _CURSOR_KEY, _PACK(cursor)))
+
+
+JSON: Final = Codec(
+    name="json",
+    subprotocol=limits.SUBPROTOCOL_JSON,
+    is_binary=False,
+    decode_any=msgspec.json.Decoder().decode,
+    decode_client=msgspec.json.Decoder(AnyClientMessage).decode,
+    decode_server=msgspec.json.Decoder(AnyServerMessage).decode,
+    encode=msgspec.json.Encoder().encode,
+    diff=_json_diff,
+)
+
+MSGPACK: Final = Codec(
+    name="msgpack",
+    subprotocol=limits.SUBPROTOCOL_MSGPACK,
+    is_binary=True,
+    decode_any=msgspec.msgpack.Decoder().decode,
+    decode_client=msgspec.msgpack.Decoder(AnyClientMessage).decode,
+    decode_server=msgspec.msgpack.Decoder(AnyServerMessage).decode,
+    encode=msgspec.msgpack.Encoder().encode,
+    diff=_msgpack_diff,
+)
+
+CODECS: Final = (JSON, MSGPACK)
+"""Indexed by the number that a session keeps of its codec."""

@@ -1,0 +1,130 @@
+"""What each field may hold, and the reason when it does not.
+
+msgspec stops at the first wrong field and words its reasons for Python programmers. So a body that failed to decode
+is read once more without types, and `find_errors` lists every wrong field in words for its sender. The types in
+`messages` and the rules here say the same twice, for speed; a property test holds them together.
+
+Rules take the decoded value and give the reason, or None when the value is right. Paths of nested values are added
+by the rule itself through `ListRule`.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+from presence_protocol import limits
+from presence_protocol.errors import FieldError
+
+STATUSES = ("ONLINE", "AWAY", "BUSY", "OFFLINE")
+PLATFORMS = ("WEB", "IOS", "ANDROID", "PC")
+
+Rule = Callable[[Any], str | None]
+
+
+class Field(NamedTuple):
+    """How one field is checked. `each` turns the rule into one for every item of a list."""
+
+    rule: Rule
+    required: bool = False
+    nullable: bool = True
+    each: bool = False
+
+
+def user_id(value: Any) -> str | None:
+    if type(value) is int and 1 <= value <= limits.MAX_USER_ID:
+        return None
+    return f"must be an integer from 1 to {limits.MAX_USER_ID}"
+
+
+def device_id(value: Any) -> str | None:
+    if type(value) is str and 1 <= len(value) <= limits.MAX_DEVICE_ID and value.isprintable():
+        return None
+    return f"must be a string of 1 to {limits.MAX_DEVICE_ID} printable characters"
+
+
+def status_text(value: Any) -> str | None:
+    if type(value) is str and len(value) <= limits.MAX_STATUS_TEXT and value.isprintable():
+        return None
+    return f"must be a string of at most {limits.MAX_STATUS_TEXT} printable characters"
+
+
+def one_of(choices: tuple[str, ...]) -> Rule:
+    reason = f"must be one of {', '.join(choices)}"
+    return lambda value: None if type(value) is str and value in choices else reason
+
+
+def boolean(value: Any) -> str | None:
+    return None if type(value) is bool else "must be true or false"
+
+
+def text(value: Any) -> str | None:
+    return None if type(value) is str else "must be a string"
+
+
+def integer(lowest: int, highest: int) -> Rule:
+    reason = f"must be an integer from {lowest} to {highest}"
+    return lambda value: None if type(value) is int and lowest <= value <= highest else reason
+
+
+def timestamp(value: Any) -> str | None:
+    if type(value) is str and parse_time(value) is not None:
+        return None
+    return "must be a UTC time like 2025-11-09T15:00:00Z"
+
+
+def parse_time(value: str) -> int | None:
+    """Seconds since 1970 of `2025-11-09T15:00:00Z`; None for anything written otherwise."""
+    if len(value) != 20 or not value.isascii():
+        return None
+    try:
+        return int(datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+    except ValueError:
+        return None
+
+
+@lru_cache(maxsize=4096)  # a busy server formats the same few seconds for everybody
+def format_time(seconds: int) -> str:
+    """`2025-11-09T15:00:00Z` for whole seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+message_id = integer(-limits.MAX_USER_ID, limits.MAX_USER_ID)
+idle_for = integer(0, limits.MAX_IDLE_FOR)
+wait = integer(0, limits.MAX_WAIT)
+status = one_of(STATUSES)
+platform = one_of(PLATFORMS)
+
+MAX_DETAILS = 20
+"""Wrong fields that one answer names: a list of 1,000 wrong ids must not be answered with 1,000 reasons."""
+
+
+def find_errors(raw: Mapping[str, Any], fields: Mapping[str, Field]) -> list[FieldError]:
+    """Every wrong field of `raw`, in the order of `fields`, at most `MAX_DETAILS` of them."""
+    errors: list[FieldError] = []
+    for name, field in fields.items():
+        value = raw.get(name)
+        if name not in raw or (value is None and field.required and not field.nullable):
+            if field.required:
+                errors.append(FieldError(name, "is required"))
+        elif value is None and field.nullable:
+            continue
+        elif field.each:
+            errors.extend(_list_errors(name, value, field.rule))
+        elif (reason := field.rule(value)) is not None:
+            errors.append(FieldError(name, reason))
+        if len(errors) >= MAX_DETAILS:
+            return errors[:MAX_DETAILS]
+    return errors
+
+
+def _list_errors(name: str, value: Any, rule: Rule) -> list[FieldError]:
+    if type(value) is not list:
+        return [FieldError(name, "must be a list")]
+    errors: list[FieldError] = []
+    for index, item in enumerate(value):
+        if (reason := rule(item)) is not None:
+            errors.append(FieldError(f"{name}[{index}]", reason))
+            if len(errors) >= MAX_DETAILS:
+                break
+    return errors

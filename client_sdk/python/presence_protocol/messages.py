@@ -1,0 +1,269 @@
+"""The typed messages of both directions.
+
+Attributes are snake_case here and camelCase on the wire. A field that is absent is left out, not sent as null;
+the two exceptions are `lastActiveTime` (null: never known) and `self` in `welcome` (null: an observer).
+
+The constraints stand in the types, so that one decode both parses and validates; `FIELDS` holds the same rules in
+words, for the answer to a message that failed.
+"""
+
+from typing import Annotated, Any, Literal
+
+from msgspec import Meta, Struct, field
+
+from presence_protocol import fields, limits
+from presence_protocol.fields import Field
+
+UserId = Annotated[int, Meta(ge=1, le=limits.MAX_USER_ID)]
+MessageId = Annotated[int, Meta(ge=-limits.MAX_USER_ID, le=limits.MAX_USER_ID)]
+IdleFor = Annotated[int, Meta(ge=0, le=limits.MAX_IDLE_FOR)]
+StatusName = Literal["ONLINE", "AWAY", "BUSY", "OFFLINE"]
+PlatformName = Literal["WEB", "IOS", "ANDROID", "PC"]
+
+
+def require(reason: str | None) -> None:
+    """Raise ValueError when a field's rule gave a reason; msgspec turns it into its ValidationError."""
+    if reason is not None:
+        raise ValueError(reason)
+
+
+class ClientMessage(Struct, rename="camel", tag_field="type", forbid_unknown_fields=True, kw_only=True):
+    """What a client sends. With `id` it gets exactly one reply that carries the same `id`.
+
+    Unknown fields are ignored; they are forbidden to the decoder only so that a message which has some is read
+    by the thorough second pass, where its unknown values, too, must be plain JSON data.
+    """
+
+    id: MessageId | None = None
+
+
+class Hello(ClientMessage, tag="hello"):
+    """The first message: who is here. An observer only watches, and names neither user nor device."""
+
+    user_id: UserId | None = None
+    device_id: str | None = None
+    platform: PlatformName | None = None
+    observer: bool | None = None
+    token: str | None = None
+    idle: bool | None = None
+    idle_for_ms: IdleFor | None = None
+    status: StatusName | None = None
+    watch: list[UserId] | None = None
+    cursor: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.observer:
+            if self.user_id is not None or self.device_id is not None:
+                raise ValueError("an observer has no user and no device")
+        elif self.user_id is None or self.device_id is None or self.platform is None:
+            raise ValueError("userId, deviceId and platform are required")
+        else:
+            require(fields.device_id(self.device_id))
+
+
+class Watch(ClientMessage, tag="watch"):
+    """Add users to the watched ones; answered by a full snapshot of these ids."""
+
+    user_ids: list[UserId]
+
+
+class Unwatch(ClientMessage, tag="unwatch"):
+    user_ids: list[UserId]
+
+
+class SetStatus(ClientMessage, tag="status"):
+    """Set the user's override, or clear it with null."""
+
+    status: StatusName | None
+    until: str | None = None
+    status_text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.until is not None:
+            require(fields.timestamp(self.until))
+        if self.status_text is not None:
+            require(fields.status_text(self.status_text))
+
+
+class Activity(ClientMessage, tag="activity"):
+    """Whether the person at this device is idle, and for how long already."""
+
+    idle: bool
+    idle_for_ms: IdleFor | None = None
+
+
+class Query(ClientMessage, tag="query"):
+    """Ask once, without watching."""
+
+    user_ids: list[UserId]
+
+
+class Ping(ClientMessage, tag="ping"):
+    """For clients that cannot see WebSocket pings."""
+
+
+class Bye(ClientMessage, tag="bye"):
+    """The device's deliberate end."""
+
+
+AnyClientMessage = Hello | Watch | Unwatch | SetStatus | Activity | Query | Ping | Bye
+
+
+class StatusEntry(Struct, rename="camel", omit_defaults=True):
+    """The public state of one user at one version. Unknown users: OFFLINE, no platforms, null, version 0."""
+
+    user_id: int
+    status: StatusName
+    platforms: list[PlatformName]
+    last_active_time: str | None
+    version: int
+    status_text: str | None = None
+
+
+class Override(Struct, rename="camel", omit_defaults=True):
+    status: StatusName
+    until: str | None = None
+    status_text: str | None = None
+
+
+class SelfDevice(Struct, rename="camel"):
+    device_id: str
+    platform: PlatformName
+    online_time: str
+    idle: bool
+
+
+class SelfView(Struct, rename="camel"):
+    """A user's own truth; `status` has the override applied, so it is OFFLINE while invisible."""
+
+    user_id: int
+    status: StatusName
+    override: Override | None
+    devices: list[SelfDevice]
+
+
+class Limits(Struct, rename="camel"):
+    """What the server holds the client to. Times are milliseconds."""
+
+    ping_interval: int
+    pong_timeout: int
+    max_watched: int
+    max_message: int
+    max_batch: int
+
+
+class Detail(Struct):
+    field: str
+    reason: str
+
+
+class ServerMessage(Struct, rename="camel", tag_field="type", omit_defaults=True, kw_only=True):
+    """What the server sends. A reply carries the `id` of what it answers."""
+
+    id: int | None = None
+
+
+class Welcome(ServerMessage, tag="welcome"):
+    session_id: str
+    server_time: str
+    continued: bool
+    resumed: bool
+    self_: SelfView | None = field(name="self")
+    limits: Limits
+
+
+class SelfChanged(ServerMessage, tag="self"):
+    user_id: int
+    status: StatusName
+    override: Override | None
+    devices: list[SelfDevice]
+
+
+class Snapshot(ServerMessage, tag="snapshot"):
+    """One part of a snapshot; the last part has no `more` and carries the cursor."""
+
+    statuses: list[StatusEntry]
+    more: bool = False
+    cursor: str | None = None
+
+
+class Diff(ServerMessage, tag="diff"):
+    changes: list[StatusEntry]
+    cursor: str
+
+
+class Statuses(ServerMessage, tag="statuses"):
+    statuses: list[StatusEntry]
+
+
+class Ok(ServerMessage, tag="ok"):
+    pass
+
+
+class Pong(ServerMessage, tag="pong"):
+    pass
+
+
+class Error(ServerMessage, tag="error"):
+    """`code` as HTTP has it, `error` stable and English, `message` for people."""
+
+    code: int
+    error: str
+    message: str
+    details: list[Detail] | None = None
+
+
+class Reconnect(ServerMessage, tag="reconnect"):
+    """Connect anew after `after_ms` milliseconds: this server is about to end."""
+
+    after_ms: int
+    reason: str
+
+
+AnyServerMessage = Welcome | SelfChanged | Snapshot | Diff | Statuses | Ok | Pong | Error | Reconnect
+
+
+_USER_IDS = {"userIds": Field(fields.user_id, required=True, nullable=False, each=True)}
+_ID = {"id": Field(fields.message_id)}
+
+FIELDS: dict[str, tuple[type[Any], dict[str, Field]]] = {
+    "hello": (
+        Hello,
+        _ID
+        | {
+            "userId": Field(fields.user_id, required=True, nullable=False),
+            "deviceId": Field(fields.device_id, required=True, nullable=False),
+            "platform": Field(fields.platform, required=True, nullable=False),
+            "observer": Field(fields.boolean),
+            "token": Field(fields.text),
+            "idle": Field(fields.boolean),
+            "idleForMs": Field(fields.idle_for),
+            "status": Field(fields.status),
+            "watch": Field(fields.user_id, each=True),
+            "cursor": Field(fields.text),
+        },
+    ),
+    "watch": (Watch, _ID | _USER_IDS),
+    "unwatch": (Unwatch, _ID | _USER_IDS),
+    "status": (
+        SetStatus,
+        _ID
+        | {
+            "status": Field(fields.status, required=True),
+            "until": Field(fields.timestamp),
+            "statusText": Field(fields.status_text),
+        },
+    ),
+    "activity": (
+        Activity,
+        _ID
+        | {
+            "idle": Field(fields.boolean, required=True, nullable=False),
+            "idleForMs": Field(fields.idle_for),
+        },
+    ),
+    "query": (Query, _ID | _USER_IDS),
+    "ping": (Ping, _ID),
+    "bye": (Bye, _ID),
+}
+"""By `type`: the message's class and the rule of each field, for the second pass over what failed to decode."""
