@@ -2,7 +2,8 @@
 
 ProtocolError
 +-- MalformedMessage     the frame cannot be decoded into a message: the connection ends with 4400
-+-- OutOfTurn            the message is known but not allowed in this state of the session
++-- OutOfTurn            the message is known but not allowed in this state of the session: 4400
+|   +-- Refused          the same, but mild enough to be answered with `error`: the session goes on
 +-- InvalidMessage       the message was read but something in it is wrong: answered with `error`
 """
 
@@ -35,6 +36,14 @@ class OutOfTurn(ProtocolError):
         super().__init__(f"{event} is not allowed while the session is {state}")
         self.event = event
         self.state = state
+
+
+class Refused(OutOfTurn):
+    """A message out of turn that does no harm. `error` is the stable code for the answer."""
+
+    def __init__(self, event: str, state: str, error: str) -> None:
+        super().__init__(event, state)
+        self.error = error
 
 
 class InvalidMessage(ProtocolError):
