@@ -1,0 +1,153 @@
+"""What presence is made of: statuses, platforms, devices, overrides, and the change of a public state."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+
+class Status(StrEnum):
+    ONLINE = "ONLINE"
+    AWAY = "AWAY"
+    BUSY = "BUSY"
+    OFFLINE = "OFFLINE"
+
+
+class Platform(StrEnum):
+    """Where a device runs. The order is the one in which a user's platforms are listed."""
+
+    WEB = "WEB"
+    IOS = "IOS"
+    ANDROID = "ANDROID"
+    PC = "PC"
+
+
+# A device's holder is the number of the connection that holds it (from 1), or one of these two.
+GRACE: Final = 0
+"""Nobody: its link ended uncleanly, and it ends when the grace period does."""
+REST: Final = -1
+"""A REST client, until it misses its heartbeats."""
+
+
+class Override(NamedTuple):
+    """What a user said about themselves. OFFLINE is invisible. `until` is in seconds since 1970."""
+
+    status: Status
+    until: int | None = None
+    text: str | None = None
+
+
+class PublicState(NamedTuple):
+    """What anybody may see of a user, and all that makes a Change."""
+
+    status: Status
+    platforms: tuple[Platform, ...] = ()
+    text: str | None = None
+
+
+OFFLINE: Final = PublicState(Status.OFFLINE)
+
+
+class Device:
+    """One device of one user: the session of (userId, deviceId).
+
+    `session` numbers the session and survives replacement and grace; `holder` is the fencing token, so that the
+    end of a connection which no longer holds the device changes nothing. `heard` is when its link was last heard;
+    `spoke` when it last sent a message other than a ping or a hello; `idle_since` is None while it is active.
+    """
+
+    __slots__ = (
+        "device_id",
+        "heard",
+        "holder",
+        "idle_said",
+        "idle_since",
+        "online_time",
+        "platform",
+        "session",
+        "spoke",
+        "user_id",
+    )
+
+    def __init__(self, user_id: int, device_id: str, platform: Platform, session: int, now: float) -> None:
+        self.user_id = user_id
+        self.device_id = device_id
+        self.platform = platform
+        self.session = session
+        self.holder = GRACE
+        self.online_time = int(now)
+        self.heard = 0.0
+        self.spoke = now
+        self.idle_since: float | None = None
+        self.idle_said = False
+
+    @property
+    def last_active(self) -> float:
+        """When it was last heard, or when it became idle."""
+        return self.heard if self.idle_since is None else self.idle_since
+
+    def __repr__(self) -> str:
+        holder = {GRACE: "grace", REST: "rest"}.get(self.holder, f"connection {self.holder}")
+        activity = "active" if self.idle_since is None else "idle"
+        return f"<Device {self.user_id}/{self.device_id} {self.platform} {activity}, held by {holder}>"
+
+
+class UserRecord:
+    """All that is kept of one user.
+
+    `public`, `version` and `stamped_active` are what watchers were told last; `seq` is the number under which the
+    last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone or
+    became idle since. Both times are in seconds since 1970, 0 while never known.
+    """
+
+    __slots__ = ("devices", "override", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
+
+    def __init__(self, user_id: int) -> None:
+        self.user_id = user_id
+        self.devices: tuple[Device, ...] = ()
+        self.override: Override | None = None
+        self.public: PublicState = OFFLINE
+        self.version = 0
+        self.seq = 0
+        self.settled_active = 0.0
+        self.stamped_active = 0
+
+    def find(self, device_id: str) -> Device | None:
+        for device in self.devices:
+            if device.device_id == device_id:
+                return device
+        return None
+
+    def live_active(self) -> float:
+        """The user's last activity as of now, whether or not anybody may see it."""
+        latest = self.settled_active
+        for device in self.devices:
+            latest = max(latest, device.last_active)
+        return latest
+
+    def shown_active(self) -> int | None:
+        """The last activity that anybody may see: live, but standing still while the user is OFFLINE to all."""
+        seconds = self.stamped_active if self.public.status is Status.OFFLINE else int(self.live_active())
+        return seconds or None
+
+    def __repr__(self) -> str:
+        return f"<UserRecord {self.user_id} {self.public.status} v{self.version}, {len(self.devices)} devices>"
+
+
+class UserPresence(NamedTuple):
+    """The public state of one user at one version. `last_active` is that version's, in whole seconds, or None."""
+
+    user_id: int
+    public: PublicState
+    last_active: int | None
+    version: int
+    seq: int
+
+
+class Change(NamedTuple):
+    """A user's public state went from `before` to `after`."""
+
+    user_id: int
+    before: PublicState
+    after: PublicState
+    version: int

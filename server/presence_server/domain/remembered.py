@@ -1,0 +1,34 @@
+"""The users without a device of whom something is still known, bounded, oldest forgotten first.
+
+Whoever has an override goes last: forgetting it would unmask an invisible user at their next connect.
+"""
+
+from collections import OrderedDict
+
+from presence_server.domain.model import UserRecord
+
+
+class Remembered:
+    """At most `limit` records, in the order in which their last device ended."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._plain: OrderedDict[int, UserRecord] = OrderedDict()
+        self._overridden: OrderedDict[int, UserRecord] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._plain) + len(self._overridden)
+
+    def add(self, record: UserRecord) -> UserRecord | None:
+        """Remember `record` as the newest. Returns the one to forget in its place, if the limit was reached."""
+        self.discard(record.user_id)
+        kept = self._plain if record.override is None else self._overridden
+        kept[record.user_id] = record
+        if len(self) <= self._limit:
+            return None
+        _, oldest = (self._plain or self._overridden).popitem(last=False)
+        return oldest
+
+    def discard(self, user_id: int) -> None:
+        if self._plain.pop(user_id, None) is None:
+            self._overridden.pop(user_id, None)

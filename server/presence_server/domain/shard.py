@@ -1,0 +1,312 @@
+"""The users of one shard, and every transition that can happen to them.
+
+Each transition ends in `_conclude`, the one place where a public state is compared with what it was, a version is
+taken, and a record without devices is remembered or forgotten. While a user is invisible the aggregate stays
+OFFLINE, so nothing that happens underneath makes a Change: that needs no case of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from presence_server.domain.aggregate import aggregate
+from presence_server.domain.deadlines import Deadlines
+from presence_server.domain.model import (
+    GRACE,
+    REST,
+    Change,
+    Device,
+    Override,
+    Status,
+    UserRecord,
+)
+from presence_server.domain.remembered import Remembered
+from presence_server.domain.transitions import (
+    NOTHING,
+    AnyTransition,
+    Connect,
+    Disconnect,
+    Evicted,
+    Heartbeat,
+    Leave,
+    Loss,
+    Offline,
+    Online,
+    SetActivity,
+    SetOverride,
+    Transition,
+)
+from presence_server.domain.versions import Versions
+
+
+class Lifetimes(NamedTuple):
+    """How long things last, in seconds, and how many devices a user may have. `away_after` 0: never."""
+
+    grace: float = 10.0
+    rest: float = 75.0
+    away_after: float = 0.0
+    max_devices: int = 16
+
+
+class Shared:
+    """What all shards of one table share: lifetimes, clocks, and the bounds that hold over all of them."""
+
+    def __init__(self, lifetimes: Lifetimes, versions: Versions, max_remembered: int) -> None:
+        self.lifetimes = lifetimes
+        self.versions = versions
+        self.deadlines: Deadlines[Device | UserRecord] = Deadlines()
+        self.remembered = Remembered(max_remembered)
+        self.users_by_status = dict.fromkeys(Status, 0)
+        self.devices = 0
+        self.floor = 0
+        """The greatest seq of any record that was ever forgotten."""
+
+
+class Shard:
+    def __init__(self, shared: Shared, forget: Callable[[UserRecord], None]) -> None:
+        self.users: dict[int, UserRecord] = {}
+        self._shared = shared
+        self._forget = forget
+
+    def apply(self, transition: AnyTransition, now: float) -> Transition:
+        return _HANDLERS[type(transition)](self, transition, now)
+
+    # -- transitions -------------------------------------------------------------------------------------------
+
+    def connect(self, wanted: Connect, now: float) -> Transition:
+        record = self._record(wanted.user_id)
+        device = record.find(wanted.device_id)
+        continued = device is not None
+        evicted: tuple[Evicted, ...] = ()
+        if device is None:
+            evicted = self._make_room(record)
+            device = self._attach(record, wanted, now)
+            if wanted.status is not None:
+                self._override(record, Override(wanted.status), now)
+        elif device.holder > 0 and device.holder != wanted.holder:
+            evicted = (Evicted(device.holder, Loss.REPLACED),)
+        truth_changed = not continued or device.platform is not wanted.platform
+        device.platform = wanted.platform
+        if wanted.idle is not None:
+            truth_changed |= self._set_idle(record, device, wanted.idle, wanted.idle_for, now)
+        # Only now: a device that comes idle was not active a moment ago.
+        device.heard = now
+        device.holder = wanted.holder
+        self._watch_activity(device)
+        return self._conclude(record, now, device, continued, evicted, truth_changed)
+
+    def disconnect(self, wanted: Disconnect, now: float) -> Transition:
+        held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
+        if held is None:
+            return NOTHING
+        _, device = held
+        device.holder = GRACE
+        self._shared.deadlines.set(device, now + self._shared.lifetimes.grace)
+        return Transition(device=device, continued=True)
+
+    def leave(self, wanted: Leave, now: float) -> Transition:
+        held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
+        if held is None:
+            return NOTHING
+        return self._end(*held, now)
+
+    def online(self, wanted: Online, now: float) -> Transition:
+        record = self._record(wanted.user_id)
+        device = record.find(wanted.device_id)
+        continued = device is not None
+        evicted: tuple[Evicted, ...] = ()
+        if device is None:
+            evicted = self._make_room(record)
+            device = self._attach(record, wanted, now)
+        truth_changed = not continued or device.platform is not wanted.platform
+        device.platform = wanted.platform
+        truth_changed |= self._beat(record, device, wanted.idle, now)
+        return self._conclude(record, now, device, continued, evicted, truth_changed)
+
+    def heartbeat(self, wanted: Heartbeat, now: float) -> Transition:
+        record = self.users.get(wanted.user_id)
+        device = None if record is None else record.find(wanted.device_id)
+        if record is None or device is None:
+            return NOTHING
+        truth_changed = self._beat(record, device, wanted.idle, now)
+        return self._conclude(record, now, device, True, (), truth_changed)
+
+    def offline(self, wanted: Offline, now: float) -> Transition:
+        record = self.users.get(wanted.user_id)
+        device = None if record is None else record.find(wanted.device_id)
+        if record is None or device is None:
+            return NOTHING
+        evicted = (Evicted(device.holder, Loss.ENDED),) if device.holder > 0 else ()
+        return self._end(record, device, now, evicted)
+
+    def set_activity(self, wanted: SetActivity, now: float) -> Transition:
+        held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
+        if held is None:
+            return NOTHING
+        record, device = held
+        truth_changed = self._set_idle(record, device, wanted.idle, wanted.idle_for, now)
+        self._watch_activity(device)
+        return self._conclude(record, now, device, True, (), truth_changed)
+
+    def set_override(self, wanted: SetOverride, now: float) -> Transition:
+        record = self._record(wanted.user_id)
+        truth_changed = record.override != wanted.override
+        self._override(record, wanted.override, now)
+        return self._conclude(record, now, truth_changed=truth_changed)
+
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> Transition:
+        """The link of `holder` was heard; `spoke`: with a message other than a ping, which ends inferred idleness."""
+        held = self._held(user_id, device_id, holder)
+        if held is None:
+            return NOTHING
+        record, device = held
+        device.heard = now
+        if not spoke:
+            return NOTHING
+        device.spoke = now
+        if device.idle_since is None or device.idle_said:
+            return NOTHING
+        device.idle_since = None
+        self._watch_activity(device)
+        return self._conclude(record, now, device, True, (), truth_changed=True)
+
+    def expire(self, key: Device | UserRecord, now: float) -> Transition:
+        """What fell due: a grace period, a REST deadline, inferred idleness, or an override's end."""
+        record = self.users.get(key.user_id)
+        if isinstance(key, UserRecord):
+            if record is not key:
+                return NOTHING  # forgotten by what fell due a moment before
+            record.override = None
+            return self._conclude(record, now, truth_changed=True)
+        if record is None or key not in record.devices:
+            return NOTHING
+        if key.holder <= 0:
+            return self._end(record, key, now)
+        if key.spoke + self._shared.lifetimes.away_after > now:
+            self._watch_activity(key)
+            return NOTHING
+        self._become_idle(record, key, now)
+        return self._conclude(record, now, key, True, (), truth_changed=True)
+
+    # -- parts of transitions ------------------------------------------------------------------------------------
+
+    def _record(self, user_id: int) -> UserRecord:
+        record = self.users.get(user_id)
+        if record is None:
+            record = self.users[user_id] = UserRecord(user_id)
+            self._shared.users_by_status[Status.OFFLINE] += 1
+        return record
+
+    def _held(self, user_id: int, device_id: str, holder: int) -> tuple[UserRecord, Device] | None:
+        """Record and device, if `holder` still holds it: an ended connection must not touch its successor."""
+        record = self.users.get(user_id)
+        device = None if record is None else record.find(device_id)
+        if record is None or device is None or device.holder != holder:
+            return None
+        return record, device
+
+    def _attach(self, record: UserRecord, wanted: Connect | Online, now: float) -> Device:
+        device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now)
+        record.devices = (*record.devices, device)
+        self._shared.devices += 1
+        return device
+
+    def _detach(self, record: UserRecord, device: Device) -> None:
+        record.settled_active = max(record.settled_active, device.last_active)
+        record.devices = tuple(other for other in record.devices if other is not device)
+        self._shared.deadlines.discard(device)
+        self._shared.devices -= 1
+
+    def _make_room(self, record: UserRecord) -> tuple[Evicted, ...]:
+        """End the device longest idle, else the oldest, when there is no room for one more."""
+        if len(record.devices) < self._shared.lifetimes.max_devices:
+            return ()
+        idle = [device for device in record.devices if device.idle_since is not None]
+        last = min(idle, key=lambda d: d.last_active) if idle else min(record.devices, key=lambda d: d.session)
+        self._detach(record, last)
+        return (Evicted(last.holder, Loss.TOO_MANY_DEVICES),) if last.holder > 0 else ()
+
+    def _end(self, record: UserRecord, device: Device, now: float, evicted: tuple[Evicted, ...] = ()) -> Transition:
+        self._detach(record, device)
+        return self._conclude(record, now, device, False, evicted, truth_changed=True)
+
+    def _beat(self, record: UserRecord, device: Device, idle: bool | None, now: float) -> bool:
+        """A REST client said that `device` is there. Returns whether its idleness changed."""
+        idleness_changed = idle is not None and self._set_idle(record, device, idle, None, now)
+        if device.holder <= 0:
+            device.holder = REST
+            device.heard = now
+            self._shared.deadlines.set(device, now + self._shared.lifetimes.rest)
+        return idleness_changed
+
+    def _set_idle(self, record: UserRecord, device: Device, idle: bool, idle_for: float | None, now: float) -> bool:
+        """Said idleness. Returns whether the device changed between active and idle."""
+        was_idle = device.idle_since is not None
+        device.spoke = now
+        if not idle:
+            device.idle_since = None
+        elif not was_idle or idle_for is not None:
+            self._become_idle(record, device, max(0.0, now - (idle_for or 0.0)))
+        device.idle_said = idle
+        return was_idle is not idle
+
+    def _become_idle(self, record: UserRecord, device: Device, since: float) -> None:
+        record.settled_active = max(record.settled_active, device.last_active)
+        device.idle_since = since
+        device.idle_said = False
+
+    def _watch_activity(self, device: Device) -> None:
+        """A connected device has a deadline only while its idleness may have to be inferred."""
+        away_after = self._shared.lifetimes.away_after
+        if away_after and device.idle_since is None:
+            self._shared.deadlines.set(device, device.spoke + away_after)
+        else:
+            self._shared.deadlines.discard(device)
+
+    def _override(self, record: UserRecord, override: Override | None, now: float) -> None:
+        record.override = override
+        if override is not None and override.until is not None:
+            self._shared.deadlines.set(record, max(now, override.until))
+        else:
+            self._shared.deadlines.discard(record)
+
+    def _conclude(
+        self,
+        record: UserRecord,
+        now: float,
+        device: Device | None = None,
+        continued: bool = False,
+        evicted: tuple[Evicted, ...] = (),
+        truth_changed: bool = False,
+    ) -> Transition:
+        before, after = record.public, aggregate(record.override, record.devices)
+        change = None
+        if after != before:
+            # The seq of a Change that is handed to fan-out at once is its version.
+            record.version = record.seq = self._shared.versions.take(now)
+            record.settled_active = record.live_active()
+            record.stamped_active = int(record.settled_active)
+            record.public = after
+            self._shared.users_by_status[before.status] -= 1
+            self._shared.users_by_status[after.status] += 1
+            change = Change(record.user_id, before, after, record.version)
+        if record.devices:
+            self._shared.remembered.discard(record.user_id)
+        elif record.version == 0 and record.override is None:
+            self._forget(record)  # nothing was ever told of this user
+        elif (oldest := self._shared.remembered.add(record)) is not None:
+            self._forget(oldest)
+        return Transition(change, device, continued, evicted, truth_changed)
+
+
+_HANDLERS: Final[dict[type[Any], Callable[[Shard, Any, float], Transition]]] = {
+    Connect: Shard.connect,
+    Disconnect: Shard.disconnect,
+    Leave: Shard.leave,
+    Online: Shard.online,
+    Heartbeat: Shard.heartbeat,
+    Offline: Shard.offline,
+    SetActivity: Shard.set_activity,
+    SetOverride: Shard.set_override,
+}

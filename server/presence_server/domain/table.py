@@ -1,0 +1,146 @@
+"""The presence table: all users, in shards, and what can be asked of them.
+
+A shard is a dict of its own, so that growing never rehashes a million users at once. With this table, versions are
+given in the order in which Changes are handed out, so a record's seq is its version, until a Change that was held
+back is handed out later under a seq of its own (`restamp`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from presence_server.domain.model import OFFLINE, Device, Status, UserPresence, UserRecord
+from presence_server.domain.shard import Lifetimes, Shard, Shared
+from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
+from presence_server.domain.versions import Versions
+
+
+class TableStatistics(NamedTuple):
+    """What the table holds. Statuses are the public ones: whoever is invisible counts as offline."""
+
+    users: int
+    devices: int
+    online: int
+    away: int
+    busy: int
+    offline: int
+    remembered: int
+    deadlines: int
+    floor: int
+    version: int
+
+
+class PresenceTable:
+    """Routes each transition to its user's shard.
+
+    Args:
+        lifetimes: how long things last.
+        versions: gives the versions; pass one that starts after the last version given elsewhere.
+        shards: how many shards, at least 1.
+        max_remembered: users without a device of whom last seen and override are kept.
+    """
+
+    def __init__(
+        self,
+        lifetimes: Lifetimes | None = None,
+        versions: Versions | None = None,
+        shards: int = 64,
+        max_remembered: int = 1_000_000,
+    ) -> None:
+        self._shared = Shared(lifetimes or Lifetimes(), versions or Versions(), max_remembered)
+        self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
+
+    def _shard(self, user_id: int) -> Shard:
+        return self._shards[user_id % len(self._shards)]
+
+    def _forget(self, record: UserRecord) -> None:
+        del self._shard(record.user_id).users[record.user_id]
+        self._shared.remembered.discard(record.user_id)
+        self._shared.deadlines.discard(record)
+        self._shared.users_by_status[record.public.status] -= 1
+        self._shared.floor = max(self._shared.floor, record.seq)
+
+    # -- transitions -------------------------------------------------------------------------------------------
+
+    def apply(self, transition: AnyTransition, now: float) -> Transition:
+        return self._shard(transition.user_id).apply(transition, now)
+
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> Transition:
+        """The link of connection `holder` was heard; see `Shard.touch`."""
+        return self._shard(user_id).touch(user_id, device_id, holder, now, spoke)
+
+    def expire(self, now: float) -> list[Transition]:
+        """End what fell due by `now`, in the order in which it did."""
+        due = self._shared.deadlines.pop_due(now)
+        made = (self._shard(key.user_id).expire(key, now) for key in due)
+        return [transition for transition in made if transition is not NOTHING]
+
+    def restamp(self, user_id: int, now: float) -> None:
+        """The user's last Change is handed to fan-out only now: let its record say so."""
+        record = self.record(user_id)
+        if record is not None:
+            record.seq = self._shared.versions.take(now)
+
+    # -- questions ---------------------------------------------------------------------------------------------
+
+    def record(self, user_id: int) -> UserRecord | None:
+        return self._shard(user_id).users.get(user_id)
+
+    def presence(self, user_id: int) -> UserPresence:
+        """The public state of `user_id`; of a user never heard of, OFFLINE at version 0."""
+        record = self.record(user_id)
+        if record is None:
+            return UserPresence(user_id, OFFLINE, None, 0, 0)
+        return UserPresence(user_id, record.public, record.stamped_active or None, record.version, record.seq)
+
+    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+        """Those of `user_ids` whose last Change was handed out after `seq`, in the order in which it was."""
+        found = []
+        for user_id in user_ids:
+            record = self.record(user_id)
+            if record is not None and record.seq > seq:
+                found.append(self.presence(user_id))
+        found.sort(key=lambda presence: presence.seq)
+        return found
+
+    def shown_active(self, user_id: int) -> int | None:
+        """The last activity that anybody may see, live, in whole seconds; None if never known."""
+        record = self.record(user_id)
+        return None if record is None else record.shown_active()
+
+    def shown_devices(self, user_id: int) -> tuple[Device, ...]:
+        """The devices that anybody may see: none while the user is OFFLINE to all."""
+        record = self.record(user_id)
+        if record is None or record.public.status is Status.OFFLINE:
+            return ()
+        return record.devices
+
+    @property
+    def seq(self) -> int:
+        """The greatest seq given."""
+        return self._shared.versions.last
+
+    @property
+    def floor(self) -> int:
+        """The greatest seq ever forgotten: a cursor from before it cannot be resumed."""
+        return self._shared.floor
+
+    def statistics(self) -> TableStatistics:
+        by_status = self._shared.users_by_status
+        return TableStatistics(
+            users=sum(by_status.values()),
+            devices=self._shared.devices,
+            online=by_status[Status.ONLINE],
+            away=by_status[Status.AWAY],
+            busy=by_status[Status.BUSY],
+            offline=by_status[Status.OFFLINE],
+            remembered=len(self._shared.remembered),
+            deadlines=len(self._shared.deadlines),
+            floor=self._shared.floor,
+            version=self._shared.versions.last,
+        )
+
+    def __repr__(self) -> str:
+        statistics = self.statistics()
+        return f"<PresenceTable of {statistics.users} users with {statistics.devices} devices>"
