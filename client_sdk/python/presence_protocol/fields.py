@@ -8,6 +8,7 @@ Rules take the decoded value and give the reason, or None when the value is righ
 by the rule itself through `ListRule`.
 """
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
@@ -73,9 +74,12 @@ def timestamp(value: Any) -> str | None:
     return "must be a UTC time like 2025-11-09T15:00:00Z"
 
 
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+
+
 def parse_time(value: str) -> int | None:
     """Seconds since 1970 of `2025-11-09T15:00:00Z`; None for anything written otherwise."""
-    if len(value) != 20 or not value.isascii():
+    if not _TIME.fullmatch(value):  # strptime alone lets spaces and lower case pass
         return None
     try:
         return int(datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())

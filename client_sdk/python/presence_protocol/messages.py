@@ -27,7 +27,9 @@ def require(reason: str | None) -> None:
         raise ValueError(reason)
 
 
-class ClientMessage(Struct, rename="camel", tag_field="type", forbid_unknown_fields=True, kw_only=True):
+class ClientMessage(
+    Struct, rename="camel", tag_field="type", forbid_unknown_fields=True, omit_defaults=True, kw_only=True
+):
     """What a client sends. With `id` it gets exactly one reply that carries the same `id`.
 
     Unknown fields are ignored; they are forbidden to the decoder only so that a message which has some is read
@@ -110,11 +112,14 @@ AnyClientMessage = Hello | Watch | Unwatch | SetStatus | Activity | Query | Ping
 
 
 class StatusEntry(Struct, rename="camel", omit_defaults=True):
-    """The public state of one user at one version. Unknown users: OFFLINE, no platforms, null, version 0."""
+    """The public state of one user at one version. Unknown users: OFFLINE, no platforms, null, version 0.
+
+    Platforms are plain strings here: a client must bear one that a newer server has added.
+    """
 
     user_id: int
     status: StatusName
-    platforms: list[PlatformName]
+    platforms: list[str]
     last_active_time: str | None
     version: int
     status_text: str | None = None
@@ -128,7 +133,7 @@ class Override(Struct, rename="camel", omit_defaults=True):
 
 class SelfDevice(Struct, rename="camel"):
     device_id: str
-    platform: PlatformName
+    platform: str
     online_time: str
     idle: bool
 
