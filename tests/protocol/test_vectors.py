@@ -1,14 +1,18 @@
 """The shared vectors, as Python runs them. What a step means stands in the `about` of each file."""
 
 import json
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
+import msgpack  # type: ignore[import-untyped]
 import msgspec
 import pytest
 
-from presence_protocol.close_codes import advice, ends_device
-from presence_protocol.codec import JSON
+from presence_protocol.close_codes import CloseCode, advice, ends_device
+from presence_protocol.codec import JSON, MSGPACK, Codec
+from presence_protocol.errors import InvalidMessage, MalformedMessage, OutOfTurn, Refused
+from presence_protocol.session import CLIENT_EVENTS, SERVER_EVENTS, Role, Session, State, advance, event_of
 from presence_protocol.view import View
 
 VECTORS = Path(__file__).parent.parent / "vectors"
@@ -47,3 +51,75 @@ def test_fold(case: dict[str, Any]) -> None:
             assert view.cursor == step["cursor"], where
         if "stale" in step:
             assert (view.stale_since is not None) is step["stale"], where
+
+
+def frame(pieces: list[dict[str, Any]]) -> bytes:
+    return b"".join(
+        (piece["text"].encode() if "text" in piece else bytes.fromhex(piece["hex"])) * piece.get("times", 1)
+        for piece in pieces
+    )
+
+
+def answer(codec: Codec, kind: str, state: State, data: bytes) -> dict[str, Any]:
+    """What a server does about a client's frame, as docs/protocol.md has it."""
+    if (kind == "binary") is not codec.is_binary:
+        return {"close": CloseCode.MALFORMED}
+    try:
+        message = codec.decode_client(data)
+        advance(Role.SERVER, state, event_of(message))
+    except InvalidMessage as invalid:
+        if state is State.OPEN:
+            return {"close": CloseCode.MALFORMED}
+        named = {"error": invalid.error, "fields": [field for field, _ in invalid.details]}
+        return {"error": {"code": 400} | named | ({} if invalid.id is None else {"id": invalid.id})}
+    except Refused as refused:
+        return {"error": {"code": 400, "error": refused.error, "id": message.id, "fields": ["type"]}}
+    except (MalformedMessage, OutOfTurn):
+        return {"close": CloseCode.MALFORMED}
+    return {"accept": json.loads(JSON.encode(message))}
+
+
+@pytest.mark.parametrize("case", cases("refusals.json"))
+def test_refusals(case: dict[str, Any]) -> None:
+    codec = {"json": JSON, "msgpack": MSGPACK}[case["codec"]]
+    kind = case.get("kind", "binary" if codec.is_binary else "text")
+    state = {"open": State.OPEN, "live": State.LIVE}[case["state"]]
+    assert answer(codec, kind, state, frame(case["frame"])) == case["expected"]
+
+
+@pytest.mark.parametrize("case", cases("messages.json"))
+def test_messages(case: dict[str, Any]) -> None:
+    packed = bytes.fromhex(case["msgpack"])
+    assert msgpack.unpackb(packed) == case["message"]
+    written = json.dumps(case["message"]).encode()
+    decode = attrgetter(f"decode_{case['direction']}")
+    message = decode(JSON)(written)
+    assert decode(MSGPACK)(packed) == message
+    assert event_of(message) == case["message"]["type"]
+    assert json.loads(JSON.encode(message)) == case["message"]
+    assert msgpack.unpackb(MSGPACK.encode(message)) == case["message"]
+
+
+def test_every_message_has_a_vector() -> None:
+    vectors = json.loads((VECTORS / "messages.json").read_text(encoding="utf-8"))
+    for direction, events in (("client", CLIENT_EVENTS), ("server", SERVER_EVENTS)):
+        assert {case["message"]["type"] for case in vectors["cases"] if case["direction"] == direction} == events
+
+
+@pytest.mark.parametrize("case", cases("session.json"))
+def test_session(case: dict[str, Any]) -> None:
+    session = Session(Role[case["role"].upper()])
+    for number, step in enumerate(case["steps"]):
+        outcome = None
+        try:
+            if "send" in step:
+                session.send(step["send"])
+            elif not session.receive(step["receive"]):
+                outcome = "ignored"
+        except Refused as refused:
+            outcome = refused.error
+        except OutOfTurn:
+            outcome = "out_of_turn"
+        where = f"step {number}: {step}"
+        assert outcome == step.get("outcome"), where
+        assert session.state.name == step["state"], where

@@ -178,9 +178,9 @@ class Session:
         """
         if event in (CLIENT_EVENTS if self.role is Role.CLIENT else SERVER_EVENTS):
             raise OutOfTurn(event, self.state.name)
-        before = self.state
-        self.state = advance(self.role, before, event)
-        return before < State.CLOSING or self.state is not before
+        mark = TABLE[self.state].get(event)
+        self.state = advance(self.role, self.state, event)
+        return mark is not Mark.IGNORED
 
 
 def mermaid() -> str:
