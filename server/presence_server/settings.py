@@ -120,7 +120,7 @@ class Declaration:
             raise ValueError(f"must be at most {_number(self.most)}{unit}, not {_number(value)}")
 
 
-def _text(default: str, help: str, *, choices: tuple[str, ...] = ()) -> Any:
+def _text(default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": help, "choices": choices})
 
 
@@ -130,10 +130,6 @@ def _seconds(default: float, help: str, *, least: float = MILLISECOND, most: flo
 
 def _count(default: int, help: str, *, unit: str = "", least: int = 1, most: int = MANY) -> Any:
     return field(default=default, metadata={"help": help, "unit": unit, "least": least, "most": most})
-
-
-def _list(help: str) -> Any:
-    return field(default=(), metadata={"help": help})
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,9 +146,7 @@ class Settings:
     away_after: float = _seconds(0.0, "no message but pings for that long shows as AWAY; 0 is off", least=0.0)
     flush_interval: float = _seconds(0.01, "what batching may delay a change on a quiet server", least=0.0)
     max_flush_interval: float = _seconds(0.25, "what batching may delay a change on a busy server", least=0.0)
-    min_publish_interval: float = _seconds(
-        1.0, "between two changes of one flapping user, after a burst of 5; 0 is off", least=0.0
-    )
+    min_publish_interval: float = _seconds(1.0, "between changes of one flapping user, after 5; 0 is off", least=0.0)
     max_lag: float = _seconds(30.0, "a watcher that takes nothing for that long is closed with 4508")
     max_remembered: int = _count(1_000_000, "offline users whose last seen and override are kept")
     shards: int = _count(64, "parts that the table of users is split into", most=65536)
@@ -160,13 +154,10 @@ class Settings:
     max_watched: int = _count(5000, "users that one connection may watch", most=1_000_000)
     max_devices: int = _count(16, "devices of one user; a further one ends the one longest idle", most=1000)
     max_batch: int = _count(1000, "user ids in one query", most=100_000)
-    max_message: int = _count(
-        262_144, "one WebSocket message or REST body", unit="bytes", least=1024, most=16 * 1024**2
-    )
+    max_message: int = _count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
     drain_timeout: float = _seconds(30.0, "for clients to move elsewhere after SIGTERM", least=0.0)
-    allowed_origins: tuple[str, ...] = _list(
-        "pages that may use the server beside those of its own host: scheme://host[:port], null or *, separated "
-        "by commas"
+    allowed_origins: tuple[str, ...] = _text(
+        (), "pages that may use it beside its own host's: scheme://host[:port], null or *, separated by commas"
     )
     engine: str = _text("memory", "where the table of users lives")
     log_format: str = _text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
@@ -336,9 +327,6 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser() -> argparse.ArgumentParser:
-    def formatter(prog: str) -> argparse.HelpFormatter:
-        return argparse.HelpFormatter(prog, max_help_position=34)
-
     parser = _Parser(
         prog=PROGRAM,
         usage=f"{PROGRAM} [--SETTING VALUE ...]",
@@ -347,7 +335,7 @@ def _parser() -> argparse.ArgumentParser:
         "A flag wins over a variable; an empty variable counts as unset.",
         allow_abbrev=False,  # a name that is written is a name that exists
         exit_on_error=False,
-        formatter_class=formatter,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     for declaration in DECLARATIONS:

@@ -262,7 +262,7 @@ def test_help_tells_every_setting_with_default_and_unit(capsys: pytest.CaptureFi
     for one in DECLARATIONS:
         assert f"{one.flag} {one.metavar} {one.help}" in text
     assert "between the unclean end of a link and OFFLINE (default: 10 seconds)" in text
-    assert "one WebSocket message or REST body (default: 262144 bytes)" in text
+    assert "one message or REST body (default: 262144 bytes)" in text
     assert "PRESENCE_GRACE_PERIOD" in text
 
 
