@@ -25,10 +25,8 @@ export class PresenceError extends Error {
 export class Link {
   /** What the server said first; null until then. */
   welcome = null;
-  /** The users named in hello. */
-  asked = [];
-  /** False until the snapshot that answers hello is complete (at once if hello asked for nobody). */
-  caughtUp = false;
+  /** What it was asked and has not answered yet: its owner's, from hello on. */
+  hearing = null;
 
   #socket;
   #env;
@@ -65,9 +63,13 @@ export class Link {
     this.#owner.frame("out", text);
   }
 
+  /** An id that no other request on this link has. */
+  takeId() {
+    return this.#nextId++;
+  }
+
   /** Send a message; the promise is its reply (the last part of a snapshot) or a PresenceError. */
-  request(message) {
-    const id = this.#nextId++;
+  request(message, id = this.takeId()) {
     return new Promise((resolve, reject) => {
       this.#pending.set(id, { resolve, reject });
       this.send({ ...message, id });
@@ -118,7 +120,6 @@ export class Link {
 
   #welcomed(message) {
     this.welcome = message;
-    this.caughtUp = this.asked.length === 0;
     this.#env.clearTimeout(this.#timer);
     this.#listen();
   }

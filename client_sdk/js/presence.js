@@ -12,7 +12,7 @@
 
 import { Link, PresenceError } from "./link.js";
 import { ABNORMAL, advice, backoff, NORMAL } from "./retry.js";
-import { Watchlist } from "./watchlist.js";
+import { Hearing, Watchlist } from "./watchlist.js";
 
 export { PresenceError } from "./link.js";
 export { advice, backoff } from "./retry.js";
@@ -130,14 +130,16 @@ export class PresenceClient extends EventTarget {
 
   /** Watch more users. The promise holds when the entries of all of them are in the view. */
   watch(userIds) {
-    const added = this.#watchlist.add(checkIds("userIds", userIds));
+    const checked = checkIds("userIds", userIds);
+    const added = this.#watchlist.add(checked);
     if (this.state === "online" && added.length) this.#ask(this.#link, added);
-    return handled(this.#watchlist.wait(userIds));
+    return handled(this.#watchlist.wait(checked));
   }
 
   /** Watch no longer; what was held of them goes at once. */
   unwatch(userIds) {
     const removed = this.#watchlist.remove(checkIds("userIds", userIds));
+    for (const link of [this.#link, this.#successor]) link?.hearing?.forget(removed);
     return removed.length ? this.#carry({ type: "unwatch", userIds: removed }) : Promise.resolve();
   }
 
@@ -212,9 +214,8 @@ export class PresenceClient extends EventTarget {
     if (token !== undefined) hello.token = token;
     if (this.#idle) Object.assign(hello, this.#activity());
     if (status !== undefined && !this.welcome) hello.status = status;
-    Object.assign(hello, this.#watchlist.hello());
-    link.asked = hello.watch ?? [];
-    return hello;
+    link.hearing = new Hearing(this.#watchlist);
+    return Object.assign(hello, link.hearing.hello);
   }
 
   #ended(link, code, reason) {
@@ -294,11 +295,11 @@ export class PresenceClient extends EventTarget {
   #heard(link, message) {
     if (message.type === "welcome") this.#welcomed(link, message);
     else if (link !== this.#link) return; // a link that was replaced only owes replies
-    else if (message.type === "snapshot") this.#snapshot(link, message);
-    else if (message.type === "diff") this.#diff(link, message);
+    else if (message.type === "snapshot") this.#changed(link, link.hearing.snapshot(message));
+    else if (message.type === "diff") this.#changed(link, link.hearing.diff(message));
     else if (message.type === "self") this.#selfChanged(message);
     else if (message.type === "reconnect") this.#moveIn(message.afterMs);
-    else if (message.type === "error" && message.id === undefined) this.#tell("error", message);
+    else if (message.type === "error" && message.id === undefined) this.#unasked(link, message);
     // Other types are replies, which the link hands to whoever asked, or younger than this client.
   }
 
@@ -311,34 +312,30 @@ export class PresenceClient extends EventTarget {
     this.welcome = welcome;
     this.#renewed = false;
     this.#onlineAt = this.#env.now();
-    const { missing, gone } = this.#watchlist.welcomed(link.asked, welcome.resumed);
+    const { missing, gone } = link.hearing.welcomed(welcome);
     if (missing.length) this.#ask(link, missing);
     if (gone.length) link.send({ type: "unwatch", userIds: gone });
     if (welcome.self) this.#selfChanged(welcome.self);
     this.#become("online", { continued: welcome.continued, resumed: welcome.resumed });
     this.#opening?.resolve(welcome);
     this.#opening = null;
-    if (link.caughtUp) this.#turnFresh();
+    if (link.hearing.isCaughtUp) this.#turnFresh();
   }
 
-  #snapshot(link, { id, statuses, more, cursor }) {
-    const answersHello = id === undefined && !link.caughtUp;
-    const merging = answersHello && link.welcome.resumed;
-    this.#changed(merging ? this.#watchlist.merge(statuses) : this.#watchlist.replace(statuses));
-    if (answersHello && !more) {
-      link.caughtUp = true;
+  #changed(link, changes) {
+    if (changes.length) this.#tell("change", { changes });
+    if (link.hearing.isCaughtUp) this.#turnFresh();
+  }
+
+  #unasked(link, error) {
+    if (error.error === "unavailable" && !link.hearing.isCaughtUp) {
+      // Whom hello named could not be looked up in time; a watch can be tried again, a hello cannot.
+      const userIds = link.hearing.gaveUp();
+      this.#watchlist.drop(userIds);
+      this.#ask(link, userIds);
       this.#turnFresh();
     }
-    if (link.caughtUp) this.#watchlist.keep(cursor);
-  }
-
-  #diff(link, { changes, cursor }) {
-    this.#changed(this.#watchlist.merge(changes));
-    if (link.caughtUp) this.#watchlist.keep(cursor);
-  }
-
-  #changed(changes) {
-    if (changes.length) this.#tell("change", { changes });
+    this.#tell("error", error);
   }
 
   #selfChanged({ userId, status, override, devices }) {
@@ -373,7 +370,9 @@ export class PresenceClient extends EventTarget {
 
   /** Send a watch. Its failure reaches whoever waits for these users, and the `error` event. */
   #ask(link, userIds) {
-    link.request({ type: "watch", userIds }).catch((error) => {
+    const id = link.takeId();
+    link.hearing.asked(userIds, id);
+    link.request({ type: "watch", userIds }, id).catch((error) => {
       if (error.error === "disconnected") return; // they are still wanted, and go with the next connection
       this.#watchlist.refuse(userIds, error);
       this.#tell("error", { error: error.error, code: error.code, message: error.message, userIds });
@@ -399,12 +398,13 @@ export class PresenceClient extends EventTarget {
 }
 
 function checkIds(field, userIds) {
-  for (const userId of userIds) {
+  const checked = [...userIds];
+  for (const userId of checked) {
     if (!Number.isSafeInteger(userId) || userId < 1) {
       throw new RangeError(`${field}: ${String(userId)} is not a user id (an integer, 1 to 2^53-1)`);
     }
   }
-  return [...userIds];
+  return checked;
 }
 
 function wholeSeconds(date) {

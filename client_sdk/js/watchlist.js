@@ -1,8 +1,14 @@
 /**
- * Whom a client watches, what it holds of them, and as of when: what lasts from one connection to the next.
+ * Whom a client watches, what it holds of them, and as of when.
  *
- * A cursor speaks only for users whose entries are held. So a hello with a cursor names these alone, and whoever
- * was added while offline is asked for in a `watch` after `welcome`.
+ * A `Watchlist` lasts from one connection to the next; a `Hearing` is what one connection was asked and has not
+ * answered yet. A cursor speaks for every user whose entry is held, and for nobody else. Hence:
+ *
+ * - A hello with a cursor names only users whose entries are held; whoever was added while offline is asked for in
+ *   a `watch` after `welcome`.
+ * - While the snapshot that answers hello is incomplete, no cursor is taken: some entries may be older.
+ * - A user who was asked for and not answered yet has no entry, and gets none from a diff or from the answer to an
+ *   earlier watch: those are from before he was unwatched, and what happened in between would be missing.
  */
 
 import { merge, PresenceView, replace } from "./view.js";
@@ -34,47 +40,48 @@ export class Watchlist {
   /** Want these no longer and forget their entries; returns those that were wanted. */
   remove(userIds) {
     const removed = [...new Set(userIds)].filter((userId) => this.#wanted.delete(userId));
-    for (const userId of removed) this.#held.entries.delete(userId);
+    this.drop(removed);
     this.#came(removed);
     return removed;
   }
 
+  /** Forget their entries, though they may still be wanted. */
+  drop(userIds) {
+    for (const userId of userIds) this.#held.entries.delete(userId);
+  }
+
   /** What a hello says of it: `{watch?, cursor?}`. */
   hello() {
-    const known = this.#cursor === null ? [] : this.userIds.filter((userId) => this.#held.entries.has(userId));
+    const known = this.#cursor === null ? [] : this.userIds.filter((userId) => this.holds(userId));
     if (known.length) return { watch: known, cursor: this.#cursor };
     return this.#wanted.size ? { watch: this.userIds } : {};
   }
 
-  /**
-   * The server answered a hello that asked for `asked`: `missing` must be asked for now, `gone` is no longer wanted.
-   *
-   * An entry dropped since hello is missing as well: a resumed snapshot tells only what changed.
-   */
-  welcomed(asked, resumed) {
-    // Until the full snapshot is complete no cursor speaks for what is held.
-    if (!resumed) this.#cursor = null;
-    const named = new Set(asked);
-    const answered = (userId) => named.has(userId) && (!resumed || this.#held.entries.has(userId));
-    return {
-      missing: this.userIds.filter((userId) => !answered(userId)),
-      gone: asked.filter((userId) => !this.#wanted.has(userId)),
-    };
+  wants(userId) {
+    return this.#wanted.has(userId);
   }
 
-  /** Believe a full snapshot (or a part of one); returns `{userId, before, after}` of each change. */
+  holds(userId) {
+    return this.#held.entries.has(userId);
+  }
+
+  /** All that is held holds as of this (null: as of nothing that a server could resume from). */
+  get cursor() {
+    return this.#cursor;
+  }
+
+  set cursor(cursor) {
+    this.#cursor = cursor;
+  }
+
+  /** Believe a full snapshot of these users; returns `{userId, before, after}` of each change. */
   replace(statuses) {
     return this.#fold(replace, statuses);
   }
 
-  /** Believe a diff or a resumed snapshot where it is newer; returns `{userId, before, after}` of each change. */
+  /** Believe what is newer than what is held; returns `{userId, before, after}` of each change. */
   merge(statuses) {
     return this.#fold(merge, statuses);
-  }
-
-  /** All that is held holds as of `cursor`. */
-  keep(cursor) {
-    if (cursor !== undefined) this.#cursor = cursor;
   }
 
   /** Note that nobody tells us changes any more; false if that was known. */
@@ -113,9 +120,8 @@ export class Watchlist {
   }
 
   #fold(rule, statuses) {
-    const told = statuses.filter((entry) => this.#wanted.has(entry.userId));
-    const changes = rule(this.#held.entries, told);
-    this.#came(told.map((entry) => entry.userId));
+    const changes = rule(this.#held.entries, statuses);
+    this.#came(statuses.map((entry) => entry.userId));
     return changes;
   }
 
@@ -131,5 +137,93 @@ export class Watchlist {
   #reject(waiter, error) {
     this.#waiters.delete(waiter);
     waiter.reject(error);
+  }
+}
+
+export class Hearing {
+  /** The hello to send: `{watch?, cursor?}`. */
+  hello;
+
+  #watchlist;
+  #unanswered; // users of hello, until its snapshot is complete
+  #awaited = new Map(); // userId -> the id of the watch that will be answered with his entry
+  #resumed = false;
+  #caughtUp = false;
+
+  constructor(watchlist) {
+    this.#watchlist = watchlist;
+    this.hello = watchlist.hello();
+    this.#unanswered = new Set(this.hello.watch);
+  }
+
+  /** Whether all that is held is what the server knows, but for what is awaited. */
+  get isCaughtUp() {
+    return this.#caughtUp;
+  }
+
+  /** A watch for these is about to be sent with this `id`. */
+  asked(userIds, id) {
+    for (const userId of userIds) this.#awaited.set(userId, id);
+  }
+
+  /** These are wanted no longer: what still comes of them is from before. */
+  forget(userIds) {
+    for (const userId of userIds) {
+      this.#unanswered.delete(userId);
+      this.#awaited.delete(userId);
+    }
+  }
+
+  /** Hello was answered. `missing` must be asked for now, `gone` is watched on this connection but not wanted. */
+  welcomed({ resumed }) {
+    this.#resumed = resumed;
+    if (!resumed) this.#watchlist.cursor = null;
+    if (this.#unanswered.size === 0) this.#catchUp();
+    const { watch = [] } = this.hello;
+    // An entry dropped since hello is missing, too: a resumed snapshot tells only what changed.
+    const comes = (userId) => this.#unanswered.has(userId) && (!resumed || this.#watchlist.holds(userId));
+    return {
+      missing: this.#watchlist.userIds.filter((userId) => !comes(userId)),
+      gone: watch.filter((userId) => !this.#watchlist.wants(userId)),
+    };
+  }
+
+  /** Fold a snapshot or a part of one; returns the changes. */
+  snapshot({ id, statuses, more, cursor }) {
+    let changes;
+    if (id === undefined && !this.#caughtUp) {
+      const told = statuses.filter(({ userId }) => this.#unanswered.has(userId));
+      changes = this.#resumed ? this.#watchlist.merge(told) : this.#watchlist.replace(told);
+      if (!more) this.#catchUp();
+    } else {
+      const told = statuses.filter(({ userId }) => this.#awaited.get(userId) === id);
+      for (const { userId } of told) this.#awaited.delete(userId);
+      changes = this.#watchlist.replace(told);
+    }
+    this.#take(cursor);
+    return changes;
+  }
+
+  /** Fold a diff; returns the changes. */
+  diff({ changes, cursor }) {
+    const news = this.#watchlist.merge(changes.filter(({ userId }) => this.#watchlist.holds(userId)));
+    this.#take(cursor);
+    return news;
+  }
+
+  /** The server could not look up whom hello named: returns them, to be asked for anew. */
+  gaveUp() {
+    const userIds = [...this.#unanswered];
+    this.#catchUp();
+    return userIds;
+  }
+
+  #catchUp() {
+    this.#caughtUp = true;
+    this.#unanswered.clear();
+  }
+
+  #take(cursor) {
+    if (cursor !== undefined && this.#caughtUp) this.#watchlist.cursor = cursor;
   }
 }

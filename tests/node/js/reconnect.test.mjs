@@ -96,6 +96,31 @@ test("a watch whose answer was lost is not covered by a cursor that came meanwhi
   assert.deepEqual(socket().last("watch").userIds, [3]);
 });
 
+test("a user unwatched and watched again is not covered by a cursor before the second answer", () => {
+  const { client, socket, time } = watching(2, 3);
+  client.unwatch([2]);
+  client.watch([2]);
+  socket().receive({ type: "diff", changes: [entry(2, "AWAY", 6)], cursor: "c2" });
+  assert.equal(client.view.has(2), false);
+  socket().drop();
+  time.pass(500);
+  socket().welcome({ resumed: true });
+  assert.deepEqual(socket().last("hello").watch, [3]);
+  assert.deepEqual(socket().last("watch").userIds, [2]);
+});
+
+test("when the server cannot look up whom hello named, they are asked for anew", () => {
+  const { client, socket, time } = watching(2);
+  socket().drop();
+  time.pass(500);
+  socket().welcome();
+  socket().receive({ type: "error", code: 503, error: "unavailable", message: "no engine" });
+  assert.equal(client.view.has(2), false);
+  assert.deepEqual(socket().last("watch").userIds, [2]);
+  socket().receive({ type: "snapshot", id: 1, statuses: [entry(2, "BUSY", 9)], cursor: "d1" });
+  assert.equal(client.view.get(2).status, "BUSY");
+});
+
 test("with nothing held there is nothing to resume: hello names everyone and carries no cursor", () => {
   const { client, socket, time } = watching(2);
   socket().drop();

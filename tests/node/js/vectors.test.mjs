@@ -1,0 +1,99 @@
+/** The cases that every SDK runs: how a view follows from what was sent and received, and what a close code means. */
+
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { test } from "node:test";
+
+import { advice } from "../../../client_sdk/js/presence.js";
+import { Hearing, Watchlist } from "../../../client_sdk/js/watchlist.js";
+import { settled, start } from "./fakes.mjs";
+
+const vectors = (name) => JSON.parse(readFileSync(new URL(`../../vectors/${name}.json`, import.meta.url), "utf8"));
+
+const byText = (view) => Object.fromEntries([...view].map(([userId, entry]) => [String(userId), entry]));
+const ascending = (userIds = []) => userIds.toSorted((a, b) => a - b);
+
+/** A watchlist by itself: its cursor can be looked at. */
+class Alone {
+  watchlist = new Watchlist([]);
+  hearing = null;
+
+  watch(userIds, id) {
+    this.watchlist.add(userIds);
+    if (id !== undefined) this.hearing.asked(userIds, id);
+    this.asked = id === undefined ? this.asked : { userIds, id };
+  }
+
+  unwatch(userIds) {
+    this.hearing?.forget(this.watchlist.remove(userIds));
+  }
+
+  hello() {
+    this.hearing = new Hearing(this.watchlist);
+    return this.hearing.hello;
+  }
+
+  lost() {
+    this.watchlist.turnStale(0);
+  }
+
+  receive(message) {
+    if (message.type === "welcome") this.hearing.welcomed(message);
+    else if (message.type === "snapshot") this.hearing.snapshot(message);
+    else if (message.type === "diff") this.hearing.diff(message);
+    else if (message.type === "error" && message.id === this.asked.id) this.watchlist.refuse(this.asked.userIds, message);
+    if (this.hearing.isCaughtUp) this.watchlist.turnFresh();
+  }
+}
+
+for (const { name, steps } of vectors("fold").cases) {
+  test(`the watchlist: ${name}`, () => {
+    const it = new Alone();
+    for (const step of steps) {
+      if (step.watch) it.watch(step.watch, step.id);
+      if (step.unwatch) it.unwatch(step.unwatch);
+      if (step.lost) it.lost();
+      if (step.receive) it.receive(step.receive);
+      if (step.hello) {
+        const { watch, cursor } = it.hello();
+        assert.deepEqual([ascending(watch), cursor], [step.hello.watch, step.hello.cursor]);
+      }
+      if ("view" in step) assert.deepEqual(byText(it.watchlist.view), step.view);
+      if ("cursor" in step) assert.equal(it.watchlist.cursor, step.cursor);
+      if ("stale" in step) assert.equal(it.watchlist.view.stale, step.stale);
+    }
+  });
+
+  test(`the client: ${name}`, async () => {
+    const { client, socket } = start();
+    const ids = new Map(); // the case's message ids -> this client's
+    for (const step of steps) {
+      if (step.watch || step.unwatch) {
+        const type = step.watch ? "watch" : "unwatch";
+        const same = (message) => message.type === type && String(message.userIds) === String(step[type]);
+        if (!client.watched.includes(step[type][0]) || step.unwatch) client[type](step[type]);
+        if (step.id !== undefined) ids.set(step.id, socket().sent.findLast(same).id);
+      }
+      if (step.lost) socket().drop();
+      if (step.hello) {
+        client.reconnectNow();
+        socket().open();
+        const { watch, cursor } = socket().last("hello");
+        assert.deepEqual([ascending(watch), cursor], [step.hello.watch, step.hello.cursor]);
+      }
+      if (step.receive) {
+        const { id } = step.receive;
+        socket().receive(id === undefined ? step.receive : { ...step.receive, id: ids.get(id) ?? id });
+        await settled();
+      }
+      if ("view" in step) assert.deepEqual(byText(client.view), step.view);
+      if ("stale" in step) assert.equal(client.view.stale, step.stale);
+    }
+  });
+}
+
+test("close codes", () => {
+  for (const { code, advice: expected } of vectors("close_codes").cases) {
+    assert.equal(advice(code), expected, String(code));
+  }
+});
