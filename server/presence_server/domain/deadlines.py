@@ -3,15 +3,20 @@
 Keys lie in buckets of one resolution each; a heap orders the buckets, not the keys. Setting, moving and discarding
 a key is O(1) but for a new bucket, and a sweep touches due buckets only. A heap of keys with lazy deletion was
 rejected: REST devices move their deadline at every heartbeat, which would leave a dead entry behind each time. A
-hierarchical wheel was rejected as more code for the same cost: buckets are few, since they are a fixed width apart.
+hierarchical wheel was rejected as more code for the same cost. A bucket goes with its last key; its number stays in
+the heap until it comes up or most numbers are such, when the heap is built anew: memory follows the keys, however
+far and often they move.
 """
 
 from collections.abc import Hashable
 from heapq import heappop, heappush
 from math import ceil, floor
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
+
+_SPARE: Final = 64
+"""How many numbers without a bucket are not worth building the heap anew."""
 
 
 class Deadlines(Generic[K]):
@@ -33,11 +38,9 @@ class Deadlines(Generic[K]):
     def set(self, key: K, deadline: float) -> None:
         """Let `key` fall due at `deadline`, in seconds, instead of at any time set before."""
         number = ceil(deadline / self._resolution)
-        before = self._bucket_of.get(key)
-        if before == number:
+        if self._bucket_of.get(key) == number:
             return
-        if before is not None:
-            del self._buckets[before][key]
+        self.discard(key)
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = {}
@@ -47,15 +50,21 @@ class Deadlines(Generic[K]):
 
     def discard(self, key: K) -> None:
         number = self._bucket_of.pop(key, None)
-        if number is not None:
-            del self._buckets[number][key]
+        if number is None:
+            return
+        bucket = self._buckets[number]
+        del bucket[key]
+        if not bucket:
+            del self._buckets[number]
+            if len(self._order) > 2 * len(self._buckets) + _SPARE:
+                self._order = sorted(self._buckets)  # which is a heap
 
     def pop_due(self, now: float) -> list[K]:
         """Take out what is due at `now`, in the order of its deadlines."""
         due: list[K] = []
         last = floor(now / self._resolution)
         while self._order and self._order[0] <= last:
-            for key in self._buckets.pop(heappop(self._order)):
+            for key in self._buckets.pop(heappop(self._order), ()):
                 del self._bucket_of[key]
                 due.append(key)
         return due

@@ -1,0 +1,162 @@
+"""A table with a clock that only the test moves, and short words for what can happen to a user."""
+
+from __future__ import annotations
+
+from collections import Counter
+from itertools import count
+from typing import NamedTuple
+
+from presence_server.domain.model import Device, Override, Platform, Status
+from presence_server.domain.shard import Lifetimes
+from presence_server.domain.table import PresenceTable, TableStatistics
+from presence_server.domain.transitions import (
+    AnyTransition,
+    Connect,
+    Disconnect,
+    Heartbeat,
+    Leave,
+    Offline,
+    Online,
+    SetActivity,
+    SetOverride,
+    Transition,
+)
+
+START = 1_762_700_400  # 2025-11-09T15:00:00Z
+ANN, BOB, EVE = 10001, 10002, 10003
+
+
+class Link(NamedTuple):
+    """A connection that took hold of a device, and what came of that."""
+
+    user_id: int
+    device_id: str
+    holder: int
+    made: Transition
+
+
+class Scene:
+    """Times are in seconds since START. `wait` sweeps as the server does, but never finer than it is asked to."""
+
+    def __init__(
+        self,
+        *,
+        grace: float = 10,
+        rest: float = 75,
+        away_after: float = 0,
+        max_devices: int = 16,
+        max_remembered: int = 1000,
+        shards: int = 4,
+    ) -> None:
+        lifetimes = Lifetimes(grace, rest, away_after, max_devices)
+        self.table = PresenceTable(lifetimes, shards=shards, max_remembered=max_remembered)
+        self.now = float(START)
+        self._numbers = count(1)
+
+    def apply(self, transition: AnyTransition) -> Transition:
+        return self.table.apply(transition, self.now)
+
+    def wait(self, seconds: float, *, sweep: bool = True) -> list[Transition]:
+        self.now += seconds
+        return self.table.expire(self.now) if sweep else []
+
+    # -- what can happen ---------------------------------------------------------------------------------------
+
+    def connect(
+        self,
+        user_id: int = ANN,
+        device_id: str = "web",
+        platform: Platform = Platform.WEB,
+        *,
+        idle: bool | None = None,
+        idle_for: float | None = None,
+        status: Status | None = None,
+    ) -> Link:
+        number = next(self._numbers)
+        wanted = Connect(user_id, device_id, platform, number, number, idle, idle_for, status)
+        return Link(user_id, device_id, number, self.apply(wanted))
+
+    def disconnect(self, link: Link) -> Transition:
+        return self.apply(Disconnect(link.user_id, link.device_id, link.holder))
+
+    def leave(self, link: Link) -> Transition:
+        return self.apply(Leave(link.user_id, link.device_id, link.holder))
+
+    def activity(self, link: Link, idle: bool, idle_for: float | None = None) -> Transition:
+        return self.apply(SetActivity(link.user_id, link.device_id, link.holder, idle, idle_for))
+
+    def ping(self, link: Link) -> Transition:
+        return self.table.touch(link.user_id, link.device_id, link.holder, self.now, spoke=False)
+
+    def speak(self, link: Link) -> Transition:
+        return self.table.touch(link.user_id, link.device_id, link.holder, self.now, spoke=True)
+
+    def online(
+        self,
+        user_id: int = ANN,
+        device_id: str = "web",
+        platform: Platform = Platform.WEB,
+        idle: bool | None = None,
+    ) -> Transition:
+        return self.apply(Online(user_id, device_id, platform, next(self._numbers), idle))
+
+    def heartbeat(self, user_id: int = ANN, device_id: str = "web", idle: bool | None = None) -> Transition:
+        return self.apply(Heartbeat(user_id, device_id, idle))
+
+    def offline(self, user_id: int = ANN, device_id: str = "web") -> Transition:
+        return self.apply(Offline(user_id, device_id))
+
+    def say(
+        self, status: Status, user_id: int = ANN, *, until: float | None = None, text: str | None = None
+    ) -> Transition:
+        """Set the override; `until` in seconds from START."""
+        ends = None if until is None else START + int(until)
+        return self.apply(SetOverride(user_id, Override(status, ends, text)))
+
+    def clear(self, user_id: int = ANN) -> Transition:
+        return self.apply(SetOverride(user_id, None))
+
+    # -- what anybody sees ---------------------------------------------------------------------------------------
+
+    def status(self, user_id: int = ANN) -> Status:
+        return self.table.presence(user_id).public.status
+
+    def platforms(self, user_id: int = ANN) -> tuple[Platform, ...]:
+        return self.table.presence(user_id).public.platforms
+
+    def version(self, user_id: int = ANN) -> int:
+        return self.table.presence(user_id).version
+
+    def last_active(self, user_id: int = ANN) -> int | None:
+        """As REST shows it, in seconds since START."""
+        shown = self.table.shown(user_id).last_active
+        return None if shown is None else shown - START
+
+    def told_active(self, user_id: int = ANN) -> int | None:
+        """As the entry of the last version carries it, in seconds since START."""
+        told = self.table.presence(user_id).last_active
+        return None if told is None else told - START
+
+    def devices(self, user_id: int = ANN) -> list[str]:
+        return [device.device_id for device in self.table.shown(user_id).devices]
+
+    def device(self, user_id: int = ANN, device_id: str = "web") -> Device:
+        """The device as it is, shown or not."""
+        record = self.table.record(user_id)
+        found = None if record is None else record.find(device_id)
+        assert found is not None, f"{user_id}/{device_id} is not online"
+        return found
+
+
+def check_statistics(table: PresenceTable, user_ids: list[int]) -> TableStatistics:
+    """Count anew what the table counts as it goes; `user_ids` are all that it may know."""
+    records = [record for user_id in user_ids if (record := table.record(user_id)) is not None]
+    by_status = Counter(record.public.status for record in records)
+    statistics = table.statistics()
+    assert statistics.users == len(records)
+    assert statistics.devices == sum(len(record.devices) for record in records)
+    assert statistics.remembered == sum(not record.devices for record in records)
+    shown = (statistics.online, statistics.away, statistics.busy, statistics.offline)
+    assert shown == tuple(by_status[s] for s in (Status.ONLINE, Status.AWAY, Status.BUSY, Status.OFFLINE))
+    assert statistics.floor == table.floor <= statistics.version == table.seq
+    return statistics

@@ -1,0 +1,101 @@
+"""The records that presence is kept in: what they show and how they read in a log."""
+
+import pytest
+
+from domain.scene import ANN
+from presence_server.domain.model import (
+    GRACE,
+    OFFLINE,
+    REST,
+    Device,
+    Platform,
+    PublicState,
+    Status,
+    UserRecord,
+)
+
+
+def make_device(device_id: str = "web", now: float = 1000.7) -> Device:
+    return Device(ANN, device_id, Platform.WEB, 1, now)
+
+
+def test_the_words_are_those_of_the_document() -> None:
+    assert [str(status) for status in Status] == ["ONLINE", "AWAY", "BUSY", "OFFLINE"]
+    assert [str(platform) for platform in Platform] == ["WEB", "IOS", "ANDROID", "PC"]
+
+
+def test_offline_shows_no_platforms_and_no_text() -> None:
+    assert OFFLINE == PublicState(Status.OFFLINE, (), None)
+
+
+def test_holders_that_are_no_connection_cannot_be_mistaken_for_one() -> None:
+    assert len({GRACE, REST}) == 2
+    assert GRACE <= 0
+    assert REST <= 0
+
+
+def test_a_new_device_is_active_and_online_since_now_in_whole_seconds() -> None:
+    device = make_device(now=1000.7)
+    assert device.online_time == 1000
+    assert device.idle_since is None
+    assert device.holder == GRACE
+
+
+def test_an_active_device_was_active_when_last_heard_an_idle_one_when_it_became_idle() -> None:
+    device = make_device()
+    device.heard = 1050.0
+    assert device.last_active == 1050.0
+    device.idle_since = 1020.0
+    assert device.last_active == 1020.0
+
+
+def test_idle_since_the_beginning_of_time_is_still_idle() -> None:
+    device = make_device()
+    device.heard = 1050.0
+    device.idle_since = 0.0
+    assert device.last_active == 0.0
+
+
+def test_a_user_was_last_active_when_the_latest_of_the_devices_was() -> None:
+    record = UserRecord(ANN)
+    assert record.live_active() == 0
+    record.settled_active = 30.0
+    early, late = make_device("early"), make_device("late")
+    early.heard, late.heard = 20.0, 40.0
+    record.devices = (early,)
+    assert record.live_active() == 30.0
+    record.devices = (early, late)
+    assert record.live_active() == 40.0
+
+
+def test_whoever_is_offline_to_all_shows_what_was_told_last_and_anybody_else_shows_it_live() -> None:
+    record = UserRecord(ANN)
+    device = make_device()
+    device.heard = 1050.9
+    record.devices = (device,)
+    assert record.shown_active() is None
+    record.stamped_active = 1001
+    assert record.shown_active() == 1001
+    record.public = PublicState(Status.ONLINE, (Platform.WEB,))
+    assert record.shown_active() == 1050
+
+
+def test_a_device_is_found_by_its_id() -> None:
+    record = UserRecord(ANN)
+    web, pc = make_device("web"), make_device("pc")
+    record.devices = (web, pc)
+    assert record.find("pc") is pc
+    assert record.find("tablet") is None
+
+
+@pytest.mark.parametrize(("holder", "words"), [(GRACE, "grace"), (REST, "rest"), (7, "connection 7")])
+def test_a_device_says_who_holds_it(holder: int, words: str) -> None:
+    device = make_device()
+    device.holder = holder
+    assert repr(device) == f"<Device {ANN}/web WEB active, held by {words}>"
+    device.idle_since = 5.0
+    assert "idle" in repr(device)
+
+
+def test_a_record_says_whose_it_is() -> None:
+    assert repr(UserRecord(ANN)) == f"<UserRecord {ANN} OFFLINE v0, 0 devices>"
