@@ -144,6 +144,23 @@ class UserPresence(NamedTuple):
     seq: int
 
 
+class Shown(NamedTuple):
+    """What anybody may ask of one user: the public state, the last activity live, and the devices."""
+
+    presence: UserPresence
+    last_active: int | None
+    devices: tuple[Device, ...]
+
+
+class Truth(NamedTuple):
+    """What a user may see of themselves: the status with the override applied, and all that is beneath it."""
+
+    user_id: int
+    status: Status
+    override: Override | None
+    devices: tuple[Device, ...]
+
+
 class Change(NamedTuple):
     """A user's public state went from `before` to `after`."""
 

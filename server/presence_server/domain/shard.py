@@ -238,6 +238,8 @@ class Shard:
             device.holder = REST
             device.heard = now
             self._shared.deadlines.set(device, now + self._shared.lifetimes.rest)
+        else:
+            self._watch_activity(device)
         return idleness_changed
 
     def _set_idle(self, record: UserRecord, device: Device, idle: bool, idle_for: float | None, now: float) -> bool:
@@ -245,6 +247,8 @@ class Shard:
         was_idle = device.idle_since is not None
         device.spoke = now
         if not idle:
+            # The link may have been heard last before the device became idle: the time must not move back to that.
+            record.settled_active = max(record.settled_active, device.last_active)
             device.idle_since = None
         elif not was_idle or idle_for is not None:
             self._become_idle(record, device, max(0.0, now - (idle_for or 0.0)))

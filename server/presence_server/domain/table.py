@@ -7,10 +7,10 @@ back is handed out later under a seq of its own (`restamp`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from presence_server.domain.model import OFFLINE, Device, Status, UserPresence, UserRecord
+from presence_server.domain.model import OFFLINE, Shown, Status, Truth, UserPresence, UserRecord
 from presence_server.domain.shard import Lifetimes, Shard, Shared
 from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
 from presence_server.domain.versions import Versions
@@ -70,11 +70,12 @@ class PresenceTable:
         """The link of connection `holder` was heard; see `Shard.touch`."""
         return self._shard(user_id).touch(user_id, device_id, holder, now, spoke)
 
-    def expire(self, now: float) -> list[Transition]:
-        """End what fell due by `now`, in the order in which it did."""
-        due = self._shared.deadlines.pop_due(now)
-        made = (self._shard(key.user_id).expire(key, now) for key in due)
-        return [transition for transition in made if transition is not NOTHING]
+    def expire(self, now: float) -> Iterator[tuple[int, Transition]]:
+        """End what fell due by `now`, in the order in which it did: each user, and what came of it."""
+        for key in self._shared.deadlines.pop_due(now):
+            made = self._shard(key.user_id).expire(key, now)
+            if made is not NOTHING:
+                yield key.user_id, made
 
     def restamp(self, user_id: int, now: float) -> None:
         """The user's last Change is handed to fan-out only now: let its record say so."""
@@ -104,17 +105,20 @@ class PresenceTable:
         found.sort(key=lambda presence: presence.seq)
         return found
 
-    def shown_active(self, user_id: int) -> int | None:
-        """The last activity that anybody may see, live, in whole seconds; None if never known."""
+    def shown(self, user_id: int) -> Shown:
+        """What anybody may ask of `user_id`: no devices while OFFLINE to all, the last activity live otherwise."""
         record = self.record(user_id)
-        return None if record is None else record.shown_active()
-
-    def shown_devices(self, user_id: int) -> tuple[Device, ...]:
-        """The devices that anybody may see: none while the user is OFFLINE to all."""
-        record = self.record(user_id)
+        presence = self.presence(user_id)
         if record is None or record.public.status is Status.OFFLINE:
-            return ()
-        return record.devices
+            return Shown(presence, presence.last_active, ())
+        return Shown(presence, record.shown_active(), record.devices)
+
+    def truth(self, user_id: int) -> Truth:
+        """What `user_id` may see of themselves."""
+        record = self.record(user_id)
+        if record is None:
+            return Truth(user_id, Status.OFFLINE, None, ())
+        return Truth(user_id, record.public.status, record.override, record.devices)
 
     @property
     def seq(self) -> int:

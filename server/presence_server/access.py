@@ -1,0 +1,31 @@
+"""Who is let in, and who may see whom: the first implementations of two ports."""
+
+from ipaddress import ip_address
+
+from presence_server.application.ports import Denied, Peer
+
+
+class TrustOnLoopback:
+    """Clients on this machine may speak for anybody; others for nobody. Behind a proxy on this machine, all may."""
+
+    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
+        if is_loopback(peer.address):
+            return None
+        return Denied(401, "only clients on the server's own machine are let in: no authenticator is configured")
+
+
+class Everyone:
+    """Everybody may see everybody."""
+
+    def may_see(self, viewer: int | None, user_id: int) -> bool:
+        return True
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` (IPv4, IPv6, or IPv4 in IPv6) is this machine's own; False for what is no address."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return (mapped or ip).is_loopback

@@ -1,0 +1,1 @@
+"""What the service decides: sessions, watching, fan-out. Synchronous; I/O is beneath it, the domain within."""

@@ -1,0 +1,206 @@
+"""What each message of a client does. One function a message; `HANDLERS` is the table.
+
+The hub has already made sure that the message is allowed in the session's state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from presence_protocol.close_codes import CloseCode
+from presence_protocol.fields import format_time, parse_time
+from presence_protocol.limits import MAX_UNTIL_AHEAD
+from presence_protocol.messages import (
+    Activity,
+    Bye,
+    Hello,
+    Limits,
+    Ok,
+    Ping,
+    Pong,
+    Query,
+    SetStatus,
+    Statuses,
+    Unwatch,
+    Watch,
+    Welcome,
+)
+from presence_protocol.session import Role, advance
+from presence_server.application import refusals
+from presence_server.application.cursors import resumable_seq
+from presence_server.application.entries import entry_of, self_view_of
+from presence_server.application.sessions import Session
+from presence_server.domain.model import Override, Platform, Shown, Status
+from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
+
+if TYPE_CHECKING:
+    from presence_server.application.hub import Hub
+
+
+def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
+    user_id = None if hello.observer else hello.user_id
+    denied = hub.authenticate(session.peer, hello.token, user_id)
+    if hub.is_draining:
+        hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
+    elif denied is not None:
+        code = CloseCode.UNAUTHENTICATED if denied.status == 401 else CloseCode.FORBIDDEN
+        hub.close(session, code, denied.reason, now)
+    elif len(set(hello.watch or ())) > hub.limits.max_watched:
+        reason = f"too_many_watched: more than {hub.limits.max_watched}"
+        hub.close(session, CloseCode.MALFORMED, reason, now)
+    elif hello.observer or hello.user_id is None or hello.device_id is None or hello.platform is None:
+        _watch_first(hub, session, hello, False, now)
+    else:
+        session.user_id, session.device_id = hello.user_id, hello.device_id
+        connect = Connect(
+            hello.user_id,
+            hello.device_id,
+            Platform(hello.platform),
+            session.number,
+            session.number,
+            hello.idle,
+            None if hello.idle_for_ms is None else hello.idle_for_ms / 1000,
+            None if hello.status is None else Status(hello.status),
+        )
+        hub.engine.submit(connect, now, partial(_connected, hub, session, hello, now))
+
+
+def _connected(hub: Hub, session: Session, hello: Hello, now: float, made: Transition | None) -> None:
+    if session.is_over:
+        if made is not None:  # it left while the engine was at it
+            hub._let_go(session, CloseCode.ABNORMAL, now)
+    elif made is None or made.device is None:
+        hub.close(session, CloseCode.UNAVAILABLE, "not available now", now)
+    else:
+        session.session_number = made.device.session
+        hub._by_user[session.user_id] = (*hub._by_user.get(session.user_id, ()), session)
+        _watch_first(hub, session, hello, made.continued, now)
+
+
+def _watch_first(hub: Hub, session: Session, hello: Hello, continued: bool, now: float) -> None:
+    """The watch list of the hello has to be known before `welcome` can say whether the cursor is covered."""
+    done = partial(_welcome, hub, session, hello, continued, now)
+    if hello.watch:
+        hub.watching.watch(session, hello.watch, now, done)
+    else:
+        done(True)
+
+
+def _welcome(hub: Hub, session: Session, hello: Hello, continued: bool, now: float, known: bool) -> None:
+    seq = resumable_seq(hub.engine, hello.cursor, hello.watch or ()) if known else None
+    session.state = advance(Role.SERVER, session.state, "welcome")
+    hub.liveness.greet(session, now)
+    # The truth goes out with `welcome`; an event about it that is still due would only repeat it.
+    truth = self_view_of(hub.engine.truth(session.user_id)) if session.user_id else None
+    times = hub.limits.times
+    welcome = Welcome(
+        id=hello.id,
+        session_id=f"{hub.engine.epoch:x}-{session.session_number:x}",
+        server_time=format_time(int(now)),
+        continued=continued,
+        resumed=seq is not None,
+        self_=truth,
+        limits=Limits(
+            ping_interval=int(times.ping_interval * 1000),
+            pong_timeout=int(times.pong_timeout * 1000),
+            max_watched=hub.limits.max_watched,
+            max_message=hub.limits.max_message,
+            max_batch=hub.limits.max_batch,
+        ),
+    )
+    hub.send(session, welcome)
+    if not known:
+        hub.send(session, refusals.unavailable(None))
+    elif hello.watch is not None:
+        if seq is None:
+            presences = hub.watching.visible(session, hello.watch)
+        else:
+            presences = hub.engine.changed_since(hub.interest.watched(session.slot), seq)
+        hub.watching.send_snapshot(session, presences)
+    hub.read_on(session)
+
+
+def _watch(hub: Hub, session: Session, message: Watch | Unwatch, now: float) -> None:
+    hub.watching.handle(session, message, now)
+
+
+def _status(hub: Hub, session: Session, message: SetStatus, now: float) -> None:
+    if not _has_device(hub, session, message.id):
+        return
+    override = None
+    if message.status is not None:
+        until = None if message.until is None else parse_time(message.until)
+        if until is not None and (reason := check_until(until, now)) is not None:
+            hub.send(session, refusals.refusal(400, "invalid_request", "until", reason, message.id))
+            return
+        override = Override(Status(message.status), until, message.status_text or None)
+    hub.engine.submit(SetOverride(session.user_id, override), now, partial(_answer, hub, session, message.id))
+
+
+def _activity(hub: Hub, session: Session, message: Activity, now: float) -> None:
+    if not _has_device(hub, session, message.id):
+        return
+    idle_for = None if message.idle_for_ms is None else message.idle_for_ms / 1000
+    wanted = SetActivity(session.user_id, session.device_id, session.number, message.idle, idle_for)
+    hub.engine.submit(wanted, now, partial(_answer, hub, session, message.id))
+
+
+def _has_device(hub: Hub, session: Session, id: int | None) -> bool:
+    if session.user_id:
+        return True
+    hub.send(session, refusals.refusal(403, "forbidden", "type", "an observer has no user and no device", id))
+    return False
+
+
+def _answer(hub: Hub, session: Session, id: int | None, made: Transition | None) -> None:
+    if made is None:
+        hub.send(session, refusals.unavailable(id))
+    elif id is not None:
+        hub.send(session, Ok(id=id))
+
+
+def _query(hub: Hub, session: Session, message: Query, now: float) -> None:
+    if len(message.user_ids) > hub.limits.max_batch:
+        reason = f"must be at most {hub.limits.max_batch} ids"
+        hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
+    else:
+        done = partial(_answer_query, hub, session, message.id)
+        hub.lookup(session.user_id or None, message.user_ids, now, done)
+
+
+def _answer_query(hub: Hub, session: Session, id: int | None, found: list[Shown] | None) -> None:
+    if found is None:
+        hub.send(session, refusals.unavailable(id))
+    else:
+        hub.send(session, Statuses(id=id, statuses=[entry_of(shown.presence) for shown in found]))
+
+
+def _ping(hub: Hub, session: Session, message: Ping, now: float) -> None:
+    hub.send(session, Pong(id=message.id))
+
+
+def _bye(hub: Hub, session: Session, message: Bye, now: float) -> None:
+    hub.close(session, CloseCode.NORMAL, "bye", now)
+
+
+def check_until(until: int, now: float) -> str | None:
+    """The reason why an override cannot end at `until` (seconds since 1970), or None."""
+    if until <= now:
+        return "must be later than now"
+    if until > now + MAX_UNTIL_AHEAD:
+        return "must be at most a year ahead"
+    return None
+
+
+HANDLERS: Final[dict[type[Any], Callable[[Hub, Session, Any, float], None]]] = {
+    Hello: _hello,
+    Watch: _watch,
+    Unwatch: _watch,
+    SetStatus: _status,
+    Activity: _activity,
+    Query: _query,
+    Ping: _ping,
+    Bye: _bye,
+}

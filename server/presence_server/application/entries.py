@@ -1,0 +1,72 @@
+"""From the domain's records to what goes over the wire."""
+
+from collections.abc import Iterable, Iterator
+
+from presence_protocol.fields import format_time
+from presence_protocol.limits import SNAPSHOT_PART
+from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
+from presence_server.domain.model import OFFLINE, Shown, Truth, UserPresence
+
+PART_BYTES = 200_000
+"""Bytes of entries in one message: well below the least `max_message` that a client would expect to receive."""
+
+
+def entry_of(presence: UserPresence) -> StatusEntry:
+    """The public state of one user at its version."""
+    return _entry(presence, presence.last_active)
+
+
+def live_entry_of(shown: Shown) -> StatusEntry:
+    """The public state of one user, with the last activity as of now."""
+    return _entry(shown.presence, shown.last_active)
+
+
+def _entry(presence: UserPresence, last_active: int | None) -> StatusEntry:
+    public = presence.public
+    return StatusEntry(
+        presence.user_id,
+        public.status.value,
+        [platform.value for platform in public.platforms],
+        None if last_active is None else format_time(last_active),
+        presence.version,
+        public.text,
+    )
+
+
+def unknown(user_id: int) -> UserPresence:
+    """What is shown of a user never heard of, or of one whom the asker may not see."""
+    return UserPresence(user_id, OFFLINE, None, 0, 0)
+
+
+def self_view_of(truth: Truth) -> SelfView:
+    """What a user may see of themselves."""
+    said = truth.override
+    override = None
+    if said is not None:
+        until = None if said.until is None else format_time(said.until)
+        override = Override(said.status.value, until, said.text)
+    devices = [
+        SelfDevice(
+            device.device_id,
+            device.platform.value,
+            format_time(device.online_time),
+            device.idle_since is not None,
+        )
+        for device in truth.devices
+    ]
+    return SelfView(truth.user_id, truth.status.value, override, devices)
+
+
+def parts(presences: Iterable[UserPresence]) -> Iterator[list[UserPresence]]:
+    """Cut into parts that each fit one message; at least one part, even of nothing."""
+    part: list[UserPresence] = []
+    weight = 0
+    for presence in presences:
+        text = presence.public.text
+        heavy = 160 + (4 * len(text) if text else 0)
+        if len(part) == SNAPSHOT_PART or weight + heavy > PART_BYTES:
+            yield part
+            part, weight = [], 0
+        part.append(presence)
+        weight += heavy
+    yield part

@@ -1,0 +1,394 @@
+"""The one place where a transition meets its watchers.
+
+Every message of every connection comes in through `handle`, every event of the engine through `receive`, time
+through `sweep`. What a transport has to do comes back as effects. All is synchronous: between two awaits, the table,
+the index and what was written agree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from random import Random
+from typing import Final, NamedTuple
+
+from presence_protocol.close_codes import CloseCode, ends_device
+from presence_protocol.errors import InvalidMessage, OutOfTurn, Refused
+from presence_protocol.messages import AnyClientMessage, AnyServerMessage, Reconnect, SelfChanged
+from presence_protocol.session import CLOSE, Role, State, advance, event_of
+from presence_server.application import refusals
+from presence_server.application.catchup import CatchUp
+from presence_server.application.conversation import HANDLERS
+from presence_server.application.entries import self_view_of, unknown
+from presence_server.application.fanout import Fanout
+from presence_server.application.liveness import LinkTimes, Liveness, Verdict
+from presence_server.application.pacing import Pacing
+from presence_server.application.ports import (
+    Authenticator,
+    Denied,
+    Done,
+    Engine,
+    EngineEvent,
+    Link,
+    Peer,
+    TruthChanged,
+    Visibility,
+)
+from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
+from presence_server.application.watching import Watching
+from presence_server.domain.interest import Interest
+from presence_server.domain.model import Change, Shown
+from presence_server.domain.transitions import (
+    AnyTransition,
+    Disconnect,
+    Evicted,
+    Leave,
+    Loss,
+    Transition,
+)
+
+STALL: Final = 1.0
+"""Seconds without a sweep after which one is skipped, so that sockets are read before anything expires."""
+
+LOSS_CODES: Final = {
+    Loss.REPLACED: (CloseCode.REPLACED, "replaced by a newer connection of this device"),
+    Loss.ENDED: (CloseCode.ENDED, "ended by the back end"),
+    Loss.TOO_MANY_DEVICES: (CloseCode.TOO_MANY_DEVICES, "too many devices"),
+}
+
+VERDICT_CODES: Final = {
+    Verdict.HELLO_TIMEOUT: (CloseCode.HELLO_TIMEOUT, "no hello in time"),
+    Verdict.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),
+}
+
+
+class HubLimits(NamedTuple):
+    """What connections are held to. `max_message` is only told to clients here; the transport enforces it."""
+
+    max_watched: int = 5_000
+    max_batch: int = 1_000
+    max_message: int = 262_144
+    min_publish_interval: float = 1.0
+    times: LinkTimes = LinkTimes()
+
+
+class HubStatistics(NamedTuple):
+    sessions: int
+    observers: int
+    users_with_sessions: int
+    behind: int
+    held_changes: int
+    lookups: int
+    messages: int
+    changes: int
+
+
+class Hub:
+    def __init__(
+        self,
+        engine: Engine,
+        interest: Interest,
+        fanout: Fanout,
+        authenticator: Authenticator,
+        visibility: Visibility,
+        limits: HubLimits,
+        random: Random,
+        wake: Callable[[], None],
+    ) -> None:
+        """`wake` is called when effects or changes wait that no caller will be handed: see `take`."""
+        self.engine = engine
+        self.interest = interest
+        self.fanout = fanout
+        self.visibility = visibility
+        self.limits = limits
+        self.is_draining = False
+        self._authenticator = authenticator
+        self._random = random
+        self._wake = wake
+        self.liveness = Liveness(limits.times)
+        self._catchup = CatchUp(engine, interest, fanout)
+        self._pacing = Pacing(limits.min_publish_interval)
+        self.watching = Watching(engine, interest, fanout, visibility, self.send, limits.max_watched)
+        self._sessions: dict[int, Session] = {}
+        self._by_user: dict[int, tuple[Session, ...]] = {}
+        self._self_due: dict[Session, None] = {}
+        self._effects: list[Effect] = []
+        self._is_entered = False
+        self._last_number = 0
+        self._last_sweep = 0.0
+        self._messages = self._changes = 0
+        engine.attach(self.receive)
+
+    # -- entries: connections ------------------------------------------------------------------------------------
+
+    def open(self, link: Link, codec_number: int, peer: Peer, now: float) -> Session:
+        """A connection was accepted; it has yet to say hello."""
+        session = Session(self.next_number(), 0, codec_number, link, peer, now)
+        session.slot = self.fanout.attach(session, codec_number)
+        self._sessions[session.number] = session
+        self.liveness.add(session, now)
+        return session
+
+    def next_number(self) -> int:
+        """A number for a new session, unique in this process."""
+        self._last_number += 1
+        return self._last_number
+
+    def heard(self, session: Session, now: float) -> None:
+        """Something arrived on the session's link."""
+        session.heard = now
+        if session.user_id and session.state is State.LIVE:
+            self.engine.touch(session.user_id, session.device_id, session.number, now, spoke=False)
+
+    def handle(self, session: Session, message: AnyClientMessage, now: float) -> list[Effect]:
+        """Act on what a client said. A session that is over is not listened to any more."""
+        with self._entered():
+            self._messages += 1
+            if session.is_over:
+                return []
+            try:
+                state = advance(Role.SERVER, session.state, event_of(message))
+            except Refused as refused:
+                reason = f"{refused.event} may be sent only once"
+                self.send(session, refusals.refusal(400, refused.error, "type", reason, message.id))
+            except OutOfTurn:
+                self.close(session, CloseCode.MALFORMED, "the first message must be a hello", now)
+            else:
+                if state < State.CLOSING:  # a bye is closed by its handler
+                    session.state = state
+                HANDLERS[type(message)](self, session, message, now)
+            return self.take()
+
+    def refuse(self, session: Session, failure: InvalidMessage, now: float) -> list[Effect]:
+        """A message was read, but something in it is wrong."""
+        with self._entered():
+            if session.state is State.OPEN:
+                self.close(session, CloseCode.MALFORMED, f"not a valid hello: {failure}", now)
+            elif not session.is_over:
+                self.send(session, refusals.invalid(failure))
+            return self.take()
+
+    def fail(self, session: Session, code: CloseCode, reason: str, now: float) -> list[Effect]:
+        """What arrived cannot be taken for a message."""
+        with self._entered():
+            self.close(session, code, reason, now)
+            return self.take()
+
+    def lost(self, session: Session, code: int, now: float) -> list[Effect]:
+        """The client closed with `code` (1005: without one), or the link dropped (1006)."""
+        with self._entered():
+            self._end(session, code, now)
+            return self.take()
+
+    def blocked(self, session: Session, now: float) -> None:
+        """The session's connection takes no more for now."""
+        if not session.is_over:
+            self._catchup.block(session, now)
+            self.liveness.block(session)
+
+    def drained(self, session: Session, now: float) -> list[Effect]:
+        """The session's connection can be written to again."""
+        with self._entered():
+            if not session.is_over:
+                self._catchup.drain(session)
+                self.liveness.drain(session, now)
+                self._catch_up(now)
+            return self.take()
+
+    # -- entries: the engine, time, back ends ----------------------------------------------------------------------
+
+    def receive(self, event: EngineEvent, now: float) -> None:
+        """The one entry for what the engine has to tell."""
+        if isinstance(event, Change):
+            self._changes += 1
+            self._publish(event.user_id, event.version, now)
+        elif isinstance(event, TruthChanged):
+            # Whoever is only now being greeted is not among them: `welcome` will tell.
+            self._self_due.update(dict.fromkeys(self._by_user.get(event.user_id, ())))
+        else:
+            self._evict(event, now)
+        if not self._is_entered:
+            self._wake()
+
+    def submit(self, transition: AnyTransition, now: float, done: Done) -> list[Effect]:
+        """A back end's transition."""
+        with self._entered():
+            self.engine.submit(transition, now, done)
+            return self.take()
+
+    def lookup(
+        self, viewer: int | None, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]
+    ) -> None:
+        """What `viewer` may ask of each of `user_ids`, in their order."""
+        visible = [user_id for user_id in user_ids if self.visibility.may_see(viewer, user_id)]
+        if len(visible) == len(user_ids):
+            self.engine.lookup(user_ids, now, done)
+        else:
+            self.engine.lookup(visible, now, partial(_with_unknown, user_ids, done))
+
+    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
+        """May `peer` speak for `user_id` (None: only watch and ask)? None lets it in."""
+        return self._authenticator.authenticate(peer, token, user_id)
+
+    def sweep(self, now: float) -> list[Effect]:
+        """Let what is due happen. To be called some ten times a second."""
+        with self._entered():
+            stalled = self._last_sweep and now - self._last_sweep > STALL
+            self._last_sweep = now
+            if stalled:
+                return self.take()
+            if not self.is_draining:
+                self.engine.sweep(now)
+            for user_id, version in self._pacing.release(now):
+                self.engine.restamp(user_id, now)
+                self._gather(user_id, version)
+            for session, verdict in self.liveness.sweep(now):
+                if verdict is Verdict.DEAD:
+                    self._effects.append(Abort(session))
+                    self._end(session, CloseCode.ABNORMAL, now)
+                else:
+                    self.close(session, *VERDICT_CODES[verdict], now)
+            self.watching.sweep(now)
+            self._catch_up(now)
+            return self.take()
+
+    def take(self) -> list[Effect]:
+        """The effects that wait, and with them each changed truth, once."""
+        due, self._self_due = self._self_due, {}
+        for session in due:
+            self._tell_self(session)
+        effects, self._effects = self._effects, []
+        return effects
+
+    # -- entries: the process's end --------------------------------------------------------------------------------
+
+    def drain(self, spread: float) -> list[Effect]:
+        """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
+        self.is_draining = True
+        with self._entered():
+            for session in self._sessions.values():
+                if session.state is State.LIVE:
+                    after = int(self._random.uniform(0, spread) * 1000)
+                    self.send(session, Reconnect(after_ms=after, reason="draining"))
+            return self.take()
+
+    def close_all(self, code: CloseCode, reason: str, now: float) -> list[Effect]:
+        with self._entered():
+            for session in list(self._sessions.values()):
+                self.close(session, code, reason, now)
+            return self.take()
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    @contextmanager
+    def _entered(self) -> Iterator[None]:
+        """Whoever called is handed the effects; nobody needs to be woken for them."""
+        outer, self._is_entered = self._is_entered, True
+        try:
+            yield
+        finally:
+            self._is_entered = outer
+            if not outer and (self._effects or self._self_due):
+                self._wake()
+
+    def send(self, session: Session, message: AnyServerMessage) -> None:
+        if session.is_over:
+            return
+        self.fanout.write_now(session.slot)
+        self._effects.append(Send(session, message))
+        if not self._is_entered:
+            self._wake()
+
+    def _publish(self, user_id: int, version: int, now: float) -> None:
+        if self._pacing.admit(user_id, version, now):
+            self._gather(user_id, version)
+
+    def _gather(self, user_id: int, version: int) -> None:
+        if self.interest.watchers(user_id):
+            self.fanout.gather(user_id, version)
+            self._wake()
+
+    def _tell_self(self, session: Session) -> None:
+        if session.behind:
+            session.self_due = True
+            return
+        view = self_view_of(self.engine.truth(session.user_id))
+        self.send(
+            session,
+            SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices),
+        )
+
+    def _catch_up(self, now: float) -> None:
+        for session in self._catchup.sweep(now):
+            if session.self_due:
+                session.self_due = False
+                self._self_due[session] = None
+            self._effects.append(ReadOn(session))
+
+    def join(self, session: Session) -> None:
+        """The session holds its device: it is told of its user's truth from now on."""
+        self._by_user[session.user_id] = (*self._by_user.get(session.user_id, ()), session)
+
+    def read_on(self, session: Session) -> None:
+        self._effects.append(ReadOn(session))
+
+    def _evict(self, event: Evicted, now: float) -> None:
+        session = self._sessions.get(event.holder)
+        if session is not None:
+            self.close(session, *LOSS_CODES[event.loss], now)
+
+    def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
+        """Our own close: the session is over now, whatever its peer still sends."""
+        if not session.is_over:
+            self.fanout.write_now(session.slot)
+            self._effects.append(Close(session, code, reason))
+            self._end(session, code, now)
+
+    def _end(self, session: Session, code: int, now: float) -> None:
+        """The session is over: withdraw its interest, and let go of its device."""
+        if self._sessions.pop(session.number, None) is None:
+            return
+        session.state = advance(Role.SERVER, session.state, CLOSE)
+        self.liveness.discard(session)
+        self._catchup.forget(session)
+        self.watching.drop(session)
+        self.fanout.detach(session.slot)
+        if session.user_id:
+            others = tuple(other for other in self._by_user.get(session.user_id, ()) if other is not session)
+            if others:
+                self._by_user[session.user_id] = others
+            else:
+                self._by_user.pop(session.user_id, None)
+            self._let_go(session, code, now)
+
+    def _let_go(self, session: Session, code: int, now: float) -> None:
+        wanted = Leave if ends_device(code) else Disconnect
+        self.engine.submit(wanted(session.user_id, session.device_id, session.number), now, _ignore)
+
+    def statistics(self) -> HubStatistics:
+        return HubStatistics(
+            sessions=len(self._sessions),
+            observers=sum(not session.user_id for session in self._sessions.values()),
+            users_with_sessions=len(self._by_user),
+            behind=sum(session.behind for session in self._sessions.values()),
+            held_changes=len(self._pacing),
+            lookups=len(self.watching),
+            messages=self._messages,
+            changes=self._changes,
+        )
+
+
+def _with_unknown(
+    user_ids: Sequence[int], done: Callable[[list[Shown] | None], None], found: list[Shown] | None
+) -> None:
+    """Put the users who may not be seen back in their places, as if nobody had ever heard of them."""
+    if found is None:
+        done(None)
+        return
+    known = {shown.presence.user_id: shown for shown in found}
+    done([known.get(user_id) or Shown(unknown(user_id), None, ()) for user_id in user_ids])
+
+
+def _ignore(_made: Transition | None) -> None:
+    """Nobody waits for what came of it."""

@@ -1,0 +1,88 @@
+"""Which connections are alive: one wheel sweeps them all, and none has a timer of its own.
+
+The server pings every `ping_interval`; any frame counts as life of the link. A link is dead when a ping went
+unanswered for `pong_timeout`, never from silence alone. While a connection is blocked it is not read from, so its
+pongs cannot be seen: then only `lag_limit` counts, which is no longer than a ping and its timeout, so that the
+printed bound holds for a client that dies with a full socket as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import NamedTuple
+
+from presence_protocol.session import State
+from presence_server.application.sessions import Session
+from presence_server.domain.deadlines import Deadlines
+
+
+class Verdict(Enum):
+    HELLO_TIMEOUT = "hello timeout"
+    TOO_SLOW = "too slow"
+    DEAD = "dead"
+
+
+class LinkTimes(NamedTuple):
+    """Seconds."""
+
+    hello_timeout: float = 10.0
+    ping_interval: float = 25.0
+    pong_timeout: float = 10.0
+    lag_limit: float = 30.0
+
+
+class Liveness:
+    def __init__(self, times: LinkTimes) -> None:
+        self._times = times
+        self._wheel: Deadlines[Session] = Deadlines()
+
+    def add(self, session: Session, now: float) -> None:
+        """A new connection, which has yet to say hello."""
+        self._wheel.set(session, now + self._times.hello_timeout)
+
+    def greet(self, session: Session, now: float) -> None:
+        """It said hello: from now on it is pinged."""
+        self._wheel.set(session, now + self._times.ping_interval)
+
+    def block(self, session: Session) -> None:
+        self._wheel.set(session, session.blocked_since + self._times.lag_limit)
+
+    def drain(self, session: Session, now: float) -> None:
+        """It can be read from again. A pong that waited unread gets its full time to be seen."""
+        if session.pinged_at:
+            session.pinged_at = now
+            self._wheel.set(session, now + self._times.pong_timeout)
+        else:
+            self._wheel.set(session, now + self._times.ping_interval)
+
+    def discard(self, session: Session) -> None:
+        self._wheel.discard(session)
+
+    def sweep(self, now: float) -> Iterator[tuple[Session, Verdict]]:
+        """Ping who is due. Yields the sessions that are to end, and why."""
+        for session in self._wheel.pop_due(now):
+            verdict = self._examine(session, now)
+            if verdict is not None:
+                yield session, verdict
+
+    def _examine(self, session: Session, now: float) -> Verdict | None:
+        if session.state is State.OPEN:
+            return Verdict.HELLO_TIMEOUT
+        if session.blocked_since:
+            return Verdict.TOO_SLOW
+        if session.pinged_at and session.heard < session.pinged_at:
+            return Verdict.DEAD
+        if session.pinged_at:
+            next_ping = session.pinged_at + self._times.ping_interval
+            session.pinged_at = 0.0
+            if next_ping > now:
+                self._wheel.set(session, next_ping)
+                return None
+        session.pinged_at = now
+        session.link.ping()
+        self._wheel.set(session, now + self._times.pong_timeout)
+        return None
+
+    def __len__(self) -> int:
+        return len(self._wheel)

@@ -1,0 +1,133 @@
+"""Long polls: what a WebSocket would have been pushed, for those who ask again and again.
+
+A poll is served as a resume is, with a cursor that also carries a digest of its id set. If there is nothing to tell
+it waits in the interest index like any watcher, and the first diff that would go to it wakes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
+
+from presence_server.application.cursors import Cursor, digest_of, resumable_seq
+from presence_server.application.entries import unknown
+from presence_server.application.fanout import Fanout
+from presence_server.application.ports import Engine, Visibility
+from presence_server.domain.interest import Interest
+from presence_server.domain.model import UserPresence
+
+
+class Answer(NamedTuple):
+    """`changes` merge into what the client holds if `resumed`, else they replace it."""
+
+    changes: list[UserPresence]
+    cursor: str
+    resumed: bool
+
+
+class Poll:
+    """One request for changes, from its look-up to its answer. An outlet while it waits."""
+
+    __slots__ = ("cursor", "may_wait", "on_answer", "seq", "slot", "user_ids", "visible")
+
+    def __init__(
+        self,
+        user_ids: list[int],
+        visible: list[int],
+        cursor: str | None,
+        may_wait: bool,
+        on_answer: Callable[[Answer | None], None],
+    ) -> None:
+        self.user_ids = user_ids
+        self.visible = visible
+        self.cursor = cursor
+        self.may_wait = may_wait
+        self.on_answer = on_answer
+        self.seq = 0
+        self.slot: int | None = None
+
+    behind = False
+
+    def write(self, frame: bytes) -> None:
+        """A change for it: the answer is made from the records, so the frame itself is of no use."""
+        self.on_answer(None)
+
+
+class Polls:
+    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, visibility: Visibility) -> None:
+        self._engine = engine
+        self._interest = interest
+        self._fanout = fanout
+        self._visibility = visibility
+        self._waiting: dict[Poll, None] = {}
+
+    def open(
+        self,
+        viewer: int | None,
+        user_ids: Sequence[int],
+        cursor: str | None,
+        may_wait: bool,
+        now: float,
+        on_answer: Callable[[Answer | None], None],
+    ) -> Poll:
+        """Ask for changes of `user_ids` since `cursor`.
+
+        `on_answer` gets the answer, at once or later; None when there may be something: then call `close`, which
+        gives the answer. It gets None as well when the engine cannot tell, and `close` then returns None.
+        """
+        distinct = list(dict.fromkeys(user_ids))
+        visible = [user_id for user_id in distinct if self._visibility.may_see(viewer, user_id)]
+        poll = Poll(distinct, visible, cursor, may_wait, on_answer)
+        self._engine.follow(visible, now, partial(self._known, poll))
+        return poll
+
+    def _known(self, poll: Poll, known: bool) -> None:
+        if not known:
+            self._engine.unfollow(poll.visible)
+            poll.visible = []
+            poll.user_ids = []
+            poll.on_answer(None)
+            return
+        seq = resumable_seq(self._engine, poll.cursor, poll.user_ids)
+        if seq is None:
+            poll.on_answer(self._finish(poll, self._everything(poll), resumed=False))
+            return
+        poll.seq = seq
+        changes = self._engine.changed_since(poll.visible, seq)
+        if changes or not poll.may_wait:
+            poll.on_answer(self._finish(poll, changes, resumed=True))
+            return
+        poll.slot = self._fanout.attach(poll, 0)
+        self._interest.watch(poll.slot, poll.visible)
+        self._waiting[poll] = None
+
+    def close(self, poll: Poll) -> Answer | None:
+        """End a poll that waits: it was woken, its time is up, or its client is gone. None: there is no answer."""
+        if poll.slot is None:
+            return None
+        self._interest.drop(poll.slot)
+        self._fanout.detach(poll.slot)
+        poll.slot = None
+        del self._waiting[poll]
+        if not self._engine.floor <= poll.seq:
+            return self._finish(poll, self._everything(poll), resumed=False)
+        return self._finish(poll, self._engine.changed_since(poll.visible, poll.seq), resumed=True)
+
+    def wake_all(self) -> None:
+        """The server is draining: answer everybody now."""
+        for poll in list(self._waiting):
+            poll.on_answer(None)
+
+    def _everything(self, poll: Poll) -> list[UserPresence]:
+        visible = set(poll.visible)
+        return [self._engine.presence(user_id) if user_id in visible else unknown(user_id) for user_id in poll.user_ids]
+
+    def _finish(self, poll: Poll, changes: list[UserPresence], resumed: bool) -> Answer:
+        self._engine.unfollow(poll.visible)
+        cursor = Cursor(self._engine.epoch, max(self._fanout.settled, poll.seq), digest_of(poll.user_ids))
+        return Answer(changes, str(cursor), resumed)
+
+    def __len__(self) -> int:
+        """How many polls wait."""
+        return len(self._waiting)

@@ -1,0 +1,170 @@
+"""What the application needs of the world, as protocols whose docstrings are their contracts.
+
+Nothing here blocks and nothing is awaited: what may take time takes a `done` callback, which is called exactly once,
+at once or later, on the event loop's thread. Callers must be ready for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
+
+from presence_server.domain.model import Change, Shown, Truth, UserPresence
+from presence_server.domain.transitions import AnyTransition, Evicted, Transition
+
+
+class Clock(Protocol):
+    """Tells the time to everything.
+
+    `now()` is UTC in seconds since 1970. It never runs backward and never jumps, whatever is done to the system's
+    clock; it may be corrected by running somewhat faster or slower.
+    """
+
+    def now(self) -> float: ...
+
+
+class TruthChanged(NamedTuple):
+    """Something changed that `user_id` may see of themselves: override, devices, platforms, idleness."""
+
+    user_id: int
+
+
+EngineEvent = Change | Evicted | TruthChanged
+
+Listener = Callable[[EngineEvent, float], None]
+"""The hub's one entry for what an engine has to tell, and the time at which it does."""
+
+Done = Callable[[Transition | None], None]
+"""Takes what came of a transition; None if the engine could not carry it out, now or in doubt."""
+
+
+class EngineStatistics(Protocol):
+    """A frozen record of numbers; each engine has its own."""
+
+    def _asdict(self) -> dict[str, int]: ...
+
+
+class Engine(Protocol):
+    """Keeps every user's presence, alone or together with other nodes.
+
+    **Transitions.** `submit` hands one in. Transitions of one user take effect in the order in which they were
+    submitted here; of different users, in any order. Each takes effect as a whole or not at all. Before its `done`
+    is called, the listener has been told of the Change it made (if any), then of the connections of this node that
+    it evicted, then of a changed truth. A Change made elsewhere, or by time, arrives at the listener in the same way.
+
+    **Following.** From the moment `follow`'s `done` is called with True until `unfollow`, the followed users are known
+    here: `presence` and `changed_since` answer for them at once, and each of their Changes reaches the listener.
+    Follows are counted per user: every `follow` has its `unfollow`, also one that answered False. Users with a
+    session on this node have their `truth` known here likewise, from the `done` of their Connect.
+
+    **Order.** `seq` numbers what this process handed to the listener, in that order, and `changed_since` goes by it;
+    a record's seq is that of its latest Change. `restamp` gives a record the next seq, for a Change that is published
+    later than it was told. `floor` is the greatest seq of any record that was ever forgotten: from a seq below it,
+    nothing can be resumed. Versions of one user only grow.
+
+    **Time.** `sweep` lets what is due by `now` expire; it is called some ten times a second, and not before what
+    arrived in time was handed in.
+    """
+
+    @property
+    def epoch(self) -> int:
+        """Identifies this process's seqs: chosen at random at its start."""
+        ...
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def floor(self) -> int: ...
+
+    def attach(self, listener: Listener) -> None:
+        """Whom to tell. Called once, before anything else."""
+        ...
+
+    def submit(self, transition: AnyTransition, now: float, done: Done) -> None: ...
+
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
+        """Connection `holder` was heard; `spoke`: by a message other than a ping. May be gathered; never answers."""
+        ...
+
+    def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None: ...
+
+    def unfollow(self, user_ids: Iterable[int]) -> None: ...
+
+    def presence(self, user_id: int) -> UserPresence:
+        """A followed user's public state."""
+        ...
+
+    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+        """Those of the followed `user_ids` with a greater seq, in the order of their seqs."""
+        ...
+
+    def truth(self, user_id: int) -> Truth:
+        """What a user with a session on this node may see of themselves."""
+        ...
+
+    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+        """What anybody may ask of each of `user_ids`, in their order; None if it cannot be had now."""
+        ...
+
+    def restamp(self, user_id: int, now: float) -> None: ...
+
+    def sweep(self, now: float) -> None: ...
+
+    def statistics(self) -> EngineStatistics: ...
+
+
+class Peer(NamedTuple):
+    """Who is at the other end: the address of the TCP peer, and the `Authorization` header if there was one."""
+
+    address: str
+    authorization: str | None = None
+
+
+class Denied(NamedTuple):
+    """Not let in. `status` is 401 (not known who it is: a new token may help) or 403 (known, and not allowed)."""
+
+    status: int
+    reason: str
+
+
+class Authenticator(Protocol):
+    """Decides who may speak for whom. Called once per connection or request, never per message."""
+
+    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
+        """May `peer`, with `token`, speak for `user_id` (None: only watch and ask)? None lets it in."""
+        ...
+
+
+class Visibility(Protocol):
+    """Decides who may see whom. Called when an edge is added, never per delivery."""
+
+    def may_see(self, viewer: int | None, user_id: int) -> bool:
+        """May `viewer` (None: nobody in particular) see `user_id`? Whom one may not see looks never heard of."""
+        ...
+
+
+class Link(Protocol):
+    """The connection beneath a session. Nothing here blocks, fails, or calls back at once."""
+
+    def write(self, frame: bytes) -> None:
+        """Send a finished frame."""
+        ...
+
+    def ping(self) -> None: ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame, then discard what still arrives, for a second at most."""
+        ...
+
+    def abort(self) -> None:
+        """Drop a link that is dead."""
+        ...
+
+    def has_room(self) -> bool:
+        """Whether what was written has gone out."""
+        ...
+
+    def read_on(self) -> None:
+        """Take up reading again, where the session had it wait."""
+        ...

@@ -1,0 +1,29 @@
+"""The `error` messages that the application answers with."""
+
+from presence_protocol.errors import FieldError, InvalidMessage
+from presence_protocol.messages import Detail, Error
+
+
+def invalid(failure: InvalidMessage) -> Error:
+    """For a message of which something is wrong."""
+    return _error(400, failure.error, str(failure), failure.details, failure.id)
+
+
+def refusal(code: int, error: str, field: str, reason: str, id: int | None) -> Error:
+    """For a message of which one field asks for what cannot be."""
+    return _error(code, error, f"{field}: {reason}", [FieldError(field, reason)], id)
+
+
+def unavailable(id: int | None) -> Error:
+    """For what cannot be answered now, and may be later."""
+    return Error(id=id, code=503, error="unavailable", message="not available now; try again later")
+
+
+def _error(code: int, error: str, message: str, details: list[FieldError], id: int | None) -> Error:
+    return Error(
+        id=id,
+        code=code,
+        error=error,
+        message=message,
+        details=[Detail(field, reason) for field, reason in details],
+    )

@@ -1,0 +1,114 @@
+"""One connection, as the hub sees it, and the effects that the hub asks of its transport."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from presence_protocol.codec import CODECS, Codec
+from presence_protocol.messages import AnyServerMessage, Unwatch, Watch
+from presence_protocol.session import State
+
+if TYPE_CHECKING:
+    from presence_server.application.ports import Link, Peer
+    from presence_server.application.watching import Lookup
+
+
+class Session:
+    """A connection from its handshake to its end. Kept small: there is one for everybody who is online.
+
+    `number` is unique in the process and serves as the holder of the device. `slot` stands for it in the interest
+    index. A session that is `behind` gets no diffs and is not read from, until it was served what changed since
+    `served`.
+    """
+
+    __slots__ = (
+        "behind",
+        "blocked_since",
+        "caught_up_at",
+        "codec_number",
+        "device_id",
+        "heard",
+        "link",
+        "lookup",
+        "number",
+        "peer",
+        "pending",
+        "pinged_at",
+        "self_due",
+        "served",
+        "session_number",
+        "slot",
+        "state",
+        "user_id",
+    )
+
+    def __init__(self, number: int, slot: int, codec_number: int, link: Link, peer: Peer, now: float) -> None:
+        self.number = number
+        self.slot = slot
+        self.codec_number = codec_number
+        self.link = link
+        self.peer = peer
+        self.state = State.OPEN
+        self.user_id = 0  # an observer's stays 0
+        self.device_id = ""
+        self.session_number = number
+        self.heard = now
+        self.pinged_at = 0.0  # 0: no ping is unanswered
+        self.behind = False
+        self.blocked_since = 0.0
+        self.caught_up_at = 0.0
+        self.served = 0
+        self.self_due = False
+        self.lookup: Lookup | None = None
+        self.pending: deque[Watch | Unwatch] | None = None
+
+    @property
+    def codec(self) -> Codec:
+        return CODECS[self.codec_number]
+
+    @property
+    def is_over(self) -> bool:
+        return self.state >= State.CLOSING
+
+    @property
+    def must_wait(self) -> bool:
+        """Whether nothing more is to be read from it for now: it is being greeted, or cannot be written to."""
+        return self.behind or self.state is State.GREETED
+
+    def write(self, frame: bytes) -> None:
+        self.link.write(frame)
+
+    def __repr__(self) -> str:
+        whose = f"{self.user_id}/{self.device_id}" if self.user_id else "observer"
+        return f"<Session {self.number} {whose} {self.state.name}{' behind' if self.behind else ''}>"
+
+
+class Send(NamedTuple):
+    """Encode `message` and write it to the session."""
+
+    session: Session
+    message: AnyServerMessage
+
+
+class Close(NamedTuple):
+    """Close the session's connection. As far as the hub goes the session has ended already."""
+
+    session: Session
+    code: int
+    reason: str
+
+
+class Abort(NamedTuple):
+    """Drop the session's link, which is dead."""
+
+    session: Session
+
+
+class ReadOn(NamedTuple):
+    """Take up reading from the session again."""
+
+    session: Session
+
+
+Effect = Send | Close | Abort | ReadOn

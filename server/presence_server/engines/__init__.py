@@ -1,0 +1,1 @@
+"""Where presence is kept: implementations of `application.ports.Engine`."""

@@ -1,0 +1,81 @@
+"""The default engine: the table in this process's memory. It answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from presence_server.application.ports import Done, Listener, TruthChanged
+from presence_server.domain.model import Shown, Truth, UserPresence
+from presence_server.domain.table import PresenceTable, TableStatistics
+from presence_server.domain.transitions import AnyTransition, Transition
+
+
+class MemoryEngine:
+    """An `application.ports.Engine` on one table. Everybody is always known, so following costs nothing."""
+
+    def __init__(self, table: PresenceTable, epoch: int) -> None:
+        self.epoch = epoch
+        self._table = table
+        self._listener: Listener = _nobody
+
+    def attach(self, listener: Listener) -> None:
+        self._listener = listener
+
+    @property
+    def seq(self) -> int:
+        return self._table.seq
+
+    @property
+    def floor(self) -> int:
+        return self._table.floor
+
+    def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
+        made = self._table.apply(transition, now)
+        self._tell(transition.user_id, made, now)
+        done(made)
+
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
+        self._tell(user_id, self._table.touch(user_id, device_id, holder, now, spoke), now)
+
+    def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
+        done(True)
+
+    def unfollow(self, user_ids: Iterable[int]) -> None:
+        pass
+
+    def presence(self, user_id: int) -> UserPresence:
+        return self._table.presence(user_id)
+
+    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+        return self._table.changed_since(user_ids, seq)
+
+    def truth(self, user_id: int) -> Truth:
+        return self._table.truth(user_id)
+
+    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+        done([self._table.shown(user_id) for user_id in user_ids])
+
+    def restamp(self, user_id: int, now: float) -> None:
+        self._table.restamp(user_id, now)
+
+    def sweep(self, now: float) -> None:
+        for user_id, made in self._table.expire(now):
+            self._tell(user_id, made, now)
+
+    def _tell(self, user_id: int, made: Transition, now: float) -> None:
+        if made.change is not None:
+            self._listener(made.change, now)
+        for evicted in made.evicted:
+            self._listener(evicted, now)
+        if made.truth_changed:
+            self._listener(TruthChanged(user_id), now)
+
+    def statistics(self) -> TableStatistics:
+        return self._table.statistics()
+
+    def __repr__(self) -> str:
+        return f"<MemoryEngine on {self._table!r}>"
+
+
+def _nobody(_event: object, _now: float) -> None:
+    """Before anybody is attached, nothing happens."""
