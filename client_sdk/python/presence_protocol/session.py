@@ -189,17 +189,19 @@ def mermaid() -> str:
     for state, row in TABLE.items():
         edges: dict[tuple[State, str], list[str]] = {}
         for event, then in row.items():
-            # A label must not contain a colon: Mermaid ends it there.
-            if then is Mark.IGNORED:
-                edges.setdefault((state, "any message is ignored"), [])
-            elif then is Mark.REFUSED:
-                edges.setdefault((state, "refused with an error, client sends"), []).append(event)
-            elif event in CLIENT_EVENTS:
-                edges.setdefault((State(then), "client sends"), []).append(event)
-            elif event in SERVER_EVENTS:
-                edges.setdefault((State(then), "server sends"), []).append(event)
-            else:
-                edges.setdefault((State(then), ""), []).append(event)
-        for (then, label), events in edges.items():
-            lines.append(f"    {state.name} --> {then.name} : {' '.join([label, ', '.join(events)]).strip()}")
+            next_state = then if isinstance(then, State) else state
+            edges.setdefault((next_state, _label(event, then)), []).append(event)
+        for (next_state, label), events in edges.items():
+            lines.append(f"    {state.name} --> {next_state.name} : {label.format(', '.join(events))}")
     return "\n".join([*lines, "    CLOSED --> [*]"])
+
+
+def _label(event: str, then: State | Mark) -> str:
+    """What to write beside an edge. Without a colon, at which Mermaid would end it."""
+    if then is Mark.IGNORED:
+        return "any message received is ignored"
+    if then is Mark.REFUSED:
+        return "client sends {}, answered with an error"
+    if event in CLIENT_EVENTS:
+        return "client sends {}"
+    return "server sends {}" if event in SERVER_EVENTS else "{}"
