@@ -75,7 +75,7 @@ export class PresenceClient extends EventTarget {
     this.#options = { platform: "WEB", random: Math.random, ...options };
     if (options.userId !== undefined) {
       checkIds("userId", [options.userId]);
-      this.#options.deviceId ??= crypto.randomUUID();
+      this.#options.deviceId ??= randomId();
     }
     this.#env = {
       url: options.url,
@@ -405,6 +405,11 @@ function checkIds(field, userIds) {
     }
   }
   return checked;
+}
+
+/** Not `crypto.randomUUID()`, which pages without HTTPS do not have. */
+function randomId() {
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
 function wholeSeconds(date) {

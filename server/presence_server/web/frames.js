@@ -1,0 +1,80 @@
+/** The frames that went by, newest first. */
+
+import { clockTime, fromTemplate } from "./words.js";
+
+/** More would only slow the page down. */
+const KEPT = 200;
+
+export class Frames {
+  #log = document.getElementById("frames");
+  #of = document.getElementById("frames-of");
+
+  constructor() {
+    this.#of.addEventListener("change", () => {
+      for (const row of this.#log.children) this.#filter(row);
+    });
+    document.getElementById("frames-clear").addEventListener("click", () => this.#log.replaceChildren());
+  }
+
+  /** Offer these users to choose from. */
+  setPeople(userIds) {
+    const chosen = this.#of.value;
+    const everyone = new Option("everyone", "");
+    this.#of.replaceChildren(everyone, ...userIds.map((userId) => new Option(String(userId), String(userId))));
+    this.#of.value = userIds.includes(Number(chosen)) ? chosen : "";
+    this.#of.dispatchEvent(new Event("change"));
+  }
+
+  add(userId, { direction, text, time }) {
+    const { root, parts } = fromTemplate("frame-template");
+    const { type, ...rest } = JSON.parse(text);
+    root.dataset.user = String(userId);
+    root.dataset.direction = direction;
+    root.dataset.testid = "frame";
+    root.dataset.kind = type;
+    parts.time.textContent = clockTime(time);
+    parts.who.textContent = String(userId);
+    parts.direction.textContent = direction === "out" ? "↑" : "↓";
+    parts.direction.setAttribute("aria-label", direction === "out" ? "to the server" : "from the server");
+    parts.direction.setAttribute("role", "img");
+    parts.kind.textContent = type;
+    parts.body.textContent = inShort(type, rest);
+    root.addEventListener("toggle", () => {
+      parts.whole.textContent ||= JSON.stringify(JSON.parse(text), null, 2);
+    });
+    this.#filter(root);
+    this.#log.prepend(root);
+    while (this.#log.childElementCount > KEPT) this.#log.lastElementChild.remove();
+  }
+
+  #filter(row) {
+    row.hidden = this.#of.value !== "" && this.#of.value !== row.dataset.user;
+  }
+}
+
+/** A message in one line; all of it is a click away. */
+function inShort(type, fields) {
+  if (type === "welcome") {
+    const { continued, resumed, self } = fields;
+    return [`continued: ${continued}`, `resumed: ${resumed}`, ...(self ? [truth(self)] : [])].join(", ");
+  }
+  if (type === "self") return truth(fields);
+  return Object.entries(fields)
+    .map(([name, value]) => (Array.isArray(value) ? list(value) : `${name}: ${JSON.stringify(value)}`))
+    .join(", ");
+}
+
+/** Entries and ids say by themselves what they are. */
+function list(values) {
+  return values.length ? values.map((value) => (typeof value === "object" ? entry(value) : value)).join(", ") : "nobody";
+}
+
+function entry({ userId, status, platforms, statusText }) {
+  const text = statusText ? ` “${statusText}”` : "";
+  return `${userId} ${[status, ...platforms].join(" ")}${text}`;
+}
+
+function truth({ status, override, devices }) {
+  const set = override ? `, set to ${override.status}` : "";
+  return `you: ${status}${set}, ${devices.length} ${devices.length === 1 ? "device" : "devices"}`;
+}
