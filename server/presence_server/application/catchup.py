@@ -61,8 +61,8 @@ class CatchUp:
             self._send_everything(session)
         else:
             self._send_missed(session)
-        if not session.link.has_room():
-            return False  # blocked again; `drain` will be called
+        if session.blocked_since or not session.link.has_room():
+            return False  # blocked again, or its next sweep will tell
         session.behind = False
         self._drained.pop(session, None)
         return True
@@ -70,7 +70,7 @@ class CatchUp:
     def _send_missed(self, session: Session) -> None:
         missed = self._engine.changed_since(self._interest.watched(session.slot), session.served)
         for part in parts(missed):
-            if not part or not session.link.has_room():
+            if not part or session.blocked_since or not session.link.has_room():
                 return
             session.served = part[-1].seq
             cursor = str(Cursor(self._engine.epoch, session.served))

@@ -162,7 +162,7 @@ class Link(Protocol):
         ...
 
     def has_room(self) -> bool:
-        """Whether what was written has gone out."""
+        """Whether little enough of what was written still waits to go out that more may be written."""
         ...
 
     def read_on(self) -> None:

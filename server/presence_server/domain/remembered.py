@@ -9,7 +9,7 @@ from presence_server.domain.model import UserRecord
 
 
 class Remembered:
-    """At most `limit` records, in the order in which their last device ended."""
+    """At most `limit` records, in the order in which anything last happened to them."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit

@@ -72,16 +72,28 @@ class PresenceTable:
 
     def expire(self, now: float) -> Iterator[tuple[int, Transition]]:
         """End what fell due by `now`, in the order in which it did: each user, and what came of it."""
-        for key in self._shared.deadlines.pop_due(now):
-            made = self._shard(key.user_id).expire(key, now)
-            if made is not NOTHING:
-                yield key.user_id, made
+        due = iter(self._shared.deadlines.pop_due(now))
+        try:
+            for key in due:
+                made = self._shard(key.user_id).expire(key, now)
+                if made is not NOTHING:
+                    yield key.user_id, made
+        finally:
+            # Whoever was told failed: the rest must still end, with the next sweep.
+            for key in due:
+                self._shared.deadlines.set(key, now)
 
     def restamp(self, user_id: int, now: float) -> None:
-        """The user's last Change is handed to fan-out only now: let its record say so."""
+        """The user's last Change is handed to fan-out only now: let its record say so.
+
+        If the record was forgotten since, no cursor from before can be trusted to know of the Change.
+        """
+        seq = self._shared.versions.take(now)
         record = self.record(user_id)
-        if record is not None:
-            record.seq = self._shared.versions.take(now)
+        if record is None:
+            self._shared.floor = seq
+        else:
+            record.seq = seq
 
     # -- questions ---------------------------------------------------------------------------------------------
 

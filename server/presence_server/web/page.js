@@ -19,7 +19,7 @@ const TICK = 100;
 const people = new Map();
 const left = new Set();
 let watched = new Set();
-let gracePeriod = null;
+let gracePeriod = Number(document.querySelector("meta[name=presence-grace-period]").content) * 1000 || null;
 
 const frames = new Frames();
 const curl = new Curl();
@@ -32,6 +32,9 @@ const told = {
   frame: (userId, frame) => frames.add(userId, frame),
   did: (userId, action, statusText) => curl.did(userId, action, statusText),
   grace: () => gracePeriod,
+  learned(milliseconds) {
+    gracePeriod ??= milliseconds;
+  },
   saw(userId, changes) {
     const news = changes.filter(({ before, after }) => before && before.status !== after.status);
     for (const { after } of news) if (after.status === "OFFLINE") people.get(after.userId)?.wentOffline();

@@ -23,8 +23,8 @@ export class Person {
   /**
    * @param who `{userId, deviceId, platform}`
    * @param told what the page wants to hear: `frame(userId, frame)`, `did(userId, action, statusText)`,
-   *   `became(userId, state)`, `saw(userId, changes)`, `removed(userId)`; and `grace()`, which gives the grace period
-   *   in milliseconds, or null if it is not known
+   *   `became(userId, state)`, `saw(userId, changes)`, `removed(userId)`; `learned(milliseconds)`, how long a
+   *   grace period was; and `grace()`, which gives the grace period in milliseconds, or null if it is not known
    */
   constructor(who, told) {
     this.#told = told;
@@ -63,6 +63,7 @@ export class Person {
   wentOffline() {
     if (this.#pulledAt === null || this.#lookedAway !== null) return;
     this.#lookedAway = Date.now() - this.#pulledAt;
+    this.#told.learned(this.#lookedAway);
     this.#showGrace();
   }
 

@@ -1,0 +1,171 @@
+"""The composition root: settings in, a running service out. Everything is put together here and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import socket
+from random import Random
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp
+
+from presence_server import __version__
+from presence_server.access import Everyone, TrustOnLoopback
+from presence_server.application.fanout import Fanout
+from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.liveness import LinkTimes
+from presence_server.application.polls import Polls
+from presence_server.application.ports import Clock
+from presence_server.clock import SystemClock
+from presence_server.domain.interest import Interest
+from presence_server.domain.shard import Lifetimes
+from presence_server.domain.table import PresenceTable
+from presence_server.engines.memory import MemoryEngine
+from presence_server.logs import get_logger
+from presence_server.process import PresenceServer
+from presence_server.settings import Settings, start_line
+from presence_server.transports.driver import Driver
+from presence_server.transports.envelope import Refusal, failure
+from presence_server.transports.frames import FRAMERS
+from presence_server.transports.gateway import Gateway
+from presence_server.transports.http import RestApi, on_http_exception
+from presence_server.transports.http1 import bound_to
+from presence_server.transports.openapi import openapi_route
+from presence_server.transports.ops import Operations
+from presence_server.transports.origins import CorsMiddleware, OriginPolicy
+from presence_server.transports.pages import Pages
+from presence_server.transports.websocket import WebSocketConnection
+
+_log = get_logger(__name__)
+
+
+class BindError(Exception):
+    """The address cannot be listened on. Its text is one line for whoever started the server."""
+
+
+def build_gateway(settings: Settings, clock: Clock, random: Random, connection_limit: int) -> Gateway:
+    """The application with all its parts, not yet on any loop."""
+    table = PresenceTable(
+        Lifetimes(settings.grace_period, settings.rest_lifetime, settings.away_after, settings.max_devices),
+        shards=settings.shards,
+        max_remembered=settings.max_remembered,
+    )
+    engine = MemoryEngine(table, epoch=random.getrandbits(48))
+    interest = Interest()
+    visibility = Everyone()
+    driver = Driver(clock)
+    fanout = Fanout(engine, interest, clock, FRAMERS, settings.flush_interval, settings.max_flush_interval)
+    limits = HubLimits(
+        settings.max_watched,
+        settings.max_batch,
+        settings.max_message,
+        settings.min_publish_interval,
+        LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
+    )
+    hub = Hub(engine, interest, fanout, TrustOnLoopback(), visibility, limits, random, driver.wake)
+    driver.drives(hub, fanout)
+    return Gateway(
+        hub,
+        Polls(engine, interest, fanout, visibility),
+        driver,
+        clock,
+        OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),
+        connection_limit,
+        settings.max_message,
+        settings.heartbeat_interval,
+        settings.hello_timeout,
+    )
+
+
+def build_http(gateway: Gateway) -> ASGIApp:
+    """All that is served over plain HTTP."""
+    app = Starlette(
+        routes=[
+            *RestApi(gateway).routes(),
+            *Operations(gateway, __version__).routes(),
+            openapi_route(gateway, __version__),
+            *Pages().routes(),
+        ],
+        exception_handlers={HTTPException: on_http_exception},
+    )
+    app.router.redirect_slashes = False
+    return CorsMiddleware(app, gateway.origins, failure(Refusal(403)))
+
+
+async def serve(settings: Settings) -> None:
+    """Run the service until it is told to end.
+
+    Raises:
+        BindError: the address is taken, or not this machine's.
+    """
+    listeners = _listen(settings.host, settings.port)
+    open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = settings.connection_limit(open_files)
+    gateway = build_gateway(settings, SystemClock(), Random(), limit)
+    gateway.driver.start()
+
+    def open_websocket(**_uvicorns: object) -> WebSocketConnection:
+        return WebSocketConnection(gateway)
+
+    config = uvicorn.Config(
+        build_http(gateway),
+        http=bound_to(gateway),
+        ws=open_websocket,  # type: ignore[arg-type]
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=1,
+    )
+    server = PresenceServer(config, gateway, settings.drain_timeout)
+    print(start_line(settings, _url(settings, listeners[0]), limit), flush=True)  # noqa: T201 (it is for a person)
+    _log.info("started", url=_url(settings, listeners[0]), connections=limit, engine=settings.engine)
+    try:
+        await server.serve(sockets=listeners)
+    finally:
+        gateway.driver.stop()
+    _log.info("ended")
+
+
+def _listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address that `host` stands for, all on one port."""
+    listeners: list[socket.socket] = []
+    try:
+        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listener = socket.socket(family, kind, protocol)
+            listeners.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            if port == 0 and len(listeners) > 1:
+                address = (address[0], listeners[0].getsockname()[1], *address[2:])
+            listener.bind(address)
+            listener.listen(2048)  # already here, so that a taken port is seen before anything is said to run
+            listener.setblocking(False)
+    except OSError as failed:
+        for listener in listeners:
+            listener.close()
+        raise BindError(f"cannot listen on {host}:{port}: {failed.strerror or failed}") from None
+    return listeners
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    host = settings.host if settings.host not in ("", "0.0.0.0", "::") else "localhost"
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{listener.getsockname()[1]}/"
+
+
+def run(settings: Settings) -> None:
+    """Run the service on a loop of its own."""
+    try:
+        import uvloop
+    except ImportError:  # it has no build for every system
+        asyncio.run(serve(settings))
+    else:
+        uvloop.run(serve(settings))

@@ -1,0 +1,69 @@
+"""The life of the process: uvicorn's server, with an end that takes its clients along.
+
+The first SIGTERM or SIGINT drains: nobody new is let in, long polls are answered, every client is asked to connect
+elsewhere at a time of its own, and what is left at the end is closed with 1012. Only then does uvicorn's own
+shutdown come, which closes listeners and connections at once. The second signal ends the process at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from presence_protocol.close_codes import CloseCode
+from presence_server.logs import get_logger
+from presence_server.transports.gateway import Gateway
+
+SPREAD: Final = 0.6
+"""The share of the drain over which clients are asked to leave; the rest is for those who are late."""
+
+CLOSING: Final = 2.0
+"""Seconds at the end of the drain, at most half of it, for closing what is left and ending the process."""
+
+_log = get_logger(__name__)
+
+
+class PresenceServer(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, gateway: Gateway, drain_timeout: float) -> None:
+        super().__init__(config)
+        self._gateway = gateway
+        self._drain_timeout = drain_timeout
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._drain: asyncio.Task[None] | None = None
+        self._signals = 0
+
+    async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
+        self._loop = asyncio.get_running_loop()
+        await super().startup(sockets=sockets)  # type: ignore[arg-type]
+        if self._signals:  # told to end before it had begun
+            self.should_exit = True
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """A signal. Overridden whole: uvicorn would raise it again after its shutdown, and exit with -15."""
+        self._signals += 1
+        if self._signals > 1 or self._loop is None:
+            self.should_exit = self.force_exit = True
+        elif self.started:
+            self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def _begin_drain(self) -> None:
+        self._drain = asyncio.ensure_future(self._drain_and_exit())
+
+    async def _drain_and_exit(self) -> None:
+        gateway = self._gateway
+        closing = min(CLOSING, self._drain_timeout / 2)
+        _log.info("draining", connections=len(gateway.connections), seconds=self._drain_timeout)
+        gateway.driver.perform(gateway.hub.drain(self._drain_timeout * SPREAD))
+        gateway.polls.wake_all()
+        await gateway.wait_empty(self._drain_timeout - closing)
+        left = len(gateway.connections)
+        now = gateway.clock.now()
+        gateway.driver.perform(gateway.hub.close_all(CloseCode.SERVICE_RESTART, "the server is ending", now))
+        await gateway.wait_empty(closing / 2)
+        for connection in list(gateway.connections):
+            connection.abort()
+        _log.info("drained", closed=left)
+        self.should_exit = True

@@ -1,0 +1,173 @@
+"""The bodies of REST requests: what they may hold, and reading them within their bounds."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+import msgspec
+from msgspec import Struct
+from starlette.requests import ClientDisconnect, Request
+
+from presence_protocol import fields
+from presence_protocol.codec import DECODE_FAILURES
+from presence_protocol.errors import FieldError
+from presence_protocol.fields import Field, find_errors
+from presence_protocol.messages import PlatformName, StatusName, UserId, require
+from presence_server.transports.envelope import Refusal
+
+BODY_TIMEOUT: Final = 10.0
+"""Seconds within which a body must have arrived."""
+
+MAX_DRAINED: Final = 16 * 1024 * 1024
+"""Bytes of a body over the limit that are read and dropped, so that the client gets to see its 413."""
+
+
+class Body(Struct, rename="camel", forbid_unknown_fields=True, kw_only=True):
+    """Unknown fields are ignored; they are forbidden to the decoder as in `ClientMessage`, for the second pass."""
+
+
+class OnlineBody(Body):
+    user_id: UserId
+    device_id: str
+    platform: PlatformName
+    idle: bool | None = None
+
+    def __post_init__(self) -> None:
+        require(fields.device_id(self.device_id))
+
+
+class DeviceBody(Body):
+    """For `/heartbeat` and `/offline`."""
+
+    user_id: UserId
+    device_id: str
+    idle: bool | None = None
+
+    def __post_init__(self) -> None:
+        require(fields.device_id(self.device_id))
+
+
+class BatchBody(Body):
+    user_ids: list[UserId]
+    detail: bool | None = None
+
+
+class OverrideBody(Body):
+    status: StatusName
+    until: str | None = None
+    status_text: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.until is not None:
+            require(fields.timestamp(self.until))
+        if self.status_text is not None:
+            require(fields.status_text(self.status_text))
+
+
+class ChangesBody(Body):
+    user_ids: list[UserId]
+    cursor: str | None = None
+    wait_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.wait_ms is not None:
+            require(fields.wait(self.wait_ms))
+
+
+_USER = {"userId": Field(fields.user_id, required=True, nullable=False)}
+_DEVICE = _USER | {"deviceId": Field(fields.device_id, required=True, nullable=False)}
+_IDLE = {"idle": Field(fields.boolean)}
+_USERS = {"userIds": Field(fields.user_id, required=True, nullable=False, each=True)}
+
+RULES: Final[dict[type[Body], dict[str, Field]]] = {
+    OnlineBody: _DEVICE | {"platform": Field(fields.platform, required=True, nullable=False)} | _IDLE,
+    DeviceBody: _DEVICE | _IDLE,
+    BatchBody: _USERS | {"detail": Field(fields.boolean)},
+    OverrideBody: {
+        "status": Field(fields.status, required=True, nullable=False),
+        "until": Field(fields.timestamp),
+        "statusText": Field(fields.status_text),
+    },
+    ChangesBody: _USERS | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
+}
+"""The rule of each field in words, for the second pass over a body that failed to decode."""
+
+_DECODERS: Final = {body: msgspec.json.Decoder(body).decode for body in RULES}
+_decode_any = msgspec.json.Decoder().decode
+
+B = TypeVar("B", bound=Body)
+
+
+async def read(request: Request, body_type: type[B], limit: int) -> B:
+    """The body of `request`.
+
+    Raises:
+        Refusal: 400 with each wrong field, 408, 413 or 415.
+    """
+    _check_media_type(request)
+    return decode(await _read_bytes(request, limit), body_type)
+
+
+def decode(data: bytes, body_type: type[B]) -> B:
+    """Decode `data`, or say in a Refusal each thing that is wrong with it."""
+    try:
+        return _DECODERS[body_type](data)  # type: ignore[return-value]
+    except DECODE_FAILURES:
+        pass
+    if not data.strip():
+        raise Refusal(400, [FieldError("body", "is empty; a JSON object is expected")])
+    try:
+        raw = _decode_any(data)
+    except RecursionError:
+        raise Refusal(400, [FieldError("body", "is nested too deeply")]) from None
+    except DECODE_FAILURES as reason:
+        raise Refusal(400, [FieldError("body", f"is not JSON: {reason}")]) from None
+    if type(raw) is not dict:
+        raise Refusal(400, [FieldError("body", "must be a JSON object")])
+    return _convert(raw, body_type, RULES[body_type])
+
+
+def _convert(raw: dict[str, Any], body_type: type[B], rules: Mapping[str, Field]) -> B:
+    if errors := find_errors(raw, rules):
+        raise Refusal(400, errors)
+    try:
+        return msgspec.convert({key: raw[key] for key in rules if key in raw}, body_type)
+    except msgspec.ValidationError as reason:
+        # The rules in words missed what the types refuse: still an answer, if a less helpful one.
+        raise Refusal(400, [FieldError("body", str(reason))]) from None
+
+
+def _check_media_type(request: Request) -> None:
+    given = request.headers.get("content-type")
+    if given is None:
+        return  # read as JSON
+    media_type, _, parameters = given.partition(";")
+    charset = parameters.strip().lower().removeprefix("charset=").strip('"') if "charset" in parameters.lower() else ""
+    if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+        raise Refusal(415, [FieldError("Content-Type", "must be application/json, in UTF-8")])
+
+
+async def _read_bytes(request: Request, limit: int) -> bytes:
+    """The whole body. One over the limit is read to its end and dropped before it is refused."""
+    received = bytearray()
+    size = 0
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT):
+            async for chunk in request.stream():
+                size += len(chunk)
+                if size <= limit:
+                    received += chunk
+                elif size > MAX_DRAINED:
+                    break
+                else:
+                    received.clear()
+    except TimeoutError:
+        raise Refusal(408, [FieldError("body", "did not arrive in time")], headers={"Connection": "close"}) from None
+    except ClientDisconnect:
+        raise Refusal(400, [FieldError("body", "ended early")]) from None
+    if size > limit:
+        headers = {"Connection": "close"} if size > MAX_DRAINED else {}
+        raise Refusal(413, [FieldError("body", f"is larger than {limit} bytes")], headers=headers)
+    return bytes(received)

@@ -1,0 +1,131 @@
+"""Runs the application on the event loop: performs effects, flushes when it is time, sweeps.
+
+There is one of it. It owns the only two timers of the process: the next flush, and the sweep that serves all
+connections.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Final
+
+from presence_server.application.fanout import Fanout
+from presence_server.application.hub import Hub
+from presence_server.application.ports import Clock
+from presence_server.application.sessions import Close, Effect, ReadOn, Send, Session
+from presence_server.domain.deadlines import Deadlines
+from presence_server.logs import get_logger
+from presence_server.transports.frames import FRAMERS
+
+if TYPE_CHECKING:
+    from presence_protocol.messages import AnyServerMessage
+
+SWEEP_INTERVAL: Final = 0.1
+"""Seconds between two sweeps."""
+
+_log = get_logger(__name__)
+
+
+class Driver:
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._turn_due = False
+        self._flush_timer: asyncio.TimerHandle | asyncio.Handle | None = None
+        self._sweep_timer: asyncio.TimerHandle | None = None
+        self._timeouts: Deadlines[Callable[[], None]] = Deadlines()
+
+    def drives(self, hub: Hub, fanout: Fanout) -> None:
+        """Tie the knot: the hub was given this driver's `wake`."""
+        self.hub = hub
+        self.fanout = fanout
+
+    def start(self) -> None:
+        """Take the running loop, and begin to sweep."""
+        self._loop = asyncio.get_running_loop()
+        self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+
+    def stop(self) -> None:
+        for timer in (self._sweep_timer, self._flush_timer):
+            if timer is not None:
+                timer.cancel()
+        self._loop = None
+
+    # -- effects -------------------------------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        """Effects or changes wait that nobody was handed: see to them after what the loop is at."""
+        if not self._turn_due and self._loop is not None:
+            self._turn_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._turn_due = False
+        self.perform(self.hub.take())
+        self._schedule_flush()
+
+    def perform(self, effects: Iterable[Effect]) -> None:
+        """Do what the hub asks. Several messages to one session become one write."""
+        to: Session | None = None
+        frames: list[bytes] = []
+        for effect in effects:
+            if frames and (type(effect) is not Send or effect.session is not to):
+                self._write(to, frames)
+                frames = []
+            if type(effect) is Send:
+                to = effect.session
+                frames.append(self._encode(to, effect.message))
+            elif type(effect) is Close:
+                effect.session.link.close(effect.code, effect.reason)
+            elif type(effect) is ReadOn:
+                effect.session.link.read_on()
+            else:
+                effect.session.link.abort()
+        if frames:
+            self._write(to, frames)
+
+    @staticmethod
+    def _encode(session: Session, message: AnyServerMessage) -> bytes:
+        return FRAMERS[session.codec_number](session.codec.encode(message))
+
+    @staticmethod
+    def _write(session: Session | None, frames: list[bytes]) -> None:
+        if session is not None:
+            session.link.write(frames[0] if len(frames) == 1 else b"".join(frames))
+
+    # -- time ----------------------------------------------------------------------------------------------------
+
+    def _schedule_flush(self) -> None:
+        if self._flush_timer is not None or self._loop is None:
+            return
+        delay = self.fanout.delay(self.clock.now())
+        if delay == 0:
+            self._flush_timer = self._loop.call_soon(self._flush)
+        elif delay is not None:
+            self._flush_timer = self._loop.call_later(delay, self._flush)
+
+    def _flush(self) -> None:
+        self._flush_timer = None
+        self.fanout.step(self.clock.now())
+        self._schedule_flush()
+
+    def _sweep(self) -> None:
+        if self._loop is None:
+            return
+        self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        now = self.clock.now()
+        try:
+            self.perform(self.hub.sweep(now))
+            for timeout in self._timeouts.pop_due(now):
+                timeout()
+        except Exception as failure:
+            # A sweep that fails for one must go on for all others.
+            _log.exception("sweep failed", failure)
+
+    def set_timeout(self, timeout: Callable[[], None], seconds: float) -> None:
+        """Call `timeout` once, `seconds` from now, give or take a sweep. Setting it again moves it."""
+        self._timeouts.set(timeout, self.clock.now() + seconds)
+
+    def discard_timeout(self, timeout: Callable[[], None]) -> None:
+        self._timeouts.discard(timeout)

@@ -1,0 +1,93 @@
+"""What every REST answer is wrapped in: `{"code", "message", "data"}`, the HTTP status equal to `code`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+from msgspec import Struct
+from starlette.responses import Response
+
+from presence_protocol.errors import FieldError
+
+RETRY_AFTER: Final = 5
+"""Seconds after which a client that was turned away may try again."""
+
+
+class Refusal(Exception):
+    """A request that is answered with an error. `details` name each wrong field; `error` None: the status's usual."""
+
+    def __init__(
+        self,
+        status: int,
+        details: Sequence[FieldError] = (),
+        error: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(status, details)
+        self.status = status
+        self.details = details
+        self.error = error
+        self.headers = headers or {}
+
+
+ERRORS: Final = {
+    400: ("invalid_request", "请求参数错误"),
+    401: ("unauthenticated", "未认证"),
+    403: ("forbidden", "没有权限"),
+    404: ("not_found", "资源不存在"),
+    405: ("method_not_allowed", "请求方法不允许"),
+    408: ("request_timeout", "请求超时"),
+    413: ("payload_too_large", "请求体过大"),
+    415: ("unsupported_media_type", "不支持的媒体类型"),
+    426: ("upgrade_required", "请使用 WebSocket 连接"),
+    429: ("too_many_requests", "请求过于频繁"),
+    500: ("internal_error", "服务器内部错误"),
+    503: ("unavailable", "服务暂不可用"),
+    505: ("http_version_not_supported", "不支持的 HTTP 版本"),
+}
+"""By HTTP status: the stable English code and the message for people."""
+
+MESSAGES: Final = {"device_not_online": "设备不在线"}
+"""By stable code, where it says more than its status does."""
+
+
+class Envelope(Struct):
+    code: int
+    message: str
+    data: Any
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+def success(data: Any, message: str = "success") -> Response:
+    return Response(_encode(Envelope(200, message, data)), media_type="application/json")
+
+
+def error_body(status: int, details: Sequence[FieldError] = (), error: str | None = None) -> bytes:
+    usual, message = ERRORS[status]
+    error = error or usual
+    named = [{"field": field, "reason": reason} for field, reason in details]
+    return _encode(Envelope(status, MESSAGES.get(error, message), {"error": error, "details": named}))
+
+
+def error_headers(status: int) -> dict[str, str]:
+    """What belongs beside an error of this status."""
+    if status in (429, 503):
+        return {"Retry-After": str(RETRY_AFTER)}
+    if status == 401:
+        return {"WWW-Authenticate": "Bearer"}
+    if status == 426:
+        return {"Upgrade": "websocket", "Connection": "Upgrade"}
+    return {}
+
+
+def failure(refusal: Refusal) -> Response:
+    return Response(
+        error_body(refusal.status, refusal.details, refusal.error),
+        status_code=refusal.status,
+        headers=error_headers(refusal.status) | refusal.headers,
+        media_type="application/json",
+    )

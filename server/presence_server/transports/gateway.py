@@ -1,0 +1,99 @@
+"""What the transports share: the application, its driver, and the rules of the door."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from presence_server.application.hub import Hub
+from presence_server.application.polls import Polls
+from presence_server.application.ports import Clock
+from presence_server.transports.driver import Driver
+from presence_server.transports.origins import OriginPolicy
+
+if TYPE_CHECKING:
+    from websockets.http11 import Request
+
+    from presence_server.transports.websocket import WebSocketConnection
+
+WS_PATH = "/api/v1/presence/ws"
+
+
+class GatewayStatistics(NamedTuple):
+    connections: int
+    polls: int
+
+
+class Gateway:
+    """Handed to every connection and endpoint. Lives as long as the process."""
+
+    def __init__(
+        self,
+        hub: Hub,
+        polls: Polls,
+        driver: Driver,
+        clock: Clock,
+        origins: OriginPolicy,
+        connection_limit: int,
+        max_message: int,
+        heartbeat_interval: float,
+        hello_timeout: float,
+    ) -> None:
+        self.hub = hub
+        self.polls = polls
+        self.driver = driver
+        self.clock = clock
+        self.origins = origins
+        self.max_message = max_message
+        self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
+        self.hello_timeout = hello_timeout
+        self.connections: set[WebSocketConnection] = set()
+        self.ws_logger = logging.getLogger("websockets.server")
+        self._connection_limit = connection_limit
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def enter(self, connection: WebSocketConnection) -> None:
+        self.connections.add(connection)
+        self._empty.clear()
+
+    def leave(self, connection: WebSocketConnection) -> None:
+        self.connections.discard(connection)
+        if not self.connections:
+            self._empty.set()
+
+    async def wait_empty(self, seconds: float) -> None:
+        """Until the last WebSocket connection is gone, for `seconds` at most."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._empty.wait(), seconds)
+
+    def refusal(self, request: Request) -> tuple[int, str, str] | None:
+        """Why a WebSocket handshake is refused: HTTP status, the field at fault and the reason; None lets it on."""
+        if request.path.partition("?")[0] != WS_PATH:
+            return 404, "path", f"the WebSocket is at {WS_PATH}"
+        if not self.origins.allows(_header(request, "Origin"), _header(request, "Host")):
+            return 403, "Origin", "is not allowed here"
+        if self.hub.is_draining:
+            return 503, "server", "is draining; connect elsewhere"
+        if not self.has_room():
+            return 503, "server", "is full"
+        return None
+
+    def has_room(self) -> bool:
+        """Whether one more may stay, connected or waiting in a long poll."""
+        return len(self.connections) + len(self.polls) <= self._connection_limit
+
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_soon(callback)
+
+    def statistics(self) -> GatewayStatistics:
+        return GatewayStatistics(len(self.connections), len(self.polls))
+
+
+def _header(request: Request, name: str) -> str | None:
+    """The only value of a header; one that is given twice is as good as garbage."""
+    values = request.headers.get_all(name)
+    return None if not values else ", ".join(values)

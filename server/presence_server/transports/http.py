@@ -1,0 +1,323 @@
+"""The REST endpoints of the API document, and what stands beside them.
+
+Each endpoint decodes its body, hands the hub one transition or question, and words the answer. A late engine is
+awaited here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from uuid import uuid4
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from presence_protocol.errors import FieldError
+from presence_protocol.fields import format_time, parse_time
+from presence_protocol.limits import MAX_USER_ID
+from presence_server.application.conversation import check_until
+from presence_server.application.entries import entry_of, live_entry_of
+from presence_server.application.polls import Answer
+from presence_server.application.ports import Peer
+from presence_server.domain.model import Device, Override, Platform, Shown, Status
+from presence_server.domain.transitions import AnyTransition, Heartbeat, Offline, Online, SetOverride, Transition
+from presence_server.logs import get_logger
+from presence_server.transports import bodies
+from presence_server.transports.envelope import Refusal, failure, success
+
+if TYPE_CHECKING:
+    from presence_server.transports.gateway import Gateway
+
+BASE_PATH: Final = "/api/v1/presence"
+
+ENGINE_TIMEOUT: Final = 10.0
+"""Seconds that a request waits for the engine."""
+
+_log = get_logger(__name__)
+
+T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class RestApi:
+    """The endpoints under `BASE_PATH`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def routes(self) -> list[Route]:
+        """One route a path, so that a wrong method is told all that would be right."""
+        return [
+            _route("/online", {"POST": self.online}),
+            _route("/offline", {"POST": self.offline}),
+            _route("/heartbeat", {"POST": self.heartbeat}),
+            _route("/changes", {"POST": self.changes}),
+            _route("/status/batch", {"POST": self.batch}),
+            _route("/status/{user_id}", {"GET": self.status, "PUT": self.set_override, "DELETE": self.clear_override}),
+            _route("/ws", {"GET": _upgrade_required}),
+        ]
+
+    # -- the document's five -----------------------------------------------------------------------------------------
+
+    async def online(self, request: Request) -> Response:
+        body = await self._body(request, bodies.OnlineBody)
+        self._let_in(request, body.user_id)
+        self._refuse_if_draining()
+        number = self._gateway.hub.next_number()
+        wanted = Online(body.user_id, body.device_id, Platform(body.platform), number, body.idle)
+        await self._submit(wanted)
+        shown = await self._look_up(body.user_id, body.user_id)
+        return success(_summary_of(shown), "上线成功")
+
+    async def offline(self, request: Request) -> Response:
+        body = await self._body(request, bodies.DeviceBody)
+        self._let_in(request, body.user_id)
+        await self._submit(Offline(body.user_id, body.device_id))
+        return success(None, "下线成功")
+
+    async def heartbeat(self, request: Request) -> Response:
+        body = await self._body(request, bodies.DeviceBody)
+        self._let_in(request, body.user_id)
+        made = await self._submit(Heartbeat(body.user_id, body.device_id, body.idle))
+        if made.device is None:
+            reason = "is not online; call /online again"
+            raise Refusal(404, [FieldError("deviceId", reason)], "device_not_online")
+        return success({"nextHeartbeatInterval": self._gateway.heartbeat_interval_ms}, "心跳成功")
+
+    async def status(self, request: Request) -> Response:
+        user_id = _user_id(request)
+        self._let_in(request, None)
+        return success(_status_of(await self._look_up(None, user_id)))
+
+    async def batch(self, request: Request) -> Response:
+        body = await self._body(request, bodies.BatchBody)
+        self._let_in(request, None)
+        most = self._gateway.hub.limits.max_batch
+        if len(body.user_ids) > most:
+            raise Refusal(400, [FieldError("userIds", f"must be at most {most} ids")])
+        found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, None, body.user_ids))
+        if body.detail:
+            return success([_detail_of(shown) for shown in found])
+        return success(
+            [{"userId": shown.presence.user_id, "status": shown.presence.public.status.value} for shown in found]
+        )
+
+    # -- beyond the document -----------------------------------------------------------------------------------------
+
+    async def set_override(self, request: Request) -> Response:
+        user_id = _user_id(request)
+        body = await self._body(request, bodies.OverrideBody)
+        self._let_in(request, user_id)
+        self._refuse_if_draining()
+        until = None if body.until is None else parse_time(body.until)
+        if until is not None and (reason := check_until(until, self._gateway.clock.now())) is not None:
+            raise Refusal(400, [FieldError("until", reason)])
+        await self._submit(SetOverride(user_id, Override(Status(body.status), until, body.status_text or None)))
+        return success(_status_of(await self._look_up(user_id, user_id)))
+
+    async def clear_override(self, request: Request) -> Response:
+        user_id = _user_id(request)
+        self._let_in(request, user_id)
+        self._refuse_if_draining()
+        await self._submit(SetOverride(user_id, None))
+        return success(_status_of(await self._look_up(user_id, user_id)))
+
+    async def changes(self, request: Request) -> Response:
+        body = await self._body(request, bodies.ChangesBody)
+        self._let_in(request, None)
+        most = self._gateway.hub.limits.max_watched
+        if len(set(body.user_ids)) > most:
+            raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
+        answer = await self._poll(request, body, (body.wait_ms or 0) / 1000)
+        if answer is None:
+            raise Refusal(503)
+        return success(
+            {
+                "changes": [entry_of(presence) for presence in answer.changes],
+                "cursor": answer.cursor,
+                "resumed": answer.resumed,
+            }
+        )
+
+    async def _poll(self, request: Request, body: bodies.ChangesBody, wait: float) -> Answer | None:
+        """Wait for an answer, for `wait` seconds, or until the client is gone."""
+        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+
+        def answer(given: Answer | None) -> None:
+            if not answered.done():
+                answered.set_result(given)
+
+        may_wait = wait > 0 and not self._gateway.hub.is_draining
+        poll = self._gateway.polls.open(None, body.user_ids, body.cursor, may_wait, self._gateway.clock.now(), answer)
+        if not answered.done():
+            gone = asyncio.ensure_future(_disconnected(request))
+            try:
+                both: set[asyncio.Future[Any]] = {answered, gone}
+                await asyncio.wait(both, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                gone.cancel()
+                late = self._gateway.polls.close(poll)
+        else:
+            late = None
+        return answered.result() if answered.done() and answered.result() is not None else late
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    async def _body(self, request: Request, body_type: type[bodies.B]) -> bodies.B:
+        return await bodies.read(request, body_type, self._gateway.max_message)
+
+    def _let_in(self, request: Request, user_id: int | None) -> None:
+        """Authenticate whoever asks, as `user_id` or as nobody in particular.
+
+        Raises:
+            Refusal: 401 or 403.
+        """
+        address = request.client.host if request.client else ""
+        authorization = request.headers.get("authorization")
+        token = authorization[7:] if authorization and authorization[:7].lower() == "bearer " else None
+        denied = self._gateway.hub.authenticate(Peer(address, authorization), token, user_id)
+        if denied is not None:
+            raise Refusal(denied.status, [FieldError("Authorization", denied.reason)])
+
+    def _refuse_if_draining(self) -> None:
+        if self._gateway.hub.is_draining:
+            raise Refusal(503, [FieldError("server", "is draining; connect elsewhere")])
+
+    async def _submit(self, transition: AnyTransition) -> Transition:
+        """What came of `transition`.
+
+        Raises:
+            Refusal: 503: the engine could not carry it out, or not in time.
+        """
+
+        def begin(now: float, done: Callable[[Transition | None], None]) -> None:
+            self._gateway.driver.perform(self._gateway.hub.submit(transition, now, done))
+
+        return await self._ask(begin)
+
+    async def _look_up(self, viewer: int | None, user_id: int) -> Shown:
+        found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, viewer, [user_id]))
+        return found[0]
+
+    async def _ask(self, begin: Callable[[float, Callable[[T | None], None]], None]) -> T:
+        """Call `begin(now, done)` and wait for `done`, without a turn of the loop where the answer is at hand."""
+        answers: list[T | None] = []
+        waiting: asyncio.Future[None] | None = None
+
+        def done(answer: T | None) -> None:
+            answers.append(answer)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+
+        begin(self._gateway.clock.now(), done)
+        if not answers:
+            waiting = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait_for(waiting, ENGINE_TIMEOUT)
+            except TimeoutError:
+                answers.append(None)
+        answer = answers[0]
+        if answer is None:
+            raise Refusal(503)
+        return answer
+
+
+async def _disconnected(request: Request) -> None:
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def _upgrade_required(_request: Request) -> Response:
+    raise Refusal(426, [FieldError("Upgrade", "must be websocket")])
+
+
+def _user_id(request: Request) -> int:
+    """The user id in the path.
+
+    Raises:
+        Refusal: 400: anything but plain ASCII digits without a leading zero, or out of range.
+    """
+    text = request.path_params["user_id"]
+    if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 16 and int(text) <= MAX_USER_ID:
+        return int(text)
+    raise Refusal(400, [FieldError("userId", f"must be an integer from 1 to {MAX_USER_ID}")])
+
+
+def _route(path: str, by_method: dict[str, Endpoint]) -> Route:
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" and "GET" in by_method else request.method
+        try:
+            handler = by_method.get(method)
+            if handler is None:
+                raise Refusal(405, headers={"Allow": ", ".join(by_method)})
+            return await handler(request)
+        except Refusal as refusal:
+            return failure(refusal)
+        except Exception as bug:
+            return _internal_error(request, bug)
+
+    # Without `methods` the route takes all of them.
+    return Route(BASE_PATH + path, _Endpoint(endpoint))
+
+
+class _Endpoint:
+    """An ASGI app around a function: Starlette gives a function only the methods that it is told."""
+
+    def __init__(self, function: Endpoint) -> None:
+        self._function = function
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        response = await self._function(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+# -- wording ---------------------------------------------------------------------------------------------------------
+
+
+def _time(seconds: int | None) -> str | None:
+    return None if seconds is None else format_time(seconds)
+
+
+def _summary_of(shown: Shown) -> dict[str, Any]:
+    return {
+        "userId": shown.presence.user_id,
+        "status": shown.presence.public.status.value,
+        "lastActiveTime": _time(shown.last_active),
+    }
+
+
+def _status_of(shown: Shown) -> dict[str, Any]:
+    return _summary_of(shown) | {"devices": [_device_of(device) for device in shown.devices]}
+
+
+def _device_of(device: Device) -> dict[str, Any]:
+    return {
+        "deviceId": device.device_id,
+        "platform": device.platform.value,
+        "onlineTime": format_time(device.online_time),
+    }
+
+
+def _detail_of(shown: Shown) -> dict[str, Any]:
+    entry = live_entry_of(shown)
+    detail = _summary_of(shown) | {"platforms": entry.platforms}
+    return detail if entry.status_text is None else detail | {"statusText": entry.status_text}
+
+
+async def on_http_exception(_request: Request, raised: Exception) -> Response:
+    """What Starlette itself refuses (an unknown path), in the envelope."""
+    assert isinstance(raised, HTTPException)
+    return failure(Refusal(raised.status_code, headers=dict(raised.headers or {})))
+
+
+def _internal_error(request: Request, bug: Exception) -> Response:
+    """A bug of ours: logged with its traceback, answered without."""
+    number = uuid4().hex
+    _log.exception("request failed", bug, request=number, method=request.method, path=request.url.path)
+    reference = FieldError("request", f"failed; it is logged as {number}")
+    return failure(Refusal(500, [reference]))

@@ -1,0 +1,72 @@
+"""The page at `/` with its assets, and the browser SDK that it imports: read once at the start, served from memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+WEB: Final = Path(__file__).parent.parent / "web"
+PACKAGED_SDK: Final = WEB / "sdk"
+SOURCE_SDK: Final = Path(__file__).parents[3] / "client_sdk" / "js"
+
+MEDIA_TYPES: Final = {
+    ".html": "text/html; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".ico": "image/x-icon",
+}
+
+SECURITY: Final = {
+    "Content-Security-Policy": (
+        "default-src 'self'; connect-src 'self' ws: wss:; img-src 'self' data:; style-src 'self'; "
+        "object-src 'none'; base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+}
+
+
+class Page(NamedTuple):
+    body: bytes
+    media_type: str
+    etag: str
+
+
+class Pages:
+    def __init__(self) -> None:
+        sdk = PACKAGED_SDK if PACKAGED_SDK.is_dir() else SOURCE_SDK
+        self._pages = {f"/assets/{path.name}": _page(path) for path in _files(WEB)}
+        self._pages |= {f"/sdk/{path.name}": _page(path) for path in _files(sdk)}
+        self._pages["/"] = _page(WEB / "index.html")
+        if icon := self._pages.get("/assets/icon.svg"):
+            self._pages["/favicon.ico"] = icon
+
+    def routes(self) -> list[Route]:
+        return [Route(path, self._serve) for path in ("/", "/favicon.ico", "/assets/{name}", "/sdk/{name}")]
+
+    async def _serve(self, request: Request) -> Response:
+        page = self._pages.get(request.url.path)
+        if page is None:
+            raise HTTPException(404)
+        headers = {"ETag": page.etag, "Cache-Control": "no-cache", **SECURITY}
+        if request.headers.get("if-none-match") == page.etag:
+            return Response(status_code=304, headers=headers)
+        return Response(page.body, media_type=page.media_type, headers=headers)
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    return (path for path in sorted(folder.iterdir()) if path.suffix in MEDIA_TYPES)
+
+
+def _page(path: Path) -> Page:
+    body = path.read_bytes()
+    return Page(body, MEDIA_TYPES[path.suffix], f'"{blake2b(body, digest_size=8).hexdigest()}"')

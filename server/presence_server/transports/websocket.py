@@ -1,0 +1,336 @@
+"""One WebSocket connection: a protocol for uvicorn's `ws` setting, on websockets' Sans-I/O `ServerProtocol`.
+
+uvicorn's own implementations report a dropped TCP connection as 1005, so that a grace period could not be told from
+a deliberate end; and they spend tasks, queues and events on every idle connection. Here an idle connection owns
+none: bytes come in through `data_received`, and frames go out through `write`.
+
+**Reading.** A read is parsed in small chunks and handled up to a few messages per turn of the loop, so that one
+client that floods delays nobody by more than that. A session that must wait (it is behind, or being greeted) is
+not read from. **Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a second,
+so that the code reaches a client that is still sending: closing a socket with unread bytes resets it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Sequence
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from websockets.datastructures import Headers
+from websockets.exceptions import NegotiationError
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import OPEN
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from presence_protocol.close_codes import CloseCode
+from presence_protocol.codec import CODECS
+from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessage
+from presence_server.application.ports import Peer
+from presence_server.application.sessions import Session
+from presence_server.logs import get_logger
+from presence_server.transports.envelope import error_body, error_headers
+from presence_server.transports.frames import PING
+
+if TYPE_CHECKING:
+    from presence_server.transports.gateway import Gateway
+
+CHUNK: Final = 4096
+"""Bytes parsed at once."""
+
+MESSAGES_PER_TURN: Final = 32
+"""Frames handled before others get their turn."""
+
+LINGER: Final = 1.0
+"""Seconds for which what arrives after our close frame is discarded."""
+
+SEND_BUFFER: Final = 64 * 1024
+"""Bytes asked of the kernel for each socket (it doubles them). Left alone, a blocked watcher holds 4 MB there."""
+
+MAX_REASON: Final = 123
+"""Bytes of a close reason (RFC 6455 section 5.5: a control frame carries 125)."""
+
+_log = get_logger(__name__)
+
+
+class WebSocketConnection(asyncio.Protocol):
+    """From the upgrade request to the end of the TCP connection. A `Link` for its session."""
+
+    __slots__ = (
+        "_fragments",
+        "_frames",
+        "_gateway",
+        "_is_closing",
+        "_is_paused",
+        "_session",
+        "_transport",
+        "_unparsed",
+        "_ws",
+    )
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._transport: asyncio.Transport | None = None
+        self._session: Session | None = None
+        self._ws = ServerProtocol(
+            max_size=gateway.max_message, select_subprotocol=select_subprotocol, logger=gateway.ws_logger
+        )
+        self._unparsed = b""
+        self._frames: list[Any] = []
+        self._fragments: list[bytes] | None = None  # the first item is the kind of message
+        self._is_paused = False
+        self._is_closing = False
+
+    # -- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        # Whatever does not fit the socket at once pauses the session: nothing is queued behind it.
+        self._transport.set_write_buffer_limits(high=0)
+        raw = transport.get_extra_info("socket")
+        if raw is not None:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        self._gateway.enter(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._gateway.leave(self)
+        self._gateway.driver.discard_timeout(self.abort)
+        self._transport = None
+        self._end(CloseCode.ABNORMAL)
+        self._unparsed, self._frames, self._fragments = b"", [], None
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_closing:
+            return
+        if self._session is None:
+            self._shake_hands(data)
+            return
+        self._gateway.hub.heard(self._session, self._gateway.clock.now())
+        self._unparsed = self._unparsed + data if self._unparsed else data
+        if not self._is_paused:
+            self._read()
+
+    def eof_received(self) -> bool:
+        self._end(CloseCode.ABNORMAL)
+        return False  # close the transport
+
+    def pause_writing(self) -> None:
+        if self._session is not None:
+            self._gateway.hub.blocked(self._session, self._gateway.clock.now())
+
+    def resume_writing(self) -> None:
+        if self._session is not None:
+            self._gateway.driver.perform(self._gateway.hub.drained(self._session, self._gateway.clock.now()))
+
+    # -- handshake -------------------------------------------------------------------------------------------------
+
+    def _shake_hands(self, data: bytes) -> None:
+        self._ws.receive_data(data)
+        events = self._ws.events_received()
+        if events and isinstance(events[0], Request):
+            request = events[0]
+            refused = self._gateway.refusal(request)
+            response = self._ws.accept(request) if refused is None else _response(*refused)
+            if refused is None and response.status_code != 101:
+                response = _response(response.status_code, "handshake", str(self._ws.handshake_exc))
+            self._ws.send_response(response)
+            if response.status_code == 101:
+                self._greet(request)
+        elif self._ws.handshake_exc is not None:
+            self._ws.send_response(_response(400, "handshake", "not a WebSocket handshake"))
+        self._flush()
+        if self._session is None and (events or self._ws.handshake_exc is not None):
+            self._finish()
+
+    def _greet(self, request: Request) -> None:
+        codec_number = next(
+            (number for number, codec in enumerate(CODECS) if codec.subprotocol == self._ws.subprotocol), 0
+        )
+        assert self._transport is not None
+        address = self._transport.get_extra_info("peername")
+        peer = Peer(address[0] if address else "", request.headers.get("Authorization"))
+        self._session = self._gateway.hub.open(self, codec_number, peer, self._gateway.clock.now())
+        _log.debug("connection opened", session=self._session.number, codec=CODECS[codec_number].name)
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def _read(self) -> None:
+        """Parse and handle what has arrived, as far as the session and its turn allow."""
+        session = self._session
+        budget = MESSAGES_PER_TURN
+        while session is not None and not self._is_closing:
+            if (self._frames or self._unparsed) and (session.must_wait or not budget):
+                self._pause_reading()
+                if not session.must_wait:
+                    self._gateway.call_soon(self.read_on)
+                return
+            if self._frames:
+                budget -= 1
+                self._handle(self._frames.pop())
+            elif self._unparsed:
+                chunk, self._unparsed = self._unparsed[:CHUNK], self._unparsed[CHUNK:]
+                self._parse(chunk)
+            else:
+                break
+        if session is not None and session.must_wait:
+            self._pause_reading()
+        else:
+            self._resume_reading()
+
+    def _parse(self, chunk: bytes) -> None:
+        self._ws.receive_data(chunk)
+        self._frames = self._ws.events_received()
+        self._frames.reverse()
+        if self._ws.parser_exc is not None and not self._frames:
+            self._fail_parsing()
+        elif not self._is_closing and self._ws.state is OPEN:
+            self._flush()  # pongs
+
+    def _fail_parsing(self) -> None:
+        """What arrived breaks RFC 6455, or a limit: the close frame is the parser's own."""
+        self._end(self._ws.close_sent.code if self._ws.close_sent else CloseCode.ABNORMAL)
+        self._flush()
+        self._finish()
+
+    def _handle(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
+            if frame.fin:
+                self._message(frame.opcode, bytes(frame.data))
+            else:
+                self._fragments = [bytes((frame.opcode,)), bytes(frame.data)]
+        elif frame.opcode is Opcode.CONT:
+            self._continue(frame)
+        elif frame.opcode is Opcode.CLOSE:
+            received = self._ws.close_rcvd
+            self._end(CloseCode.NO_STATUS if received is None else received.code)
+            self._flush()
+            self._finish()
+        if self._ws.parser_exc is not None and not self._frames and not self._is_closing:
+            self._fail_parsing()
+
+    def _continue(self, frame: Frame) -> None:
+        assert self._fragments is not None, "the parser let a continuation without a beginning pass"
+        if frame.data:  # endless empty fragments must not add up
+            self._fragments.append(bytes(frame.data))
+        if frame.fin:
+            kind, *parts = self._fragments
+            self._fragments = None
+            self._message(Opcode(kind[0]), b"".join(parts))
+
+    def _message(self, opcode: Opcode, payload: bytes) -> None:
+        session, hub, now = self._session, self._gateway.hub, self._gateway.clock.now()
+        assert session is not None
+        codec = session.codec
+        try:
+            if (opcode is Opcode.BINARY) is not codec.is_binary:
+                raise MalformedMessage(f"{codec.subprotocol} takes {'binary' if codec.is_binary else 'text'} frames")
+            effects = hub.handle(session, codec.decode_client(payload), now)
+        except MalformedMessage as malformed:
+            effects = hub.fail(session, CloseCode.MALFORMED, malformed.reason, now)
+        except InvalidMessage as invalid:
+            effects = hub.refuse(session, invalid, now)
+        self._gateway.driver.perform(effects)
+
+    def _pause_reading(self) -> None:
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
+
+    def _resume_reading(self) -> None:
+        if self._is_paused and self._transport is not None and not self._is_closing:
+            self._is_paused = False
+            self._transport.resume_reading()
+
+    # -- Link ------------------------------------------------------------------------------------------------------
+
+    def write(self, frame: bytes) -> None:
+        if self._transport is not None and not self._is_closing:
+            self._transport.write(frame)
+
+    def ping(self) -> None:
+        self.write(PING)
+
+    def has_room(self) -> bool:
+        # Not "nothing waits": uvloop writes at the end of its turn, so even an idle socket looks busy until then.
+        return self._transport is not None and self._transport.get_write_buffer_size() < SEND_BUFFER
+
+    def read_on(self) -> None:
+        if self._is_paused and not self._is_closing:
+            self._is_paused = False
+            if self._transport is not None:
+                self._transport.resume_reading()
+            self._read()
+
+    def close(self, code: int, reason: str) -> None:
+        if self._is_closing or self._transport is None:
+            return
+        if self._ws.state is OPEN:
+            self._ws.send_close(code, _short(reason))
+        self._flush()
+        self._finish()
+
+    def abort(self) -> None:
+        self._is_closing = True
+        if self._transport is not None:
+            self._transport.abort()
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _end(self, code: int) -> None:
+        """Tell the hub, once, how the session ended."""
+        session, self._session = self._session, None
+        if session is not None:
+            _log.debug("connection ended", session=session.number, code=code)
+            self._gateway.driver.perform(self._gateway.hub.lost(session, code, self._gateway.clock.now()))
+
+    def _flush(self) -> None:
+        """Send what the parser has to send. Its request to half-close is ours to time: see `_finish`."""
+        for data in self._ws.data_to_send():
+            if data:
+                self.write(data)
+
+    def _finish(self) -> None:
+        """Everything was sent: half-close, and discard what still arrives for a while."""
+        self._is_closing = True
+        self._unparsed, self._frames, self._fragments = b"", [], None
+        if self._transport is None:
+            return
+        if self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._gateway.driver.set_timeout(self.abort, LINGER)
+
+    def __repr__(self) -> str:
+        return f"<WebSocketConnection {self._session!r}>"
+
+
+def select_subprotocol(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """The first of `offered` that we speak; None if nothing was offered.
+
+    Raises:
+        NegotiationError: only unknown ones were offered; the handshake is refused with 400.
+    """
+    known = [codec.subprotocol for codec in CODECS]
+    for subprotocol in offered:
+        if subprotocol in known:
+            return subprotocol
+    if offered:
+        raise NegotiationError(f"none of the offered subprotocols is known; known are {', '.join(known)}")
+    return None
+
+
+def _response(status: int, field: str, reason: str) -> Response:
+    """A refused handshake, with the REST endpoints' envelope."""
+    body = error_body(status, [FieldError(field, reason)])
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+    headers.update(error_headers(status))
+    return Response(status, HTTPStatus(status).phrase, headers, body)
+
+
+def _short(reason: str) -> str:
+    return reason.encode()[:MAX_REASON].decode(errors="ignore")
