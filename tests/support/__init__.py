@@ -1,0 +1,1 @@
+"""What the tests over real sockets share: a server started by its console script, and plain clients."""

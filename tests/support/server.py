@@ -1,0 +1,160 @@
+"""The real server, started by its console script on a free port, with intervals set short by settings."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+BASE = "/api/v1/presence"
+SCRIPT = Path(sys.executable).parent / "presence-server"
+
+# The system's own proxy settings must not come between a test and its server.
+_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+class Answer:
+    """An HTTP answer: `status`, `headers`, and the body as `text` and `json`."""
+
+    def __init__(self, status: int, headers: Any, body: bytes) -> None:
+        self.status = status
+        self.headers = headers
+        self.text = body.decode()
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.text)
+
+    @property
+    def data(self) -> Any:
+        return self.json["data"]
+
+
+class Server:
+    def __init__(self, process: subprocess.Popen[str], port: int, log: list[str]) -> None:
+        self.process = process
+        self.port = port
+        self.log = log
+        """Lines on standard output and error so far."""
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def ws_url(self) -> str:
+        return f"ws://127.0.0.1:{self.port}{BASE}/ws"
+
+    def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        """Make a request; `path` below `BASE` unless it starts at the root with `//`. `body`: bytes, or JSON data."""
+        url = self.url + (path[1:] if path.startswith("//") else BASE + path)
+        data = body if isinstance(body, bytes) or body is None else json.dumps(body).encode()
+        asked = urllib.request.Request(url, data, method=method, headers={"Content-Type": "application/json"})
+        for name, value in (headers or {}).items():
+            asked.add_header(name, value)
+        try:
+            with _opener.open(asked, timeout=90) as answer:
+                return Answer(answer.status, answer.headers, answer.read())
+        except urllib.error.HTTPError as refused:
+            return Answer(refused.code, refused.headers, refused.read())
+
+    def post(self, path: str, body: Any = None) -> Answer:
+        return self.request("POST", path, {} if body is None else body)
+
+    def get(self, path: str) -> Answer:
+        return self.request("GET", path)
+
+    def online(self, user_id: int, device_id: str = "rest", platform: str = "WEB", **more: Any) -> Answer:
+        return self.post("/online", {"userId": user_id, "deviceId": device_id, "platform": platform, **more})
+
+    def status_of(self, user_id: int) -> str:
+        status: str = self.get(f"/status/{user_id}").data["status"]
+        return status
+
+    def metric(self, name: str) -> float:
+        for line in self.get("//metrics").text.splitlines():
+            if line.startswith(f"{name} "):
+                return float(line.split()[1])
+        raise KeyError(name)
+
+    def resident_kb(self) -> int:
+        """Resident memory of the process (VmRSS)."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1])
+        raise KeyError("VmRSS")
+
+    def terminate(self) -> None:
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self, seconds: float = 40) -> int:
+        return self.process.wait(seconds)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def flags(settings: dict[str, Any]) -> list[str]:
+    """Settings as flags: `grace_period=1` is `--grace-period 1`."""
+    return [part for name, value in settings.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+
+
+@contextmanager
+def run_server(**settings: Any) -> Iterator[Server]:
+    """A server of its own, gone at the end."""
+    port = settings.pop("port", None) or free_port()
+    process = subprocess.Popen(
+        [str(SCRIPT), "--port", str(port), *flags(settings)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")},
+    )
+    log: list[str] = []
+    reader = threading.Thread(target=_read, args=(process, log), daemon=True)
+    reader.start()
+    server = Server(process, port, log)
+    try:
+        _wait_ready(server)
+        yield server
+    finally:
+        process.kill()
+        process.wait()
+        reader.join(5)
+        if process.stdout is not None:
+            process.stdout.close()
+
+
+def _read(process: subprocess.Popen[str], log: list[str]) -> None:
+    assert process.stdout is not None
+    for line in process.stdout:
+        log.append(line.rstrip("\n"))
+
+
+def _wait_ready(server: Server) -> None:
+    """Until it answers; another process starts, so there is no clock to pass in."""
+    give_up = time.monotonic() + 20
+    while time.monotonic() < give_up:
+        if server.process.poll() is not None:
+            raise AssertionError("the server ended:\n" + "\n".join(server.log))
+        try:
+            if server.request("GET", "//readyz").status == 200:
+                return
+        except (urllib.error.URLError, ConnectionError):
+            time.sleep(0.02)
+    raise AssertionError("the server did not come up")
