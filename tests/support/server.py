@@ -142,8 +142,7 @@ def run_server(**settings: Any) -> Iterator[Server]:
 
 def _read(process: subprocess.Popen[str], log: list[str]) -> None:
     assert process.stdout is not None
-    for line in process.stdout:
-        log.append(line.rstrip("\n"))
+    log.extend(line.rstrip("\n") for line in process.stdout)
 
 
 def _wait_ready(server: Server) -> None:
