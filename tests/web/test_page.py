@@ -141,9 +141,7 @@ def test_two_tabs_see_each_other(new_tab: Callable[[], Tab], two: list[int]) -> 
     one.wait_to_see(a, b, "OFFLINE")
 
 
-def test_the_same_person_in_two_tabs_is_online_until_both_have_left(
-    new_tab: Callable[[], Tab], two: list[int]
-) -> None:
+def test_the_same_person_in_two_tabs_is_online_until_both_have_left(new_tab: Callable[[], Tab], two: list[int]) -> None:
     a, b = two
     one, other = new_tab().open([a, b]), new_tab().open([a])
     one.wait_to_see(b, a, "ONLINE")
@@ -252,7 +250,7 @@ def test_the_curl_lines_do_what_the_buttons_did(tab: Tab, two: list[int]) -> Non
 
 def run(line: str) -> dict[str, object]:
     """Do what a curl line would: no machine need have curl for this test. Returns the answer's `data`."""
-    words = shlex.split(line)
+    words = shlex.split(line.replace("\\\n", " "))  # shlex knows no continued lines
     assert words.pop(0) == "curl"
     method, url, headers, body = "GET", "", {}, None
     while words:
@@ -266,7 +264,8 @@ def run(line: str) -> dict[str, object]:
             body = words.pop(0).encode()
         else:
             url = word
-    with urllib.request.urlopen(urllib.request.Request(url, body, headers, method=method), timeout=10) as answer:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    with direct.open(urllib.request.Request(url, body, headers, method=method), timeout=10) as answer:
         data: dict[str, object] = json.load(answer)["data"]
     return data
 

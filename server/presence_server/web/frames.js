@@ -60,8 +60,12 @@ function inShort(type, fields) {
   }
   if (type === "self") return truth(fields);
   return Object.entries(fields)
-    .map(([name, value]) => (Array.isArray(value) ? list(value) : `${name}: ${JSON.stringify(value)}`))
+    .map(([name, value]) => (Array.isArray(value) ? list(value) : `${name}: ${plain(name, value)}`))
     .join(", ");
+}
+
+function plain(name, value) {
+  return JSON.stringify(name === "cursor" && value.length > 8 ? `${value.slice(0, 8)}…` : value);
 }
 
 /** Entries and ids say by themselves what they are. */
