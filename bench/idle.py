@@ -19,6 +19,8 @@ from pathlib import Path
 PATH = "/api/v1/presence/ws"
 BATCH = 100
 
+readers: list[asyncio.Future[None]] = []
+
 
 def resident_kb(pid: int) -> int:
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -47,7 +49,7 @@ async def connect(port: int, number: int, watched: int, users: int) -> asyncio.S
         hello["watch"] = random.Random(number).sample(range(1, users + 1), watched)
     writer.write(client_frame(json.dumps(hello).encode()))
     await reader.readuntil(b'"cursor"' if watched else b'"welcome"')
-    asyncio.ensure_future(discard(reader))
+    readers.append(asyncio.ensure_future(discard(reader)))
     return writer
 
 

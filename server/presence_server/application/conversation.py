@@ -69,13 +69,12 @@ def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
 
 def _connected(hub: Hub, session: Session, hello: Hello, now: float, made: Transition | None) -> None:
     if session.is_over:
-        if made is not None:  # it left while the engine was at it
-            hub._let_go(session, CloseCode.ABNORMAL, now)
-    elif made is None or made.device is None:
+        return  # it left while the engine was at it; its end was submitted after its beginning
+    if made is None or made.device is None:
         hub.close(session, CloseCode.UNAVAILABLE, "not available now", now)
     else:
         session.session_number = made.device.session
-        hub._by_user[session.user_id] = (*hub._by_user.get(session.user_id, ()), session)
+        hub.join(session)
         _watch_first(hub, session, hello, made.continued, now)
 
 
