@@ -58,7 +58,7 @@ class Scene:
 
     def wait(self, seconds: float, *, sweep: bool = True) -> list[Transition]:
         self.now += seconds
-        return self.table.expire(self.now) if sweep else []
+        return [made for _, made in self.table.expire(self.now)] if sweep else []
 
     # -- what can happen ---------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+from itertools import pairwise
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -136,9 +137,7 @@ class DeadlinesMachine(RuleBasedStateMachine):
         times = [self.model.pop(key) for key in due]
         assert all(time <= self.now + ROUNDING for time in times), "fell due early"
         assert all(time > self.now - self.resolution - ROUNDING for time in self.model.values()), "overdue"
-        assert all(
-            earlier <= later + self.resolution + ROUNDING for earlier, later in zip(times, times[1:], strict=False)
-        )
+        assert all(earlier <= later + self.resolution + ROUNDING for earlier, later in pairwise(times))
 
     @invariant()
     def holds_the_same_keys(self) -> None:

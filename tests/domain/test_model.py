@@ -25,7 +25,7 @@ def test_the_words_are_those_of_the_document() -> None:
 
 
 def test_offline_shows_no_platforms_and_no_text() -> None:
-    assert OFFLINE == PublicState(Status.OFFLINE, (), None)
+    assert (OFFLINE.status, OFFLINE.platforms, OFFLINE.text) == (Status.OFFLINE, (), None)
 
 
 def test_holders_that_are_no_connection_cannot_be_mistaken_for_one() -> None:

@@ -1,6 +1,7 @@
 """The hybrid clock: always greater, near the wall clock, within what JavaScript can hold."""
 
 from datetime import UTC, datetime
+from itertools import pairwise
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,7 +50,7 @@ def test_a_version_fits_a_javascript_number_until_2089() -> None:
 def test_always_greater_whatever_the_clock_does(times: list[float]) -> None:
     versions = Versions()
     taken = [versions.take(now) for now in times]
-    assert all(earlier < later for earlier, later in zip(taken, taken[1:], strict=False))
+    assert all(earlier < later for earlier, later in pairwise(taken))
     assert versions.last == (taken[-1] if taken else 0)
 
 

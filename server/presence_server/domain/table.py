@@ -86,11 +86,11 @@ class PresenceTable:
     def restamp(self, user_id: int, now: float) -> None:
         """The user's last Change is handed to fan-out only now: let its record say so.
 
-        If the record was forgotten since, no cursor from before can be trusted to know of the Change.
+        If the record that took it was forgotten since, no cursor from before can be trusted to know of the Change.
         """
         seq = self._shared.versions.take(now)
         record = self.record(user_id)
-        if record is None:
+        if record is None or not record.version:
             self._shared.floor = seq
         else:
             record.seq = seq

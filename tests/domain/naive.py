@@ -1,0 +1,194 @@
+"""The rules of presence once more, as short as they can be said: a few dicts, everything computed anew each time.
+
+It knows nothing of versions, cursors, shards, or whom the table forgets; `reconcile` is told the last.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from operator import itemgetter
+
+from presence_server.domain.model import GRACE, OFFLINE, REST, Override, Platform, PublicState, Status
+from presence_server.domain.shard import Lifetimes
+from presence_server.domain.transitions import (
+    AnyTransition,
+    Connect,
+    Disconnect,
+    Evicted,
+    Heartbeat,
+    Leave,
+    Loss,
+    Offline,
+    Online,
+    SetActivity,
+    SetOverride,
+)
+
+Key = tuple[int, str]
+
+
+@dataclass
+class NaiveDevice:
+    platform: Platform
+    session: int
+    spoke: float
+    holder: int = GRACE
+    heard: float = 0.0
+    dropped: float = 0.0
+    idle_since: float | None = None
+    said: bool = False
+
+
+class Naive:
+    def __init__(self, lifetimes: Lifetimes) -> None:
+        self.lifetimes = lifetimes
+        self.devices: dict[Key, NaiveDevice] = {}
+        self.overrides: dict[int, Override] = {}
+        self.ends: dict[int, float] = {}  # of overrides
+        self.deadlines: dict[Key, float] = {}  # of a user's override under (user, "")
+        self.told: dict[int, PublicState] = {}  # what watchers were told last
+        self.seen: dict[int, float] = {}  # the user's last activity
+        self.seen_by_all: dict[int, float] = {}  # the same when watchers were told last
+
+    def devices_of(self, user_id: int) -> dict[str, NaiveDevice]:
+        return {key[1]: device for key, device in self.devices.items() if key[0] == user_id}
+
+    def public(self, user_id: int) -> PublicState:
+        devices, override = list(self.devices_of(user_id).values()), self.overrides.get(user_id)
+        if not devices or (override and override.status is Status.OFFLINE):
+            return OFFLINE
+        platforms = tuple(platform for platform in Platform if any(d.platform is platform for d in devices))
+        if override:
+            return PublicState(override.status, platforms, override.text)
+        active = any(device.idle_since is None for device in devices)
+        return PublicState(Status.ONLINE if active else Status.AWAY, platforms)
+
+    def shown_active(self, user_id: int) -> int | None:
+        shown = self.seen_by_all if self.told.get(user_id, OFFLINE) == OFFLINE else self.seen
+        return int(shown.get(user_id, 0)) or None
+
+    # -- what can happen -----------------------------------------------------------------------------------------
+
+    def apply(self, made: AnyTransition, now: float) -> tuple[bool, tuple[Evicted, ...]]:
+        """Returns whether a session goes on, and who lost a device."""
+        if isinstance(made, SetOverride):
+            self._override(made.user_id, made.override, now)
+            return self._conclude(made.user_id, now)
+        key = (made.user_id, made.device_id)
+        if isinstance(made, Connect | Online):
+            return self._come(key, made, now)
+        device = self.devices.get(key)
+        if device is None or (isinstance(made, Disconnect | Leave | SetActivity) and device.holder != made.holder):
+            return False, ()
+        if isinstance(made, Disconnect):
+            device.holder, device.dropped = GRACE, now
+        elif isinstance(made, SetActivity):
+            self._say_idle(device, made.idle, made.idle_for, now)
+        elif isinstance(made, Heartbeat):
+            self._beat(device, made.idle, now)
+        else:
+            del self.devices[key]
+            lost = isinstance(made, Offline) and device.holder > 0
+            return self._conclude(made.user_id, now, False, (Evicted(device.holder, Loss.ENDED),) if lost else ())
+        return self._conclude(made.user_id, now, True)
+
+    def _come(self, key: Key, made: Connect | Online, now: float) -> tuple[bool, tuple[Evicted, ...]]:
+        evicted: tuple[Evicted, ...] = ()
+        device, continued = self.devices.get(key), key in self.devices
+        if device is None:
+            mine = self.devices_of(key[0])
+            if len(mine) == self.lifetimes.max_devices:
+                idle = {name: each.idle_since for name, each in mine.items() if each.idle_since is not None}
+                last = min(idle, key=lambda n: idle[n]) if idle else min(mine, key=lambda n: mine[n].session)
+                del self.devices[key[0], last]
+                evicted = (Evicted(mine[last].holder, Loss.TOO_MANY_DEVICES),) if mine[last].holder > 0 else ()
+            device = self.devices[key] = NaiveDevice(made.platform, made.session, now)
+            if isinstance(made, Connect) and made.status is not None:
+                self._override(key[0], Override(made.status), now)
+        device.platform = made.platform
+        if isinstance(made, Online):
+            self._beat(device, made.idle, now)
+        else:
+            if continued and device.holder > 0:
+                evicted = (Evicted(device.holder, Loss.REPLACED),)
+            if made.idle is not None:
+                self._say_idle(device, made.idle, made.idle_for, now)
+            device.holder, device.heard = made.holder, now
+        return self._conclude(key[0], now, continued, evicted)
+
+    def _override(self, user_id: int, override: Override | None, now: float) -> None:
+        self.overrides.pop(user_id, None)
+        self.ends.pop(user_id, None)
+        if override is not None:
+            self.overrides[user_id] = override
+            if override.until is not None:
+                self.ends[user_id] = max(now, override.until)
+
+    def _beat(self, device: NaiveDevice, idle: bool | None, now: float) -> None:
+        if idle is not None:
+            self._say_idle(device, idle, None, now)
+        if device.holder <= 0:
+            device.holder, device.heard = REST, now
+
+    def _say_idle(self, device: NaiveDevice, idle: bool, idle_for: float | None, now: float) -> None:
+        device.spoke, device.said = now, idle
+        if not idle:
+            device.idle_since = None
+        elif device.idle_since is None or idle_for is not None:
+            device.idle_since = now - (idle_for or 0)
+
+    def touch(self, key: Key, holder: int, now: float, spoke: bool) -> None:
+        device = self.devices.get(key)
+        if device is not None and device.holder == holder:
+            device.heard = now
+            if spoke:
+                device.spoke = now
+                device.idle_since = device.idle_since if device.said else None
+            self._conclude(key[0], now)
+
+    def sweep(self, now: float) -> None:
+        due = [(deadline, key) for key, deadline in self.deadlines.items() if deadline <= now]
+        for _, key in sorted(due, key=itemgetter(0)):
+            device = self.devices.get(key)
+            if device is None:
+                self._override(key[0], None, now)
+            elif device.holder <= 0:
+                del self.devices[key]
+            else:
+                device.idle_since, device.said = now, False
+            self._conclude(key[0], now)
+
+    # -- what comes of it ----------------------------------------------------------------------------------------
+
+    def _conclude(
+        self, user_id: int, now: float, continued: bool = False, evicted: tuple[Evicted, ...] = ()
+    ) -> tuple[bool, tuple[Evicted, ...]]:
+        for device in self.devices_of(user_id).values():
+            active = device.heard if device.idle_since is None else device.idle_since
+            self.seen[user_id] = max(self.seen.get(user_id, 0), active)
+        if self.public(user_id) != self.told.get(user_id, OFFLINE):
+            self.told[user_id] = self.public(user_id)
+            self.seen_by_all[user_id] = self.seen[user_id]
+        wanted = self._wanted_deadlines()
+        kept = {key: deadline for key, deadline in self.deadlines.items() if wanted.get(key) == deadline}
+        self.deadlines = kept | wanted
+        return continued, evicted
+
+    def _wanted_deadlines(self) -> dict[Key, float]:
+        wanted = {(user_id, ""): end for user_id, end in self.ends.items()}
+        for key, device in self.devices.items():
+            if device.holder == GRACE:
+                wanted[key] = device.dropped + self.lifetimes.grace
+            elif device.holder == REST:
+                wanted[key] = device.heard + self.lifetimes.rest
+            elif self.lifetimes.away_after and device.idle_since is None:
+                wanted[key] = device.spoke + self.lifetimes.away_after
+        return wanted
+
+    def reconcile(self, user_id: int) -> None:
+        """The table forgot `user_id`."""
+        self._override(user_id, None, 0)
+        self.told.pop(user_id, None)
+        self.seen.pop(user_id, None)
+        self.seen_by_all.pop(user_id, None)
+        self.deadlines.pop((user_id, ""), None)
