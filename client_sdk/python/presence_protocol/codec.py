@@ -43,7 +43,10 @@ class Codec:
         self.is_binary = is_binary
         self.encode: Callable[[AnyClientMessage | AnyServerMessage | StatusEntry], bytes] = encode
         self.diff = diff
-        """Join encoded entries and a cursor into an encoded `Diff`, so that an entry is encoded once for all."""
+        """Join encoded entries and a cursor into an encoded `Diff`, so that an entry is encoded once for all.
+
+        The cursor is one of the server's own: printable ASCII, without quotes or backslashes.
+        """
         self._decode_any = decode_any
         self._decode_client = decode_client
         self._decode_server = decode_server
