@@ -183,5 +183,5 @@ class Convergence(RuleBasedStateMachine):
         self.settle()
 
 
-Convergence.TestCase.settings = settings(max_examples=500, stateful_step_count=7, deadline=None)
+Convergence.TestCase.settings = settings(max_examples=250, stateful_step_count=7)
 TestConvergence = Convergence.TestCase
