@@ -88,6 +88,30 @@ def test_a_sweep_that_is_cut_short_loses_nothing_that_was_due() -> None:
     assert [user_id for user_id, _ in scene.table.expire(scene.now)] == [BOB, EVE]
 
 
+def test_whatever_happens_while_a_sweep_is_told_stands() -> None:
+    """What expired first may make somebody act on what was due after it."""
+    scene = Scene(grace=10)
+    for user_id in (1, 2, 3, 4, 5):
+        scene.disconnect(scene.connect(user_id))
+    scene.now += 11
+    sweep = iter(scene.table.expire(scene.now))
+    assert next(sweep)[0] == 1
+    scene.connect(2)
+    scene.heartbeat(3)
+    scene.offline(4)
+    assert [user_id for user_id, _ in sweep] == [5]
+    assert [scene.status(user_id) for user_id in (1, 2, 3, 4, 5)] == [
+        Status.OFFLINE,
+        Status.ONLINE,
+        Status.ONLINE,
+        Status.OFFLINE,
+        Status.OFFLINE,
+    ]
+    assert scene.wait(74) == [], "renewed for all of its time"
+    assert len(scene.wait(1)) == 1
+    assert scene.status(2) is Status.ONLINE
+
+
 # -- cursors -------------------------------------------------------------------------------------------------------
 
 

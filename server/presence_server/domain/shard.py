@@ -180,10 +180,11 @@ class Shard:
             record.override = None
             return self._conclude(record, now, truth_changed=True)
         if record is None or key not in record.devices:
-            return NOTHING
+            return NOTHING  # ended by whoever was told of that
         if key.holder <= 0:
             return self._end(record, key, now)
-        if key.spoke + self._shared.lifetimes.away_after > now:
+        away_after = self._shared.lifetimes.away_after
+        if not away_after or key.spoke + away_after > now:
             self._watch_activity(key)
             return NOTHING
         self._become_idle(record, key, now)

@@ -75,6 +75,8 @@ class PresenceTable:
         due = iter(self._shared.deadlines.pop_due(now))
         try:
             for key in due:
+                if key in self._shared.deadlines:
+                    continue  # whoever was told of what fell due before gave it a new deadline
                 made = self._shard(key.user_id).expire(key, now)
                 if made is not NOTHING:
                     yield key.user_id, made
