@@ -100,6 +100,8 @@ class Fanout:
         self._heavy: dict[int, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
         self._settled = 0
+        self._settled_before = 0
+        """What was settled when the flush under way, or the last one, began."""
         self._free_at = 0.0
         self._took = 0.0
         self._outlets: list[Outlet | None] = []
@@ -194,6 +196,7 @@ class Fanout:
             self._step_heavy()
 
     def _flush(self, changed: dict[int, int], target: int) -> Iterator[None]:
+        self._settled_before = self._settled
         room = SLICE_DELIVERIES
         entries: tuple[bytes, bytes] = (b"", b"")
         told = 0
@@ -290,9 +293,11 @@ class Fanout:
 
     def _write_all(self, slot: int, box: list[bytes], outlet: Outlet) -> None:
         codec, framer = CODECS[slot & 1], self._framers[slot & 1]
-        cursor = str(Cursor(self._engine.epoch, self._settled))
-        for part in _parts(box):
-            outlet.write(framer(codec.diff(part, cursor)))
+        *earlier, last = _parts(box)
+        # A client that is lost between two parts must not claim the later one: only the last moves the cursor.
+        for part in earlier:
+            outlet.write(framer(codec.diff(part, str(Cursor(self._engine.epoch, self._settled_before)))))
+        outlet.write(framer(codec.diff(last, str(Cursor(self._engine.epoch, self._settled)))))
 
     def write_now(self, slot: int) -> None:
         """Write what waits for its slice, since something else is about to be sent to this outlet."""
