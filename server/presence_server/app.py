@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import socket
 from random import Random
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
@@ -101,7 +103,8 @@ async def serve(settings: Settings) -> None:
     Raises:
         BindError: the address is taken, or not this machine's.
     """
-    listeners = _listen(settings.host, settings.port)
+    listeners = listen(settings.host, settings.port)
+    url = page_url(settings.host, listeners[0].getsockname()[1])
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = settings.connection_limit(open_files)
     gateway = build_gateway(settings, SystemClock(), Random(), limit)
@@ -123,8 +126,8 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=1,
     )
     server = PresenceServer(config, gateway, settings.drain_timeout)
-    print(start_line(settings, _url(settings, listeners[0]), limit), flush=True)  # noqa: T201 (it is for a person)
-    _log.info("started", url=_url(settings, listeners[0]), connections=limit, engine=settings.engine)
+    print(start_line(settings, url, limit), flush=True)  # noqa: T201 (it is for a person)
+    _log.info("started", url=url, connections=limit, engine=settings.engine)
     try:
         await server.serve(sockets=listeners)
     finally:
@@ -132,22 +135,28 @@ async def serve(settings: Settings) -> None:
     _log.info("ended")
 
 
-def _listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets for every address that `host` stands for, all on one port."""
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets for every address that `host` stands for and this machine has, all on one port.
+
+    Raises:
+        BindError: there is no such address, or the port is taken on one of them.
+    """
     listeners: list[socket.socket] = []
+    missing: OSError | None = None
     try:
-        found = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
         for family, kind, protocol, _, address in dict.fromkeys(found):
-            listener = socket.socket(family, kind, protocol)
-            listeners.append(listener)
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            if port == 0 and len(listeners) > 1:
+            if port == 0 and listeners:
                 address = (address[0], listeners[0].getsockname()[1], *address[2:])
-            listener.bind(address)
-            listener.listen(2048)  # already here, so that a taken port is seen before anything is said to run
-            listener.setblocking(False)
+            try:
+                listeners.append(_listener(family, kind, protocol, address))
+            except OSError as failed:
+                # `localhost` is ::1 as well in many a hosts file, also where there is no IPv6.
+                if failed.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                    raise
+                missing = failed
+        if missing is not None and not listeners:
+            raise missing
     except OSError as failed:
         for listener in listeners:
             listener.close()
@@ -155,10 +164,25 @@ def _listen(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
-def _url(settings: Settings, listener: socket.socket) -> str:
-    host = settings.host if settings.host not in ("", "0.0.0.0", "::") else "localhost"
-    host = f"[{host}]" if ":" in host else host
-    return f"http://{host}:{listener.getsockname()[1]}/"
+def _listener(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -> socket.socket:
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.bind(address)
+        listener.listen(2048)  # already here, so that a taken port is seen before anything is said to run
+        listener.setblocking(False)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+def page_url(host: str, port: int) -> str:
+    """The link to the page, for somebody on this machine."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 
 def run(settings: Settings) -> None:

@@ -23,6 +23,10 @@ SPREAD: Final = 0.6
 CLOSING: Final = 2.0
 """Seconds at the end of the drain, at most half of it, for closing what is left and ending the process."""
 
+ENDING: Final = 0.4
+"""Seconds that ending the process takes by itself: uvicorn looks at `should_exit` every 0.1 s, and waits as long
+again before it ends requests that are still under way."""
+
 _log = get_logger(__name__)
 
 
@@ -53,6 +57,19 @@ class PresenceServer(uvicorn.Server):
         self._drain = asyncio.ensure_future(self._drain_and_exit())
 
     async def _drain_and_exit(self) -> None:
+        ends_at = asyncio.get_running_loop().time() + self._drain_timeout
+        try:
+            await self._drain_clients()
+        except Exception as failure:
+            # Whatever went wrong, whoever sent the signal waits for the process to end.
+            _log.exception("drain failed", failure)
+        finally:
+            left = ends_at - asyncio.get_running_loop().time() - ENDING
+            # Requests still under way get a second, unless the drain has less left (uvicorn's type knows no fractions).
+            self.config.timeout_graceful_shutdown = max(0.0, min(1.0, left))  # type: ignore[assignment]
+            self.should_exit = True
+
+    async def _drain_clients(self) -> None:
         gateway = self._gateway
         closing = min(CLOSING, self._drain_timeout / 2)
         _log.info("draining", connections=len(gateway.connections), seconds=self._drain_timeout)
@@ -66,4 +83,3 @@ class PresenceServer(uvicorn.Server):
         for connection in list(gateway.connections):
             connection.abort()
         _log.info("drained", closed=left)
-        self.should_exit = True
