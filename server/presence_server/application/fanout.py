@@ -89,6 +89,9 @@ class Fanout:
         framers: Sequence[Framer],
         flush_interval: float = 0.01,
         max_flush_interval: float = 0.25,
+        slice_deliveries: int = SLICE_DELIVERIES,
+        slice_writes: int = SLICE_WRITES,
+        heavy: int = HEAVY,
     ) -> None:
         self._engine = engine
         self._interest = interest
@@ -96,6 +99,9 @@ class Fanout:
         self._framers = framers
         self._flush_interval = flush_interval
         self._max_flush_interval = max_flush_interval
+        self._slice_deliveries = slice_deliveries
+        self._slice_writes = slice_writes
+        self._heavy_from = heavy
         self._changed: dict[int, int] = {}
         self._heavy: dict[int, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
@@ -197,12 +203,12 @@ class Fanout:
 
     def _flush(self, changed: dict[int, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
-        room = SLICE_DELIVERIES
+        room = self._slice_deliveries
         entries: tuple[bytes, bytes] = (b"", b"")
         told = 0
         for user_id, version in changed.items():
             slots = self._interest.watchers(user_id)
-            if len(slots) > HEAVY:
+            if len(slots) > self._heavy_from:
                 self._add_heavy(user_id, version, slots)
             elif slots:
                 entries = self._encode(user_id, version)
@@ -211,17 +217,17 @@ class Fanout:
                 room -= len(slots)
                 if room <= 0:
                     yield
-                    room = SLICE_DELIVERIES
+                    room = self._slice_deliveries
         dirty, self._dirty = self._dirty, []
-        sliced = len(dirty) > SLICE_WRITES or bool(self._heavy)
+        sliced = len(dirty) > self._slice_writes or bool(self._heavy)
         if not sliced:
             self._settled = target
         # Every outbox of a tick with one change holds the same: one frame serves all.
         shared = self._frames(entries) if told == 1 else None
-        for start in range(0, len(dirty), SLICE_WRITES):
+        for start in range(0, len(dirty), self._slice_writes):
             if start:
                 yield
-            for slot in dirty[start : start + SLICE_WRITES]:
+            for slot in dirty[start : start + self._slice_writes]:
                 self._write(slot, shared)
         if not self._heavy:
             self._settled = target
@@ -237,8 +243,8 @@ class Fanout:
     def _step_heavy(self) -> None:
         """A segment of the watchers of the change that has waited longest."""
         user_id, heavy = next(iter(self._heavy.items()))
-        segment = heavy.slots[heavy.position : heavy.position + SLICE_WRITES]
-        heavy.position += SLICE_WRITES
+        segment = heavy.slots[heavy.position : heavy.position + self._slice_writes]
+        heavy.position += self._slice_writes
         # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
         entries = self._encode(user_id, heavy.version)
         self._append(entries, segment)
