@@ -316,7 +316,7 @@ def test_no_token_gets_into_the_logs() -> None:
 def end_of(server: Server, story: Callable[[], Awaitable[None]], drain_timeout: float) -> float:
     """Play `story`, which tells the server to end at some time; the seconds from its beginning to exit code 0."""
     began = time.monotonic()
-    asyncio.run(asyncio.wait_for(story(), drain_timeout + PATIENCE))  # type: ignore[arg-type]
+    asyncio.run(asyncio.wait_for(story(), drain_timeout + PATIENCE))
     assert server.wait() == 0
     return time.monotonic() - began
 
@@ -465,7 +465,7 @@ def test_a_drain_that_fails_ends_the_process_all_the_same(caplog: pytest.LogCapt
             raise RuntimeError("a bug")
 
     class ToldAtOnce(PresenceServer):
-        async def startup(self, sockets: list[object] | None = None) -> None:
+        async def startup(self, sockets: list[Any] | None = None) -> None:
             await super().startup(sockets)
             self.handle_exit(signal.SIGTERM, None)
 

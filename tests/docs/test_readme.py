@@ -1,0 +1,190 @@
+"""The README: its tour is played against a real server, and its tables are held to the code."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from presence_protocol.session import CLIENT_EVENTS, SERVER_EVENTS
+from presence_server.settings import Settings, markdown_table, start_line
+from presence_server.transports.envelope import ERRORS
+from support.server import BASE, Server, run_server
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/operations.md", "docs/protocol.md"]
+
+MASKS = (
+    (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>"),
+    (r'("version": ?)[1-9]\d*', r"\1<version>"),
+    (r'("cursor": ?)"[^"]+"', r'\1"<cursor>"'),
+)
+"""What differs from run to run."""
+
+
+class Block(NamedTuple):
+    language: str
+    text: str
+
+
+def section(title: str) -> str:
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    assert found, f"no section {title}"
+    return found[1]
+
+
+def blocks(text: str) -> list[Block]:
+    return [Block(*found) for found in re.findall(r"^```(\w+)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of the tables in `text`, without their heads."""
+    lines = re.sub(r"^\|.*\n\|[-|]+\|$", "", text, flags=re.MULTILINE).splitlines()
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+
+
+def masked(language: str, text: str) -> str:
+    if language == "json":
+        text = json.dumps(json.loads(text), ensure_ascii=False, indent=1)
+    for pattern, mask in MASKS:
+        text = re.sub(pattern, mask, text)
+    return text.strip()
+
+
+# -- the tour --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with run_server(grace_period=1) as server:
+        yield server
+
+
+def play(command: str, server: Server) -> str:
+    """Run what the tour says to type, against `server` instead of the usual port. Returns standard output."""
+    script = command.replace("127.0.0.1:8004", f"127.0.0.1:{server.port}")
+    environment = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    ended = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", script],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def test_every_command_of_the_tour_does_what_is_shown(server: Server) -> None:
+    tour = blocks(section("A tour of one minute"))
+    commands = [index for index, block in enumerate(tour) if block.language == "sh"]
+    assert len(commands) >= 5
+    for index in commands:
+        shown = tour[index + 1]
+        assert shown.language in ("json", "text"), "each command is followed by what it prints"
+        printed = play(tour[index].text, server)
+        assert masked(shown.language, printed) == masked(shown.language, shown.text)
+
+
+def test_the_start_line_is_as_shown() -> None:
+    shown = blocks(section("A tour of one minute"))[0].text.strip()
+    connections = re.search(r"up to (\d+) connections", shown)
+    assert connections is not None
+    assert shown == start_line(Settings(), "http://127.0.0.1:8004/", int(connections[1]))
+
+
+def test_the_two_commands_are_targets_of_make() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    named = re.findall(r"(?:^|`)make (\w+)", PAGE, re.MULTILINE)
+    assert {"serve", "test", "check"} <= set(named)
+    for target in named:
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+# -- tables ----------------------------------------------------------------------------------------------------------
+
+
+def test_the_settings() -> None:
+    assert markdown_table() in section("Settings")
+
+
+def test_every_rest_path_is_there(server: Server) -> None:
+    """A body of `{}` is refused or not, but by the endpoint: neither the path nor the method is."""
+    endpoints = [row[0].strip("`").split() for row in rows(section("REST"))]
+    assert len(endpoints) == 8
+    for method, path in endpoints:
+        answer = server.request(method, path.format(userId=1), None if method == "GET" else {})
+        assert answer.status in (200, 400), path
+        assert set(answer.json) == {"code", "message", "data"}
+
+
+def test_the_rest_table_and_openapi_name_the_same_operations(server: Server) -> None:
+    operations = {
+        f"{method.upper()} {path.removeprefix(BASE)}"
+        for path, methods in server.get("//openapi.json").json["paths"].items()
+        for method in methods
+        if path.startswith(BASE)
+    }
+    assert operations == {row[0].strip("`") for row in rows(section("REST"))}
+
+
+def test_the_rest_error_codes() -> None:
+    # The table's 404 is a special one; the list of codes begins below it.
+    listed = section("REST").rpartition("stable English code")[2]
+    named = {int(status): error for status, error in re.findall(r"\b(\d{3})\s+`(\w+)`", listed)}
+    assert len(named) >= 8
+    assert named == {status: ERRORS[status][0] for status in named}
+
+
+def test_the_documents_five_come_first() -> None:
+    first = [row[0].strip("`") for row in rows(section("REST"))][:5]
+    assert first == [
+        "POST /online",
+        "POST /offline",
+        "GET /status/{userId}",
+        "POST /status/batch",
+        "POST /heartbeat",
+    ]
+    assert BASE in section("REST")
+
+
+def test_every_path_at_the_root_is_there(server: Server) -> None:
+    for path in ("/openapi.json", "/healthz", "/readyz", "/metrics", "/"):
+        assert f"`{path}`" in section("REST")
+        assert server.request("GET", f"/{path}").status == 200
+
+
+def test_every_message_is_named() -> None:
+    named: set[str] = set()
+    for row in rows(section("The protocol in one screen")):
+        named |= set(re.findall(r"`(\w+)`", row[0]))
+    assert named == CLIENT_EVENTS | SERVER_EVENTS
+
+
+# -- links -----------------------------------------------------------------------------------------------------------
+
+
+def anchors(path: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_links_lead_somewhere(name: str) -> None:
+    page = ROOT / name
+    links = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    for link in links:
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = page.parent / path if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

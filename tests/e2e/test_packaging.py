@@ -1,0 +1,186 @@
+"""What is installed is what was tested: the wheel's contents, its metadata, and a server run from it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tarfile
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from configparser import ConfigParser
+from email.message import Message
+from email.parser import Parser
+from pathlib import Path
+
+import pytest
+
+from presence_server import __version__
+
+ROOT = Path(__file__).parents[2]
+open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+
+PACKAGES = {
+    "presence_server": ROOT / "server",
+    "presence_protocol": ROOT / "client_sdk" / "python",
+    "presence_client": ROOT / "client_sdk" / "python",
+}
+
+
+def build(kind: str, folder: Path, source: Path = ROOT) -> Path:
+    """Build a wheel or an sdist of `source`, without a network."""
+    command = [sys.executable, "-m", "hatchling", "build", "-t", kind, "-d", str(folder)]
+    subprocess.run(command, cwd=source, check=True, capture_output=True, timeout=60)
+    (built,) = folder.iterdir()
+    return built
+
+
+@pytest.fixture(scope="module")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with what an installation of the wheel puts into site-packages."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(build("wheel", tmp_path_factory.mktemp("wheel"))) as wheel:
+        wheel.extractall(folder)
+    return folder
+
+
+def files(folder: Path) -> set[str]:
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_it_installs_three_packages_and_nothing_else(unpacked: Path) -> None:
+    """Above all no module called `server` or `tests`."""
+    assert {path.name for path in unpacked.iterdir()} == {*PACKAGES, f"presence_service-{__version__}.dist-info"}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_a_package_is_whole(unpacked: Path, package: str) -> None:
+    source = PACKAGES[package] / package
+    expected = {name for name in files(source) if "__pycache__" not in name}
+    expected |= (
+        {f"web/sdk/{name}" for name in files(ROOT / "client_sdk" / "js")} if package == "presence_server" else set()
+    )
+    assert files(unpacked / package) == expected
+    assert "py.typed" in expected
+
+
+def test_the_packaged_browser_sdk_is_that_of_the_source(unpacked: Path) -> None:
+    packaged = unpacked / "presence_server" / "web" / "sdk"
+    for source in (ROOT / "client_sdk" / "js").glob("*.js"):
+        assert (packaged / source.name).read_bytes() == source.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def metadata(unpacked: Path) -> Message:
+    return Parser().parsestr((unpacked / f"presence_service-{__version__}.dist-info" / "METADATA").read_text("utf-8"))
+
+
+def test_the_base_needs_only_what_a_client_needs(metadata: Message) -> None:
+    required = metadata.get_all("Requires-Dist", [])
+    names = {True: set(), False: set()}  # type: dict[bool, set[str]]
+    for requirement in required:
+        name = re.match(r"[\w.-]+", requirement)
+        assert name is not None
+        names["extra ==" in requirement].add(name[0])
+    assert names[False] == {"anyio", "msgspec", "websockets"}
+    assert names[True] == {"httptools", "starlette", "uvicorn", "uvloop"}
+    assert metadata.get_all("Provides-Extra") == ["server"]
+
+
+def test_its_name_version_and_python(metadata: Message) -> None:
+    assert (metadata["Name"], metadata["Version"]) == ("presence-service", __version__)
+    assert metadata["Requires-Python"] == ">=3.11"
+    assert metadata["Description-Content-Type"] == "text/markdown"
+
+
+def test_two_console_scripts(unpacked: Path) -> None:
+    scripts = ConfigParser()
+    scripts.read(unpacked / f"presence_service-{__version__}.dist-info" / "entry_points.txt")
+    assert dict(scripts["console_scripts"]) == {
+        "presence-server": "presence_server.__main__:main",
+        "presence-client": "presence_client.__main__:main",
+    }
+
+
+def run_in(unpacked: Path, *arguments: str, blocked: str = "") -> subprocess.Popen[str]:
+    """Python with the unpacked wheel before everything else. `blocked`: modules that cannot be imported."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")}
+    block = f"import sys; sys.modules.update(dict.fromkeys({blocked.split()!r}));" if blocked else ""
+    run = "import runpy, sys; sys.argv = sys.argv[1:]; runpy.run_module(sys.argv[0], run_name='__main__')"
+    return subprocess.Popen(
+        [sys.executable, "-c", block + run, *arguments],
+        cwd=unpacked,
+        env=environment | {"PYTHONPATH": str(unpacked), "PYTHONDONTWRITEBYTECODE": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+@pytest.fixture(scope="module")
+def url(unpacked: Path) -> Iterator[str]:
+    """The URL of a server that runs from the wheel."""
+    with run_in(unpacked, "presence_server", "--port", "0", "--log-level", "error") as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r"http://\S+/", process.stdout.readline())
+            assert found is not None
+            yield found[0]
+        finally:
+            process.kill()
+
+
+def test_it_serves_the_page_and_everything_that_the_page_asks_for(unpacked: Path, url: str) -> None:
+    page = open_url(url, timeout=10).read().decode()
+    assert page == (unpacked / "presence_server" / "web" / "index.html").read_text("utf-8")
+    seen: set[str] = set()
+    to_ask = re.findall(r'(?:src|href)="(/[^"]+)"', page)
+    assert "/assets/page.js" in to_ask
+    while to_ask:
+        path = to_ask.pop()
+        if path in seen:
+            continue
+        seen.add(path)
+        with open_url(url.rstrip("/") + path, timeout=10) as answer:
+            assert answer.status == 200
+            body = answer.read().decode()
+        if path.endswith(".js"):
+            folder = path.rpartition("/")[0]
+            imported = re.findall(r'\bfrom "(\.?/[^"]+)"', body)
+            to_ask += [name if name.startswith("/") else f"{folder}/{name[2:]}" for name in imported]
+    assert "/sdk/presence.js" in seen
+
+
+def test_the_sdk_is_the_packages_own_copy(unpacked: Path, url: str) -> None:
+    mark = "\n// from the wheel\n"
+    # Read once at the start: only a server that starts now can show it.
+    copy = unpacked / "presence_server" / "web" / "sdk" / "retry.js"
+    original = copy.read_text("utf-8")
+    copy.write_text(original + mark, "utf-8")
+    try:
+        with run_in(unpacked, "presence_server", "--port", "0") as process:
+            assert process.stdout is not None
+            found = re.search(r"http://\S+/", process.stdout.readline())
+            assert found is not None
+            body = open_url(f"{found[0]}sdk/retry.js", timeout=10).read().decode()
+            process.kill()
+    finally:
+        copy.write_text(original, "utf-8")
+    assert body == original + mark
+
+
+def test_the_client_runs_without_the_servers_dependencies(unpacked: Path, url: str) -> None:
+    blocked = "httptools starlette uvicorn uvloop presence_server"
+    with run_in(unpacked, "presence_client", "status", "5", "--url", url, blocked=blocked) as process:
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err) == (0, "5  OFFLINE  -        never seen\n", "")
+
+
+def test_the_sdist_builds_the_same_wheel(unpacked: Path, tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", tmp_path / "sdist")) as sdist:
+        sdist.extractall(tmp_path / "source", filter="data")
+    (source,) = (tmp_path / "source").iterdir()
+    with zipfile.ZipFile(build("wheel", tmp_path / "wheel", source)) as wheel:
+        assert {name for name in wheel.namelist() if not name.endswith("/")} == files(unpacked)
