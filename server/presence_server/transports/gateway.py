@@ -13,6 +13,7 @@ from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.transports.driver import Driver
 from presence_server.transports.origins import OriginPolicy
+from presence_server.transports.parsers import Parsers
 
 if TYPE_CHECKING:
     from websockets.http11 import Request
@@ -52,6 +53,7 @@ class Gateway:
         self.hello_timeout = hello_timeout
         self.connections: set[WebSocketConnection] = set()
         self.ws_logger = logging.getLogger("websockets.server")
+        self.parsers = Parsers(max_message, self.ws_logger)
         self._connection_limit = connection_limit
         self._empty = asyncio.Event()
         self._empty.set()

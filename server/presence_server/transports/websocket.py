@@ -75,8 +75,9 @@ class WebSocketConnection(asyncio.Protocol):
         self._gateway = gateway
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
-        self._ws = ServerProtocol(
-            max_size=gateway.max_message, select_subprotocol=select_subprotocol, logger=gateway.ws_logger
+        # The handshake's own; later one that is lent while something is under way, None while the connection is idle.
+        self._ws: ServerProtocol | None = ServerProtocol(
+            select_subprotocol=select_subprotocol, logger=gateway.ws_logger
         )
         self._unparsed = b""
         self._frames: list[Any] = []
@@ -128,27 +129,30 @@ class WebSocketConnection(asyncio.Protocol):
     # -- handshake -------------------------------------------------------------------------------------------------
 
     def _shake_hands(self, data: bytes) -> None:
-        self._ws.receive_data(data)
-        events = self._ws.events_received()
-        if events and isinstance(events[0], Request):
-            request = events[0]
-            refused = self._gateway.refusal(request)
-            response = self._ws.accept(request) if refused is None else _response(*refused)
-            if refused is None and response.status_code != 101:
-                response = _response(response.status_code, "handshake", str(self._ws.handshake_exc))
-            self._ws.send_response(response)
-            if response.status_code == 101:
-                self._greet(request)
-        elif self._ws.handshake_exc is not None:
-            self._ws.send_response(_response(400, "handshake", "not a WebSocket handshake"))
+        ws = self._ws
+        assert ws is not None
+        ws.receive_data(data)
+        request = next((event for event in ws.events_received() if isinstance(event, Request)), None)
+        if request is None and ws.handshake_exc is None:
+            return  # its head is not whole yet
+        if request is None:
+            response = _response(400, "handshake", "not a WebSocket handshake")
+        elif (refused := self._gateway.refusal(request)) is not None:
+            response = _response(*refused)
+        else:
+            response = ws.accept(request)
+            if response.status_code != 101:
+                response = _response(response.status_code, "handshake", str(ws.handshake_exc))
+        ws.send_response(response)
         self._flush()
-        if self._session is None and (events or self._ws.handshake_exc is not None):
+        if request is not None and response.status_code == 101:
+            self._ws = None
+            self._greet(request, ws.subprotocol)
+        else:
             self._finish()
 
-    def _greet(self, request: Request) -> None:
-        codec_number = next(
-            (number for number, codec in enumerate(CODECS) if codec.subprotocol == self._ws.subprotocol), 0
-        )
+    def _greet(self, request: Request, subprotocol: str | None) -> None:
+        codec_number = next((number for number, codec in enumerate(CODECS) if codec.subprotocol == subprotocol), 0)
         assert self._transport is not None
         address = self._transport.get_extra_info("peername")
         peer = Peer(address[0] if address else "", request.headers.get("Authorization"))
@@ -175,23 +179,27 @@ class WebSocketConnection(asyncio.Protocol):
                 self._parse(chunk)
             else:
                 break
+        if self._ws is not None and self._gateway.parsers.give_back(self._ws):
+            self._ws = None
         if session is not None and session.must_wait:
             self._pause_reading()
         else:
             self._resume_reading()
 
     def _parse(self, chunk: bytes) -> None:
+        if self._ws is None:
+            self._ws = self._gateway.parsers.take()
         self._ws.receive_data(chunk)
         self._frames = self._ws.events_received()
         self._frames.reverse()
         if self._ws.parser_exc is not None and not self._frames:
-            self._fail_parsing()
+            self._fail_parsing(self._ws)
         elif not self._is_closing and self._ws.state is OPEN:
             self._flush()  # pongs
 
-    def _fail_parsing(self) -> None:
+    def _fail_parsing(self, ws: ServerProtocol) -> None:
         """What arrived breaks RFC 6455, or a limit: the close frame is the parser's own."""
-        self._end(self._ws.close_sent.code if self._ws.close_sent else CloseCode.ABNORMAL)
+        self._end(ws.close_sent.code if ws.close_sent else CloseCode.ABNORMAL)
         self._flush()
         self._finish()
 
@@ -204,12 +212,12 @@ class WebSocketConnection(asyncio.Protocol):
         elif frame.opcode is Opcode.CONT:
             self._continue(frame)
         elif frame.opcode is Opcode.CLOSE:
-            received = self._ws.close_rcvd
+            received = self._ws.close_rcvd if self._ws is not None else None
             self._end(CloseCode.NO_STATUS if received is None else received.code)
             self._flush()
             self._finish()
-        if self._ws.parser_exc is not None and not self._frames and not self._is_closing:
-            self._fail_parsing()
+        if self._ws is not None and self._ws.parser_exc is not None and not self._frames and not self._is_closing:
+            self._fail_parsing(self._ws)
 
     def _continue(self, frame: Frame) -> None:
         assert self._fragments is not None, "the parser let a continuation without a beginning pass"
@@ -267,6 +275,8 @@ class WebSocketConnection(asyncio.Protocol):
     def close(self, code: int, reason: str) -> None:
         if self._is_closing or self._transport is None:
             return
+        if self._ws is None:
+            self._ws = self._gateway.parsers.take()
         if self._ws.state is OPEN:
             self._ws.send_close(code, _short(reason))
         self._flush()
@@ -288,13 +298,14 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         """Send what the parser has to send. Its request to half-close is ours to time: see `_finish`."""
-        for data in self._ws.data_to_send():
+        for data in () if self._ws is None else self._ws.data_to_send():
             if data:
                 self.write(data)
 
     def _finish(self) -> None:
         """Everything was sent: half-close, and discard what still arrives for a while."""
         self._is_closing = True
+        self._ws = None
         self._unparsed, self._frames, self._fragments = b"", [], None
         if self._transport is None:
             return
