@@ -8,7 +8,8 @@ its connection.
 
 from __future__ import annotations
 
-from typing import Final
+from types import GeneratorType
+from typing import Any, Final, cast
 
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
@@ -50,13 +51,18 @@ def is_between_frames(parser: ServerProtocol) -> bool:
     An empty buffer alone does not say so: the head of a frame is consumed before its payload has arrived. What the
     parser waits for does: between two frames, and only there, it asks whether the stream has ended.
     """
-    waits_in = getattr(parser.parser, "gi_yieldfrom", None)
     return (
         parser.state is OPEN
         and parser.current_size is None
         and not parser.events
         and not parser.writes
-        and waits_in is not None
-        and waits_in.gi_code is _BETWEEN_FRAMES
         and not parser.reader.buffer
+        and _innermost(cast("GeneratorType[None, None, None]", parser.parser)).gi_code is _BETWEEN_FRAMES
     )
+
+
+def _innermost(generator: GeneratorType[Any, Any, Any]) -> GeneratorType[Any, Any, Any]:
+    """The generator at which a chain of `yield from` has stopped."""
+    while isinstance(inner := generator.gi_yieldfrom, GeneratorType):
+        generator = inner
+    return generator
