@@ -240,6 +240,9 @@ class WebSocketConnection(asyncio.Protocol):
             effects = hub.fail(session, CloseCode.MALFORMED, malformed.reason, now)
         except InvalidMessage as invalid:
             effects = hub.refuse(session, invalid, now)
+        except Exception as bug:
+            _log.exception("message failed", bug, session=session.number)
+            effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
         self._gateway.driver.perform(effects)
 
     def _pause_reading(self) -> None:
