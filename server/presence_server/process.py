@@ -23,9 +23,9 @@ SPREAD: Final = 0.6
 CLOSING: Final = 2.0
 """Seconds at the end of the drain, at most half of it, for closing what is left and ending the process."""
 
-ENDING: Final = 0.4
-"""Seconds that ending the process takes by itself: uvicorn looks at `should_exit` every 0.1 s, and waits as long
-again before it ends requests that are still under way."""
+ENDING: Final = 0.6
+"""Seconds that the end takes by itself: uvicorn looks at `should_exit` every 0.1 s, waits as long again before it
+ends requests that are still under way, and then the interpreter ends, on a busy machine perhaps."""
 
 _log = get_logger(__name__)
 

@@ -400,7 +400,7 @@ def test_the_drain(number: int) -> None:
 
 def test_it_ends_within_the_drain_timeout_whatever_is_still_open() -> None:
     """A client that reads nothing, a request whose body never comes, a connection without a request."""
-    drain = 1.5
+    drain = 3.0
 
     async def story() -> None:
         client = await Client.hello(server, 1)
