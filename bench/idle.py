@@ -67,18 +67,24 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
+def wait_ready(port: int) -> None:
+    """Until the server on `port` welcomes connections, for ten seconds at most."""
+    for _ in range(200):
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz").read()
+            return
+        except OSError:
+            time.sleep(0.05)
+    raise RuntimeError("the server did not come up")
+
+
 async def measure(connections: int, watched: int) -> float:
     port = free_port()
     script = Path(sys.executable).parent / "presence-server"
     server = subprocess.Popen([script, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     writers: list[asyncio.StreamWriter] = []
     try:
-        for _ in range(200):
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz").read()
-                break
-            except OSError:
-                time.sleep(0.05)
+        wait_ready(port)
         for number in range(1, 101):  # what the first connections bring in is not theirs
             writers.append(await connect(port, connections + number, watched, connections))
         before = resident_kb(server.pid)
