@@ -51,7 +51,8 @@ export class Link {
     socket.onopen = () => this.send(owner.hello(this));
     socket.onmessage = (event) => this.#receive(event.data);
     socket.onclose = (event) => this.#end(event.code, event.reason);
-    // No onerror: what it could tell, onclose tells better.
+    // What an error could tell, onclose tells better; but Node's `ws` throws what nobody listens to.
+    socket.onerror = () => {};
     this.#timer = env.setTimeout(() => this.fail("no welcome in time"), WELCOME_TIMEOUT);
   }
 

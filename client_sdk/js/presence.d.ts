@@ -97,7 +97,7 @@ export interface Options {
   /** For tests. */
   WebSocket?: new (url: string, protocols: string[]) => Pick<
     WebSocket,
-    "onopen" | "onmessage" | "onclose" | "send" | "close"
+    "onopen" | "onmessage" | "onclose" | "onerror" | "send" | "close"
   >;
   timers?: { setTimeout(callback: () => void, delay: number): unknown; clearTimeout(timer: unknown): void };
   random?: () => number;

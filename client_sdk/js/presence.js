@@ -11,7 +11,9 @@
  */
 
 import { Link, PresenceError } from "./link.js";
+import { deferred, handled } from "./promises.js";
 import { ABNORMAL, advice, backoff, NORMAL } from "./retry.js";
+import { checkIds, idleness, randomId, wholeSeconds } from "./values.js";
 import { Hearing, Watchlist } from "./watchlist.js";
 
 export { PresenceError } from "./link.js";
@@ -20,9 +22,6 @@ export { applyDiff, applySnapshot } from "./view.js";
 
 /** A link that lived for less (milliseconds) does not start the backoff anew: its server may be refusing us. */
 const SETTLED = 5_000;
-
-/** Longest `idleForMs` that the protocol takes: a leap year. */
-const MAX_IDLE_FOR = 366 * 86_400_000;
 
 /** Make a client and connect it at once. */
 export function connect(options) {
@@ -58,7 +57,8 @@ export class PresenceClient extends EventTarget {
   #run = 0; // a token that was asked for in an earlier run is for a link no longer wanted
   #timer;
   #handover;
-  #attempt = 0;
+  #attempt = 0; // tries since a connection lasted
+  #moves = 0; // tries to move since the server asked for it
   #renewed = false;
   #onlineAt = 0;
   #opening = null;
@@ -157,7 +157,7 @@ export class PresenceClient extends EventTarget {
   /** Say whether the person is idle. It is a level: said while not online, it goes with the next hello. */
   activity(idle, { idleForMs = 0 } = {}) {
     this.#idle = { idle, since: this.#env.now() - idleForMs };
-    return this.#carry({ type: "activity", ...this.#activity() });
+    return this.#carry({ type: "activity", ...idleness(this.#idle, this.#env.now()) });
   }
 
   /** Ask once, without watching: entries in the order and with the repeats of `userIds`. */
@@ -212,7 +212,7 @@ export class PresenceClient extends EventTarget {
     if (userId === undefined) hello.observer = true;
     else Object.assign(hello, { userId, deviceId, platform });
     if (token !== undefined) hello.token = token;
-    if (this.#idle) Object.assign(hello, this.#activity());
+    if (this.#idle) Object.assign(hello, idleness(this.#idle, this.#env.now()));
     if (status !== undefined && !this.welcome) hello.status = status;
     link.hearing = new Hearing(this.#watchlist);
     return Object.assign(hello, link.hearing.hello);
@@ -221,7 +221,7 @@ export class PresenceClient extends EventTarget {
   #ended(link, code, reason) {
     if (link === this.#successor) {
       this.#successor = null;
-      if (advice(code) === "reconnect") this.#moveIn(this.#backoff()); // and keep the one there is
+      if (advice(code) === "reconnect") this.#moveLater(); // and keep the one there is
     } else if (link === this.#link) {
       this.#link = null;
       this.#env.clearTimeout(this.#handover);
@@ -245,7 +245,7 @@ export class PresenceClient extends EventTarget {
       this.#renewed = true;
       this.#start();
     } else if (next === "reconnect") {
-      const delay = this.#backoff();
+      const delay = this.#backoff(this.#attempt++);
       this.nextTryAt = this.#env.now() + delay;
       this.#timer = this.#env.setTimeout(() => this.#start(), delay);
       this.#become("waiting", { code, reason });
@@ -254,8 +254,8 @@ export class PresenceClient extends EventTarget {
     }
   }
 
-  #backoff() {
-    return backoff(this.#attempt++, this.#options.random, this.#options.backoff);
+  #backoff(attempt) {
+    return backoff(attempt, this.#options.random, this.#options.backoff);
   }
 
   /** End for good: nothing of this client's runs any more. The present link is the caller's to close. */
@@ -279,15 +279,24 @@ export class PresenceClient extends EventTarget {
   }
 
   /** The server is about to end: connect anew first, and only then let go of this connection. */
+  #move({ afterMs }) {
+    this.#moves = 0;
+    this.#moveIn(afterMs);
+  }
+
   #moveIn(delay) {
     this.#env.clearTimeout(this.#handover);
     this.#handover = this.#env.setTimeout(() => {
       if (this.#successor) return;
       this.#open(
         (link) => (this.#successor = link),
-        () => this.#moveIn(this.#backoff()),
+        () => this.#moveLater(),
       );
     }, delay);
+  }
+
+  #moveLater() {
+    this.#moveIn(this.#backoff(this.#moves++));
   }
 
   // --- listening --------------------------------------------------------------------------------------------
@@ -298,7 +307,7 @@ export class PresenceClient extends EventTarget {
     else if (message.type === "snapshot") this.#changed(link, link.hearing.snapshot(message));
     else if (message.type === "diff") this.#changed(link, link.hearing.diff(message));
     else if (message.type === "self") this.#selfChanged(message);
-    else if (message.type === "reconnect") this.#moveIn(message.afterMs);
+    else if (message.type === "reconnect") this.#move(message);
     else if (message.type === "error" && message.id === undefined) this.#unasked(link, message);
     // Other types are replies, which the link hands to whoever asked, or younger than this client.
   }
@@ -379,12 +388,6 @@ export class PresenceClient extends EventTarget {
     });
   }
 
-  #activity() {
-    const { idle, since } = this.#idle;
-    if (!idle) return { idle };
-    return { idle, idleForMs: Math.min(Math.max(0, Math.round(this.#env.now() - since)), MAX_IDLE_FOR) };
-  }
-
   // --- telling ----------------------------------------------------------------------------------------------
 
   #become(state, detail = {}) {
@@ -395,35 +398,4 @@ export class PresenceClient extends EventTarget {
   #tell(type, detail) {
     this.dispatchEvent(new CustomEvent(type, { detail }));
   }
-}
-
-function checkIds(field, userIds) {
-  const checked = [...userIds];
-  for (const userId of checked) {
-    if (!Number.isSafeInteger(userId) || userId < 1) {
-      throw new RangeError(`${field}: ${String(userId)} is not a user id (an integer, 1 to 2^53-1)`);
-    }
-  }
-  return checked;
-}
-
-/** Not `crypto.randomUUID()`, which pages without HTTPS do not have. */
-function randomId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function wholeSeconds(date) {
-  return `${date.toISOString().slice(0, 19)}Z`;
-}
-
-/** A promise nobody has to catch: a failure reaches who asks for it, but ignoring it is no error of the page's. */
-function handled(promise) {
-  promise.catch(() => {});
-  return promise;
-}
-
-function deferred() {
-  const parts = {};
-  const promise = new Promise((resolve, reject) => Object.assign(parts, { resolve, reject }));
-  return { promise: handled(promise), ...parts };
 }

@@ -91,6 +91,18 @@ test("when the old link ends before the time to move, it is lost as any other", 
   assert.equal(sockets.length, 2);
 });
 
+test("tries to move that failed do not make the wait after the end longer", () => {
+  const { client, socket, old, time } = draining();
+  time.pass(3000);
+  for (const wait of [500, 1000, 2000]) {
+    socket().drop(1006);
+    time.pass(wait);
+  }
+  socket().drop(1006);
+  old.drop(1012);
+  assert.equal(client.nextTryAt - time.now, 500);
+});
+
 test("a token that is late for the move makes no second link", async () => {
   let give;
   const tokens = [Promise.resolve("first"), new Promise((resolve) => (give = resolve)), Promise.resolve("third")];
