@@ -213,7 +213,7 @@ class FakeLink:
         self.room = 2
         """So many frames may wait while there is still said to be room."""
         self.pings = self.unanswered = 0
-        self.closed: tuple[int, str] | None = None
+        self.closed: tuple[int, str] | None = (0, "never opened")
         self.is_aborted = False
 
     @property
@@ -259,15 +259,16 @@ class FakeLink:
         """The client stops reading."""
         self.is_stopped = True
 
-    def drain(self, frames: int | None = None) -> None:
-        """The client reads what waits, or only so much of it; with all of it read it goes on reading."""
+    def drain(self, frames: int | None = None, is_still_slow: bool = False) -> None:
+        """The client reads what waits, or only so much of it. With all of it read it goes on, unless `is_still_slow`:
+        then the next frame blocks it again."""
         some = len(self.waiting) if frames is None else frames
         gone, self.waiting = self.waiting[:some], self.waiting[some:]
         for frame in gone:
             self._client.receive(self.session.codec.decode_server(frame))
         if self.waiting:
             return
-        self.is_stopped = False
+        self.is_stopped = is_still_slow
         if self.is_blocked:
             self.is_blocked = False
             self._world.perform(self._world.hub.drained(self.session, self._world.now))
@@ -307,6 +308,7 @@ class Client:
     def open(self, address: str = "127.0.0.1") -> Client:
         """Connect anew, without a word yet."""
         self.link = FakeLink(self.world, self)
+        self.link.closed = None
         self.link.session = self.world.hub.open(self.link, self.codec_number, Peer(address), self.world.now)
         self._seen = {}
         self._is_resumed = False
@@ -352,6 +354,8 @@ class Client:
             self._is_resumed = message.resumed
         elif isinstance(message, Snapshot):
             self._check_versions(message.statuses, self._is_resumed and message.id is None)
+            # Only the snapshot that answers hello merges; a later one without id replaces.
+            self._is_resumed = self._is_resumed and (message.more or message.id is not None)
         elif isinstance(message, Diff):
             self._check_versions(message.changes, True)
         self.view.receive(message)

@@ -163,11 +163,21 @@ class TableMachine(RuleBasedStateMachine):
     def wait(self, quarters: int, sweep: bool) -> None:
         self.now += quarters / 4
         if sweep:
-            changes: dict[int, list[Change | None]] = {}
-            for user_id, made in self.table.expire(self.now):
-                changes.setdefault(user_id, []).append(made.change)
-            self.naive.sweep(self.now)
-            self._conclude(changes, swept=True)
+            self.sweep()
+
+    @rule(early=st.booleans())
+    def wait_for_what_is_due_next(self, early: bool) -> None:
+        """Right up to the tick, or to the one before it."""
+        due = min(self.naive.deadlines.values(), default=self.now)
+        self.now = max(self.now, due - (0.25 if early else 0))
+        self.sweep()
+
+    def sweep(self) -> None:
+        changes: dict[int, list[Change | None]] = {}
+        for user_id, made in self.table.expire(self.now):
+            changes.setdefault(user_id, []).append(made.change)
+        self.naive.sweep(self.now)
+        self._conclude(changes, swept=True)
 
     # -- what happens to watchers ----------------------------------------------------------------------------------
 

@@ -57,6 +57,8 @@ class CatchUp:
     def serve(self, session: Session, now: float) -> bool:
         """Send what `session` missed, as long as there is room. Returns whether it has caught up."""
         session.caught_up_at = now
+        # What waited for its slice meanwhile is among what is served here, or older than that.
+        self._fanout.skip(session.slot)
         if session.served < self._engine.floor:
             self._send_everything(session)
         else:

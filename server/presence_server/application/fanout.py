@@ -43,6 +43,9 @@ SLICE_DELIVERIES: Final = 20_000
 SLICE_WRITES: Final = 500
 """Writes to connections in one slice: 3 to 4 ms, at 6-8 us a write."""
 
+FEW: Final = 200
+"""Entries that fit one message whatever is in them: none is longer than a kilobyte."""
+
 HEAVY: Final = 2_000
 """Watchers from which on a user goes by the lane of their own."""
 
@@ -331,7 +334,7 @@ class Fanout:
 
 def _parts(box: list[bytes]) -> Iterator[list[bytes]]:
     """Cut into parts that each fit one message. Most boxes are one."""
-    if len(box) <= SNAPSHOT_PART and sum(map(len, box)) <= PART_BYTES:
+    if len(box) <= FEW or (len(box) <= SNAPSHOT_PART and sum(map(len, box)) <= PART_BYTES):
         yield box
         return
     part: list[bytes] = []

@@ -15,7 +15,17 @@ from typing import Final, NamedTuple
 
 from presence_protocol.close_codes import CloseCode, ends_device
 from presence_protocol.errors import InvalidMessage, OutOfTurn, Refused
-from presence_protocol.messages import AnyClientMessage, AnyServerMessage, Reconnect, SelfChanged
+from presence_protocol.messages import (
+    Activity,
+    AnyClientMessage,
+    AnyServerMessage,
+    Bye,
+    Ping,
+    Reconnect,
+    SelfChanged,
+    Snapshot,
+    Statuses,
+)
 from presence_protocol.session import CLOSE, Role, State, advance, event_of
 from presence_server.application import refusals
 from presence_server.application.catchup import CatchUp
@@ -50,6 +60,12 @@ from presence_server.domain.transitions import (
 
 STALL: Final = 1.0
 """Seconds without a sweep after which one is skipped, so that sockets are read before anything expires."""
+
+SILENT: Final = (Ping, Activity, Bye)
+"""Messages that do not end inferred idleness: a ping is no activity, and the others settle it themselves."""
+
+WITH_ENTRIES: Final = (Snapshot, Statuses)
+"""Messages that may tell a version: what waits for its slice goes out before them, so that no version goes back."""
 
 LOSS_CODES: Final = {
     Loss.REPLACED: (CloseCode.REPLACED, "replaced by a newer connection of this device"),
@@ -114,6 +130,7 @@ class Hub:
         self._by_user: dict[int, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
         self._effects: list[Effect] = []
+        self._reading_on: dict[Session, None] = {}
         self._is_entered = False
         self._last_number = 0
         self._last_sweep = 0.0
@@ -155,6 +172,8 @@ class Hub:
             except OutOfTurn:
                 self.close(session, CloseCode.MALFORMED, "the first message must be a hello", now)
             else:
+                if session.user_id and not isinstance(message, SILENT):
+                    self.engine.touch(session.user_id, session.device_id, session.number, now, spoke=True)
                 if state < State.CLOSING:  # a bye is closed by its handler
                     session.state = state
                 HANDLERS[type(message)](self, session, message, now)
@@ -204,7 +223,6 @@ class Hub:
             self._changes += 1
             self._publish(event.user_id, event.version, now)
         elif isinstance(event, TruthChanged):
-            # Whoever is only now being greeted is not among them: `welcome` will tell.
             self._self_due.update(dict.fromkeys(self._by_user.get(event.user_id, ())))
         else:
             self._evict(event, now)
@@ -238,6 +256,8 @@ class Hub:
             self._last_sweep = now
             if stalled:
                 return self.take()
+            # First, since it writes at once what the effects of the rest must not be overtaken by.
+            self._catch_up(now)
             if not self.is_draining:
                 self.engine.sweep(now)
             for user_id, version in self._pacing.release(now):
@@ -250,7 +270,6 @@ class Hub:
                 else:
                     self.close(session, *VERDICT_CODES[verdict], now)
             self.watching.sweep(now)
-            self._catch_up(now)
             return self.take()
 
     def take(self) -> list[Effect]:
@@ -259,6 +278,9 @@ class Hub:
         for session in due:
             self._tell_self(session)
         effects, self._effects = self._effects, []
+        # Last: what is read then may change what the effects before tell.
+        effects += map(ReadOn, self._reading_on)
+        self._reading_on.clear()
         return effects
 
     # -- entries: the process's end --------------------------------------------------------------------------------
@@ -289,16 +311,19 @@ class Hub:
             yield
         finally:
             self._is_entered = outer
-            if not outer and (self._effects or self._self_due):
+            if not outer and (self._effects or self._self_due or self._reading_on):
                 self._wake()
 
     def send(self, session: Session, message: AnyServerMessage) -> None:
         if session.is_over:
             return
-        self.fanout.write_now(session.slot)
-        self._effects.append(Send(session, message))
-        if not self._is_entered:
-            self._wake()
+        if isinstance(message, WITH_ENTRIES):
+            self.fanout.write_now(session.slot)
+        if self._is_entered:
+            self._effects.append(Send(session, message))
+        else:
+            # An engine answers late. Nobody is about to perform effects, and no diff may overtake what is sent here.
+            self.fanout.write_message(session.slot, session, message)
 
     def _publish(self, user_id: int, version: int, now: float) -> None:
         if self._pacing.admit(user_id, version, now):
@@ -310,6 +335,8 @@ class Hub:
             self._wake()
 
     def _tell_self(self, session: Session) -> None:
+        if session.state is not State.LIVE:
+            return  # it left, or `welcome` is still to come and will tell
         if session.behind:
             session.self_due = True
             return
@@ -324,14 +351,16 @@ class Hub:
             if session.self_due:
                 session.self_due = False
                 self._self_due[session] = None
-            self._effects.append(ReadOn(session))
+            self.read_on(session)
 
     def join(self, session: Session) -> None:
         """The session holds its device: it is told of its user's truth from now on."""
         self._by_user[session.user_id] = (*self._by_user.get(session.user_id, ()), session)
 
     def read_on(self, session: Session) -> None:
-        self._effects.append(ReadOn(session))
+        self._reading_on[session] = None
+        if not self._is_entered:
+            self._wake()
 
     def _evict(self, event: Evicted, now: float) -> None:
         session = self._sessions.get(event.holder)

@@ -1,7 +1,8 @@
 """Long polls: what a WebSocket would have been pushed, for those who ask again and again.
 
 A poll is served as a resume is, with a cursor that also carries a digest of its id set. If there is nothing to tell
-it waits in the interest index like any watcher, and the first diff that would go to it wakes it.
+it waits in the interest index like any watcher, and the first diff that would go to it wakes it. An engine may take
+its time to look its users up; a poll that is closed before it did is no poll any more when it does.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Answer(NamedTuple):
 class Poll:
     """One request for changes, from its look-up to its answer. An outlet while it waits."""
 
-    __slots__ = ("cursor", "may_wait", "on_answer", "seq", "slot", "user_ids", "visible")
+    __slots__ = ("cursor", "is_closed", "may_wait", "on_answer", "on_wait", "seq", "slot", "user_ids", "visible")
 
     def __init__(
         self,
@@ -38,14 +39,17 @@ class Poll:
         cursor: str | None,
         may_wait: bool,
         on_answer: Callable[[Answer | None], None],
+        on_wait: Callable[[], None],
     ) -> None:
         self.user_ids = user_ids
         self.visible = visible
         self.cursor = cursor
         self.may_wait = may_wait
         self.on_answer = on_answer
+        self.on_wait = on_wait
         self.seq = 0
         self.slot: int | None = None
+        self.is_closed = False
 
     behind = False
 
@@ -70,23 +74,23 @@ class Polls:
         may_wait: bool,
         now: float,
         on_answer: Callable[[Answer | None], None],
+        on_wait: Callable[[], None],
     ) -> Poll:
         """Ask for changes of `user_ids` since `cursor`.
 
         `on_answer` gets the answer, at once or later; None when there may be something: then call `close`, which
-        gives the answer. It gets None as well when the engine cannot tell, and `close` then returns None.
+        gives the answer. It gets None as well when the engine cannot tell, and `close` then returns None. `on_wait`
+        is called when the users are known and there is nothing to tell yet: from then on the poll waits.
         """
         distinct = list(dict.fromkeys(user_ids))
         visible = [user_id for user_id in distinct if self._visibility.may_see(viewer, user_id)]
-        poll = Poll(distinct, visible, cursor, may_wait, on_answer)
+        poll = Poll(distinct, visible, cursor, may_wait, on_answer, on_wait)
         self._engine.follow(visible, now, partial(self._known, poll))
         return poll
 
     def _known(self, poll: Poll, known: bool) -> None:
-        if not known:
+        if poll.is_closed or not known:
             self._engine.unfollow(poll.visible)
-            poll.visible = []
-            poll.user_ids = []
             poll.on_answer(None)
             return
         seq = resumable_seq(self._engine, poll.cursor, poll.user_ids)
@@ -101,9 +105,11 @@ class Polls:
         poll.slot = self._fanout.attach(poll, 0)
         self._interest.watch(poll.slot, poll.visible)
         self._waiting[poll] = None
+        poll.on_wait()
 
     def close(self, poll: Poll) -> Answer | None:
         """End a poll that waits: it was woken, its time is up, or its client is gone. None: there is no answer."""
+        poll.is_closed = True
         if poll.slot is None:
             return None
         self._interest.drop(poll.slot)

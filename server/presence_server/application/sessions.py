@@ -61,7 +61,7 @@ class Session:
         self.served = 0
         self.self_due = False
         self.lookup: Lookup | None = None
-        self.pending: deque[Watch | Unwatch] | None = None
+        self.pending: deque[tuple[Watch | Unwatch, float]] | None = None  # and when each arrived
 
     @property
     def codec(self) -> Codec:

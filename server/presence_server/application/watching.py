@@ -23,7 +23,7 @@ from presence_server.domain.interest import Interest
 from presence_server.domain.model import UserPresence
 
 LOOKUP_TIMEOUT: Final = 10.0
-"""Seconds after which a look-up is answered with 503 and the interest withdrawn."""
+"""Seconds after its watch arrived at which a look-up is answered with 503 and the interest withdrawn."""
 
 MAX_PENDING: Final = 100
 """Watches and unwatches of one session that may wait for a look-up."""
@@ -71,7 +71,7 @@ class Watching:
         if len(session.pending) >= MAX_PENDING:
             self._send(session, unavailable(message.id))
         else:
-            session.pending.append(message)
+            session.pending.append((message, now))
 
     def _begin(self, session: Session, message: Watch | Unwatch, now: float) -> None:
         if isinstance(message, Unwatch):
@@ -104,11 +104,11 @@ class Watching:
         ]
         lookup = Lookup(session, new, done, now + LOOKUP_TIMEOUT)
         session.lookup = lookup
-        self._engine.follow(new, now, partial(self._known, lookup, now))
+        self._engine.follow(new, now, partial(self._known, lookup))
         if session.lookup is lookup:
             self._lookups[session] = lookup
 
-    def _known(self, lookup: Lookup, now: float, known: bool) -> None:
+    def _known(self, lookup: Lookup, known: bool) -> None:
         session = lookup.session
         if session.lookup is not lookup:
             self._engine.unfollow(lookup.user_ids)  # withdrawn meanwhile
@@ -117,17 +117,20 @@ class Watching:
             self._interest.watch(session.slot, lookup.user_ids)
         else:
             self._engine.unfollow(lookup.user_ids)
-        self._finish(lookup, known, now)
+        self._finish(lookup, known)
 
-    def _finish(self, lookup: Lookup, known: bool, now: float) -> None:
+    def _finish(self, lookup: Lookup, known: bool) -> None:
         session = lookup.session
         session.lookup = None
         self._lookups.pop(session, None)
         lookup.done(known)
-        while session.pending and session.lookup is None:
-            self._begin(session, session.pending.popleft(), now)
-        if not session.pending:
-            session.pending = None
+        # Whoever finishes at once while these are begun finds none that wait: no recursion, however many there are.
+        pending, session.pending = session.pending, None
+        while pending and session.lookup is None:
+            message, arrived_at = pending.popleft()
+            self._begin(session, message, arrived_at)
+        if pending and not session.is_over:
+            session.pending = pending
 
     def _sees(self, session: Session, user_id: int) -> bool:
         return self._visibility.may_see(session.user_id or None, user_id)
@@ -146,7 +149,9 @@ class Watching:
                 self._send(session, pending)
             pending = Snapshot(id=id, statuses=[entry_of(presence) for presence in part])
         if pending is not None:
-            pending.cursor = str(Cursor(self._engine.epoch, self._fanout.settled))
+            # Whoever is behind, as one may be who is answered late, was not sent all that is settled.
+            seq = session.served if session.behind else self._fanout.settled
+            pending.cursor = str(Cursor(self._engine.epoch, seq))
             self._send(session, pending)
 
     def drop(self, session: Session) -> None:
@@ -158,7 +163,7 @@ class Watching:
     def sweep(self, now: float) -> None:
         """Answer the look-ups that took too long, and withdraw their interest."""
         for lookup in [lookup for lookup in self._lookups.values() if lookup.deadline <= now]:
-            self._finish(lookup, False, now)
+            self._finish(lookup, False)
 
     def __len__(self) -> int:
         """How many look-ups are under way."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
 
@@ -16,9 +17,6 @@ from presence_protocol.errors import FieldError
 from presence_protocol.fields import Field, find_errors
 from presence_protocol.messages import PlatformName, StatusName, UserId, require
 from presence_server.transports.envelope import Refusal
-
-BODY_TIMEOUT: Final = 10.0
-"""Seconds within which a body must have arrived."""
 
 MAX_DRAINED: Final = 16 * 1024 * 1024
 """Bytes of a body over the limit that are read and dropped, so that the client gets to see its 413."""
@@ -97,17 +95,20 @@ RULES: Final[dict[type[Body], dict[str, Field]]] = {
 _DECODERS: Final = {body: msgspec.json.Decoder(body).decode for body in RULES}
 _decode_any = msgspec.json.Decoder().decode
 
+_CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
+_CLOSE: Final = {"Connection": "close"}
+
 B = TypeVar("B", bound=Body)
 
 
-async def read(request: Request, body_type: type[B], limit: int) -> B:
-    """The body of `request`.
+async def read(request: Request, body_type: type[B], limit: int, seconds: float) -> B:
+    """The body of `request`, of at most `limit` bytes that must have arrived within `seconds`.
 
     Raises:
         Refusal: 400 with each wrong field, 408, 413 or 415.
     """
     _check_media_type(request)
-    return decode(await _read_bytes(request, limit), body_type)
+    return decode(await _read_bytes(request, limit, seconds), body_type)
 
 
 def decode(data: bytes, body_type: type[B]) -> B:
@@ -122,8 +123,11 @@ def decode(data: bytes, body_type: type[B]) -> B:
         raw = _decode_any(data)
     except RecursionError:
         raise Refusal(400, [FieldError("body", "is nested too deeply")]) from None
+    except UnicodeDecodeError as reason:
+        raise Refusal(400, [FieldError("body", f"is not UTF-8 (byte {reason.start} of a string)")]) from None
     except DECODE_FAILURES as reason:
-        raise Refusal(400, [FieldError("body", f"is not JSON: {reason}")]) from None
+        words = str(reason).removeprefix("JSON is malformed: ")
+        raise Refusal(400, [FieldError("body", f"is not JSON: {words}")]) from None
     if type(raw) is not dict:
         raise Refusal(400, [FieldError("body", "must be a JSON object")])
     return _convert(raw, body_type, RULES[body_type])
@@ -143,18 +147,18 @@ def _check_media_type(request: Request) -> None:
     given = request.headers.get("content-type")
     if given is None:
         return  # read as JSON
-    media_type, _, parameters = given.partition(";")
-    charset = parameters.strip().lower().removeprefix("charset=").strip('"') if "charset" in parameters.lower() else ""
-    if media_type.strip().lower() != "application/json" or charset not in ("", "utf-8", "utf8"):
+    charset = _CHARSET.search(given)
+    is_utf8 = charset is None or charset[1].lower() in ("utf-8", "utf8")
+    if given.partition(";")[0].strip().lower() != "application/json" or not is_utf8:
         raise Refusal(415, [FieldError("Content-Type", "must be application/json, in UTF-8")])
 
 
-async def _read_bytes(request: Request, limit: int) -> bytes:
+async def _read_bytes(request: Request, limit: int, seconds: float) -> bytes:
     """The whole body. One over the limit is read to its end and dropped before it is refused."""
     received = bytearray()
     size = 0
     try:
-        async with asyncio.timeout(BODY_TIMEOUT):
+        async with asyncio.timeout(seconds):
             async for chunk in request.stream():
                 size += len(chunk)
                 if size <= limit:
@@ -164,10 +168,10 @@ async def _read_bytes(request: Request, limit: int) -> bytes:
                 else:
                     received.clear()
     except TimeoutError:
-        raise Refusal(408, [FieldError("body", "did not arrive in time")], headers={"Connection": "close"}) from None
+        raise Refusal(408, [FieldError("body", "did not arrive in time")], headers=_CLOSE) from None
     except ClientDisconnect:
         raise Refusal(400, [FieldError("body", "ended early")]) from None
     if size > limit:
-        headers = {"Connection": "close"} if size > MAX_DRAINED else {}
+        headers = _CLOSE if size > MAX_DRAINED else {}
         raise Refusal(413, [FieldError("body", f"is larger than {limit} bytes")], headers=headers)
     return bytes(received)

@@ -43,6 +43,7 @@ ERRORS: Final = {
     415: ("unsupported_media_type", "不支持的媒体类型"),
     426: ("upgrade_required", "请使用 WebSocket 连接"),
     429: ("too_many_requests", "请求过于频繁"),
+    431: ("request_header_fields_too_large", "请求头过大"),
     500: ("internal_error", "服务器内部错误"),
     503: ("unavailable", "服务暂不可用"),
     505: ("http_version_not_supported", "不支持的 HTTP 版本"),
@@ -61,9 +62,12 @@ class Envelope(Struct):
 
 _encode = msgspec.json.Encoder().encode
 
+NOT_STORED: Final = {"Cache-Control": "no-store"}
+"""Presence is true for the moment: no cache may tell of it later."""
+
 
 def success(data: Any, message: str = "success") -> Response:
-    return Response(_encode(Envelope(200, message, data)), media_type="application/json")
+    return Response(_encode(Envelope(200, message, data)), headers=NOT_STORED, media_type="application/json")
 
 
 def error_body(status: int, details: Sequence[FieldError] = (), error: str | None = None) -> bytes:
@@ -88,6 +92,6 @@ def failure(refusal: Refusal) -> Response:
     return Response(
         error_body(refusal.status, refusal.details, refusal.error),
         status_code=refusal.status,
-        headers=error_headers(refusal.status) | refusal.headers,
+        headers=NOT_STORED | error_headers(refusal.status) | refusal.headers,
         media_type="application/json",
     )

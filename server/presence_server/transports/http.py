@@ -146,30 +146,36 @@ class RestApi:
 
     async def _poll(self, request: Request, body: bodies.ChangesBody, wait: float) -> Answer | None:
         """Wait for an answer, for `wait` seconds, or until the client is gone."""
-        answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Answer | None] = loop.create_future()
+        waits: asyncio.Future[None] = loop.create_future()
 
         def answer(given: Answer | None) -> None:
             if not answered.done():
                 answered.set_result(given)
 
         may_wait = wait > 0 and not self._gateway.hub.is_draining
-        poll = self._gateway.polls.open(None, body.user_ids, body.cursor, may_wait, self._gateway.clock.now(), answer)
+        now = self._gateway.clock.now()
+        poll = self._gateway.polls.open(
+            None, body.user_ids, body.cursor, may_wait, now, answer, partial(waits.set_result, None)
+        )
+        late: Answer | None = None
         if not answered.done():
             gone = asyncio.ensure_future(_disconnected(request))
             try:
-                both: set[asyncio.Future[Any]] = {answered, gone}
-                await asyncio.wait(both, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+                if not waits.done():
+                    await _first(ENGINE_TIMEOUT, answered, gone, waits)
+                if waits.done():
+                    await _first(wait, answered, gone)
             finally:
                 gone.cancel()
                 late = self._gateway.polls.close(poll)
-        else:
-            late = None
-        return answered.result() if answered.done() and answered.result() is not None else late
+        return (answered.result() if answered.done() else None) or late
 
     # -- parts -------------------------------------------------------------------------------------------------------
 
     async def _body(self, request: Request, body_type: type[bodies.B]) -> bodies.B:
-        return await bodies.read(request, body_type, self._gateway.max_message)
+        return await bodies.read(request, body_type, self._gateway.max_message, self._gateway.hello_timeout)
 
     def _let_in(self, request: Request, user_id: int | None) -> None:
         """Authenticate whoever asks, as `user_id` or as nobody in particular.
@@ -225,6 +231,11 @@ class RestApi:
         if answer is None:
             raise Refusal(503)
         return answer
+
+
+async def _first(seconds: float, *futures: asyncio.Future[Any]) -> None:
+    """Until the first of `futures` is done, for `seconds` at most."""
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
 
 async def _disconnected(request: Request) -> None:

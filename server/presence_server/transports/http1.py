@@ -1,13 +1,16 @@
 """uvicorn's HTTP protocol, with what a server of many WebSockets needs on top.
 
-A request's head must arrive in time (uvicorn waits forever for one that comes a byte a second); bytes that follow an
-upgrade request in the same read are handed on; and after an upgrade the protocol lets go of its parser, since the
-two form a cycle that would keep several kilobytes for each connection until the next collection.
+What a client may cost is bounded: a request's head must arrive in time (uvicorn waits forever for one that comes a
+byte a second) and may not grow without end (nor may trailers), and an answer that nobody takes is dropped with its
+connection. What is no request gets an answer in the envelope, as everything else does. Bytes that follow an upgrade
+request in the same read are handed on; and after an upgrade the protocol lets go of its parser, since the two form
+a cycle that would keep several kilobytes for each connection until the next collection.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -20,57 +23,135 @@ if TYPE_CHECKING:
 
     from presence_server.transports.gateway import Gateway
 
+MAX_HEAD: Final = 64 * 1024
+"""Bytes of a request's head, or of its trailers (as uvicorn's `h11_max_incomplete_event_size`), give or take a read."""
+
+ANSWER_TIMEOUT: Final = 30.0
+"""Seconds without any progress after which an answer that its client does not take is given up."""
+
 
 class HttpConnection(HttpToolsProtocol):
     gateway: Gateway  # set on the subclass that `bound_to` makes
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._is_in_head = False
+        self._pending = 0  # bytes read since the last that were of a body, or that ended a message
+        self._untaken = 0  # bytes of answers that had not gone out when last looked at
         self._expect_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.gateway.driver.discard_timeout(self._head_timeout)
+        self.gateway.driver.discard_timeout(self._answer_timeout)
         super().connection_lost(exc)
 
+    # -- parser callbacks ------------------------------------------------------------------------------------------
+
     def on_message_begin(self) -> None:
+        self._is_in_head = True
+        self._unset_keepalive_if_required()  # here and not at any data: empty lines alone must not keep it open
         self._expect_head()
         super().on_message_begin()
 
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_head:  # else a trailer, which nobody asked for
+            super().on_header(name, value)
+
     def on_headers_complete(self) -> None:
+        self._is_in_head = False
         self.gateway.driver.discard_timeout(self._head_timeout)
         super().on_headers_complete()
 
+    def on_body(self, body: bytes) -> None:
+        self._pending = 0
+        super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        self._pending = 0
+        super().on_message_complete()
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
     def data_received(self, data: bytes) -> None:
-        self._unset_keepalive_if_required()
+        self._pending += len(data)
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
                 self._hand_on(data[upgrade.args[0] :])
+            elif self._is_under_way:
+                # Answered as if it had not asked; but the parser is of no more use on this connection.
+                self.cycle.keep_alive = False
             else:
-                self._unsupported_upgrade_warning()
+                self.transport.close()
         except httptools.HttpParserError:
-            self.send_400_response("not an HTTP request")
+            self._refuse(400, "request", "is not an HTTP request")
+        else:
+            if self._pending > MAX_HEAD:
+                self._refuse(431, "request", f"has a head of more than {MAX_HEAD} bytes")
 
-    def send_400_response(self, msg: str) -> None:
-        body = error_body(400, [FieldError("request", msg)])
-        head = (
-            "HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\n"
-            f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
-        )
-        self.transport.write(head.encode() + body)
+    def eof_received(self) -> None:
+        if self._is_in_head:
+            self._refuse(400, "request", "ended early")
+        elif self._is_under_way and self.cycle.more_body:
+            self._refuse(400, "body", "ended early")
+
+    @property
+    def _is_under_way(self) -> bool:
+        """Whether a request is still to be answered."""
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _refuse(self, status: int, field: str, reason: str) -> None:
+        """Answer what the application cannot be asked about, and close."""
+        if self._is_under_way and not self.cycle.more_body:
+            self.cycle.keep_alive = False  # the request before is whole: it is answered, and then this is the end
+            return
+        if not self._is_under_way or not self.cycle.response_started:
+            body = error_body(status, [FieldError(field, reason)])
+            head = (
+                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
+                f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
+            )
+            self.transport.write(head.encode() + body)
         self.transport.close()
+
+    # -- time ------------------------------------------------------------------------------------------------------
 
     def _expect_head(self) -> None:
         self.gateway.driver.set_timeout(self._head_timeout, self.gateway.hello_timeout)
 
     def _head_timeout(self) -> None:
-        if not self.transport.is_closing():
+        if self.transport.is_closing():
+            return
+        if self._is_under_way:
+            self._expect_head()  # reading may be paused for an earlier request's sake
+        elif self._is_in_head:
+            self._refuse(408, "request", "did not arrive in time")
+        else:
             self.transport.close()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._expect_taken()
+
+    def _expect_taken(self) -> None:
+        self._untaken = self.transport.get_write_buffer_size()
+        if self._untaken:
+            self.gateway.driver.set_timeout(self._answer_timeout, ANSWER_TIMEOUT)
+
+    def _answer_timeout(self) -> None:
+        before = self._untaken
+        if self.transport.get_write_buffer_size() < before:
+            self._expect_taken()
+        else:
+            self.transport.abort()
+
+    # -- upgrades --------------------------------------------------------------------------------------------------
 
     def _hand_on(self, rest: bytes) -> None:
         self.gateway.driver.discard_timeout(self._head_timeout)
+        self.gateway.driver.discard_timeout(self._answer_timeout)
         upgraded: Any = self.transport.get_protocol()
         if rest:
             upgraded.data_received(rest)

@@ -14,6 +14,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from presence_server.transports.envelope import NOT_STORED, error_headers
+
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
 
@@ -124,4 +126,5 @@ class Operations:
 
 
 def _json(status: int, body: dict[str, str]) -> Response:
-    return Response(msgspec.json.encode(body), status_code=status, media_type="application/json")
+    headers = NOT_STORED | error_headers(status)
+    return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type="application/json")

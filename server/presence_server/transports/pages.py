@@ -58,7 +58,8 @@ class Pages:
         if page is None:
             raise HTTPException(404)
         headers = {"ETag": page.etag, "Cache-Control": "no-cache", **SECURITY}
-        if request.headers.get("if-none-match") == page.etag:
+        # The header is a list, and a proxy that compresses makes tags weak: the quoted tag stands in it all the same.
+        if page.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(page.body, media_type=page.media_type, headers=headers)
 

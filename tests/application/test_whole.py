@@ -1,0 +1,204 @@
+"""The whole application on virtual time, in seeded random order, with constants so small that everything is sliced.
+
+Two dozen users; watchers in both codecs that block, drain by and by, vanish, come back with their cursors, watch and
+unwatch. After each step no version may have gone back and no cursor may claim what was not sent; when all is quiet,
+every watcher holds what the table says; when all are gone, nothing is kept of them.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from application.kit import TICK, Client, World
+from presence_protocol.messages import Activity, Bye, Ping, Query, SetStatus, Unwatch, Watch
+from presence_server.application import entries, fanout
+from presence_server.application.hub import HubLimits
+from presence_server.application.liveness import LinkTimes
+from presence_server.domain.model import Status
+from presence_server.domain.shard import Lifetimes
+
+USERS = range(1, 25)
+WATCHERS = 14
+STEPS = 500
+STATUSES = (Status.ONLINE, Status.BUSY, Status.AWAY, Status.OFFLINE, None)
+LIMITS = HubLimits(max_watched=20, min_publish_interval=0.5, times=LinkTimes(2.0, 3.0, 2.0, 4.0))
+
+
+class Story:
+    """Random steps in one world. `held_back` are the users whose last change waits for its turn to be published."""
+
+    def __init__(self, seed: int, is_late: bool) -> None:
+        self.random = Random(seed)
+        self.is_late = is_late
+        self.world = World(
+            is_late=is_late,
+            lifetimes=Lifetimes(grace=1.0, rest=6.0, away_after=self.random.choice([0.0, 2.0]), max_devices=3),
+            max_remembered=self.random.choice([4, 1000]),
+            limits=LIMITS,
+            slice_deliveries=6,
+            slice_writes=3,
+            heavy=5,
+        )
+        for number in range(WATCHERS):
+            self.world.client(number % 2)
+        self.steps = (
+            [self.change] * 6
+            + [self.slice] * 8
+            + [self.pass_time] * 4
+            + [self.watch] * 3
+            + [self.unwatch, self.say, self.say, self.stop, self.drain, self.drain, self.lose, self.catch_up]
+            + [self.come] * 3
+            + [self.poll]
+            + ([self.answer] * 12 if is_late else [])
+        )
+
+    def run(self) -> None:
+        for _ in range(STEPS):
+            self.random.choice(self.steps)()
+            self.world.check_cursors(self.held_back())
+        self.quieten()
+        self.world.check_converged()
+        self.world.check_cursors()
+        for client in self.world.clients:
+            if client.is_up:
+                client.say(Bye())
+        self.settle()
+        self.world.check_empty()
+
+    def held_back(self) -> list[int]:
+        return [user_id for user_id in USERS if user_id in self.world.hub._pacing._held]
+
+    def pick(self, is_up: bool = True) -> Client | None:
+        some = [client for client in self.world.clients if client.is_up is is_up]
+        return self.random.choice(some) if some else None
+
+    def some_users(self) -> list[int]:
+        # The first few are watched by almost everybody: they go by the heavy lane.
+        most = 4 if self.random.random() < 0.5 else USERS[-1]
+        return [self.random.randint(1, most) for _ in range(self.random.randint(1, 6))]
+
+    # -- steps -----------------------------------------------------------------------------------------------------
+
+    def change(self) -> None:
+        user_id = self.random.choice([self.random.choice(USERS), self.random.randint(1, 4)])
+        match self.random.randrange(4):
+            case 0:
+                self.world.online(user_id, self.random.choice("ab"))
+            case 1:
+                self.world.offline(user_id, self.random.choice("ab"))
+            case _:
+                self.world.override(self.random.choice(STATUSES), user_id, self.random.choice([None, "hi"]))
+
+    def slice(self) -> None:
+        """What the loop has ready, in any order: what waits to be handed out, or the next slice."""
+        if self.world.is_woken and self.random.random() < 0.5:
+            self.world.turn()
+        elif self.world.fanout.delay(self.world.now) == 0:
+            self.world.fanout.step(self.world.now)
+
+    def pass_time(self) -> None:
+        self.world.clock.time += self.random.choice([0.015625, TICK, TICK, 0.5])
+        if self.random.random() < 0.8:
+            self.world.sweep()
+
+    def watch(self) -> None:
+        if (client := self.pick()) is None or client.session.state.name != "LIVE":
+            return
+        number = client.next_id()
+        if ids := client.view.watch(self.some_users(), number):
+            client.say(Watch(user_ids=ids, id=number))
+
+    def unwatch(self) -> None:
+        if (client := self.pick()) is not None and client.session.state.name == "LIVE":
+            ids = self.some_users()
+            client.view.unwatch(ids)
+            client.say(Unwatch(user_ids=ids, id=self.random.choice([None, client.next_id()])))
+
+    def say(self) -> None:
+        if (client := self.pick()) is not None and client.session.state.name == "LIVE":
+            number = client.next_id()
+            client.say(
+                self.random.choice(
+                    [
+                        Activity(idle=self.random.random() < 0.5, id=number),
+                        SetStatus(status=self.random.choice(["BUSY", "OFFLINE", None]), id=number),
+                        Query(user_ids=self.some_users(), id=number),
+                        Ping(id=number),
+                    ]
+                )
+            )
+
+    def come(self) -> None:
+        if (client := self.pick(is_up=False)) is None:
+            return
+        client.view.lost(self.world.now)
+        client.open()
+        who = self.random.choice([None, *USERS[:8]])
+        client.hello(who, self.random.choice(["web", "phone"]), self.some_users())
+
+    def lose(self) -> None:
+        if (client := self.pick()) is not None:
+            if self.random.random() < 0.8:
+                # What was on its way may have arrived before the end, or not.
+                client.link.drain(self.random.randint(0, len(client.link.waiting)))
+                if client.is_up:
+                    client.lose(self.random.choice([1000, 1001, 1006]))
+            else:
+                client.say(Bye())
+
+    def stop(self) -> None:
+        if (client := self.pick()) is not None:
+            client.link.stop()
+
+    def drain(self) -> None:
+        some = [client for client in self.world.clients if client.link.is_stopped and client.is_up]
+        if some:
+            client = self.random.choice(some)
+            client.link.drain(self.random.choice([None, 1, 2]))
+
+    def catch_up(self) -> None:
+        """Everybody reads again."""
+        for client in self.world.clients:
+            if client.link.is_stopped and client.is_up:
+                client.link.drain()
+
+    def poll(self) -> None:
+        ids = self.some_users()
+        answers: list[object] = []
+        poll = self.world.polls.open(None, ids, None, True, self.world.now, answers.append, lambda: None)
+        self.world.polls.close(poll)
+
+    def answer(self) -> None:
+        self.world.late.answer_any(self.random)
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        for _ in range(40):
+            if self.is_late:
+                self.world.late.answer_all()
+            self.catch_up()
+            self.world.wait(TICK)
+
+    def quieten(self) -> None:
+        """Nothing more happens; whoever is there asks for what its hello had to leave out."""
+        self.settle()
+        for client in self.world.clients:
+            if client.is_up and (ids := client.view.left_out()):
+                number = client.next_id()
+                client.view.watch(ids, number)
+                client.say(Watch(user_ids=ids, id=number))
+        self.settle()
+        self.world.flush()
+
+
+@pytest.mark.parametrize("seed", range(12))
+@pytest.mark.parametrize("is_late", [False, True], ids=["memory", "late"])
+def test_watchers_converge_time_moves_forward_and_cursors_do_not_lie(
+    seed: int, is_late: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (fanout, entries):
+        monkeypatch.setattr(module, "SNAPSHOT_PART", 3)
+    Story(seed, is_late).run()
