@@ -82,14 +82,14 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     )
 
 
-def build_http(gateway: Gateway) -> ASGIApp:
+def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     """All that is served over plain HTTP."""
     app = Starlette(
         routes=[
             *RestApi(gateway).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
-            *Pages().routes(),
+            *Pages(grace_period).routes(),
         ],
         exception_handlers={HTTPException: on_http_exception},
     )
@@ -114,7 +114,7 @@ async def serve(settings: Settings) -> None:
         return WebSocketConnection(gateway)
 
     config = uvicorn.Config(
-        build_http(gateway),
+        build_http(gateway, settings.grace_period),
         http=bound_to(gateway),
         ws=open_websocket,  # type: ignore[arg-type]
         lifespan="off",

@@ -133,9 +133,11 @@ class RestApi:
         most = self._gateway.hub.limits.max_watched
         if len(set(body.user_ids)) > most:
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
+        if body.wait_ms and not self._gateway.has_room():
+            raise Refusal(503, [FieldError("server", "is full")])
         answer = await self._poll(request, body, (body.wait_ms or 0) / 1000)
         if answer is None:
-            raise Refusal(503)
+            raise _unavailable()
         return success(
             {
                 "changes": [entry_of(presence) for presence in answer.changes],
@@ -229,7 +231,7 @@ class RestApi:
                 answers.append(None)
         answer = answers[0]
         if answer is None:
-            raise Refusal(503)
+            raise _unavailable()
         return answer
 
 
@@ -260,12 +262,14 @@ def _user_id(request: Request) -> int:
 
 
 def _route(path: str, by_method: dict[str, Endpoint]) -> Route:
+    allowed = [*by_method, "HEAD"] if "GET" in by_method else list(by_method)
+
     async def endpoint(request: Request) -> Response:
         method = "GET" if request.method == "HEAD" and "GET" in by_method else request.method
         try:
             handler = by_method.get(method)
             if handler is None:
-                raise Refusal(405, headers={"Allow": ", ".join(by_method)})
+                raise _not_allowed(", ".join(allowed))
             return await handler(request)
         except Refusal as refusal:
             return failure(refusal)
@@ -321,9 +325,19 @@ def _detail_of(shown: Shown) -> dict[str, Any]:
 
 
 async def on_http_exception(_request: Request, raised: Exception) -> Response:
-    """What Starlette itself refuses (an unknown path), in the envelope."""
+    """What Starlette itself refuses (an unknown path, a wrong method at the root), in the envelope."""
     assert isinstance(raised, HTTPException)
-    return failure(Refusal(raised.status_code, headers=dict(raised.headers or {})))
+    if raised.status_code == 405:
+        return failure(_not_allowed((raised.headers or {}).get("Allow", "GET")))
+    return failure(Refusal(404, [FieldError("path", "is not known here; see /openapi.json")]))
+
+
+def _unavailable() -> Refusal:
+    return Refusal(503, [FieldError("server", "cannot tell now")])
+
+
+def _not_allowed(methods: str) -> Refusal:
+    return Refusal(405, [FieldError("method", f"must be one of {methods}")], headers={"Allow": methods})
 
 
 def _internal_error(request: Request, bug: Exception) -> Response:

@@ -16,6 +16,9 @@ WEB: Final = Path(__file__).parent.parent / "web"
 PACKAGED_SDK: Final = WEB / "sdk"
 SOURCE_SDK: Final = Path(__file__).parents[3] / "client_sdk" / "js"
 
+GRACE: Final = b'<meta name="presence-grace-period" content=""'
+"""Where the page looks for the grace period."""
+
 MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
     ".css": "text/css; charset=utf-8",
@@ -42,11 +45,13 @@ class Page(NamedTuple):
 
 
 class Pages:
-    def __init__(self) -> None:
+    def __init__(self, grace_period: float) -> None:
+        """`grace_period`, in seconds, is told to the page, which counts it down for whoever pulled the cable."""
         sdk = PACKAGED_SDK if PACKAGED_SDK.is_dir() else SOURCE_SDK
         self._pages = {f"/assets/{path.name}": _page(path) for path in _files(WEB)}
         self._pages |= {f"/sdk/{path.name}": _page(path) for path in _files(sdk)}
-        self._pages["/"] = _page(WEB / "index.html")
+        index = (WEB / "index.html").read_bytes()
+        self._pages["/"] = _page_of(index.replace(GRACE, GRACE[:-1] + f'{grace_period:g}"'.encode()), ".html")
         if icon := self._pages.get("/assets/icon.svg"):
             self._pages["/favicon.ico"] = icon
 
@@ -69,5 +74,8 @@ def _files(folder: Path) -> Iterator[Path]:
 
 
 def _page(path: Path) -> Page:
-    body = path.read_bytes()
-    return Page(body, MEDIA_TYPES[path.suffix], f'"{blake2b(body, digest_size=8).hexdigest()}"')
+    return _page_of(path.read_bytes(), path.suffix)
+
+
+def _page_of(body: bytes, suffix: str) -> Page:
+    return Page(body, MEDIA_TYPES[suffix], f'"{blake2b(body, digest_size=8).hexdigest()}"')
