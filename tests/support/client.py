@@ -31,10 +31,10 @@ class Client:
         self._next_id = 0
 
     @classmethod
-    async def open(cls, server: Server, codec: str = "json", **options: Any) -> Client:
-        """Connect, without a hello."""
+    async def open(cls, server: Server, codec: str = "json", url: str | None = None, **options: Any) -> Client:
+        """Connect, without a hello; through a proxy if its `url` is given."""
         connection = await connect(
-            server.ws_url, subprotocols=[f"presence.v1.{codec}"], proxy=None, ping_interval=None, **options
+            url or server.ws_url, subprotocols=[f"presence.v1.{codec}"], proxy=None, ping_interval=None, **options
         )
         return cls(connection, codec == "msgpack")
 
@@ -43,7 +43,7 @@ class Client:
         cls, server: Server, user_id: int, device_id: str = "d1", codec: str = "json", **more: Any
     ) -> Client:
         """Connect and be welcomed."""
-        client = await cls.open(server, codec)
+        client = await cls.open(server, codec, more.pop("url", None))
         platform = more.pop("platform", "WEB")
         await client.send(type="hello", userId=user_id, deviceId=device_id, platform=platform, **more)
         await client.receive("welcome")
@@ -119,3 +119,10 @@ class Client:
     def vanish(self) -> None:
         """Drop the link without a close frame, as a killed process does."""
         self.connection.transport.abort()
+
+
+async def vanish(*clients: Client) -> None:
+    """Drop many links at once, and wait until this side has let go of them."""
+    for client in clients:
+        client.vanish()
+    await asyncio.gather(*(client.connection.wait_closed() for client in clients))

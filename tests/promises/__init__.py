@@ -1,0 +1,1 @@
+"""The five promises, each proven over real sockets."""
