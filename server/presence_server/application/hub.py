@@ -226,8 +226,7 @@ class Hub:
             self._self_due.update(dict.fromkeys(self._by_user.get(event.user_id, ())))
         else:
             self._evict(event, now)
-        if not self._is_entered:
-            self._wake()
+        self._wake_outside()
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> list[Effect]:
         """A back end's transition."""
@@ -314,6 +313,11 @@ class Hub:
             if not outer and (self._effects or self._self_due or self._reading_on):
                 self._wake()
 
+    def _wake_outside(self) -> None:
+        """What an engine that answers late has caused is handed to nobody, unless somebody is woken."""
+        if not self._is_entered:
+            self._wake()
+
     def send(self, session: Session, message: AnyServerMessage) -> None:
         if session.is_over:
             return
@@ -359,8 +363,7 @@ class Hub:
 
     def read_on(self, session: Session) -> None:
         self._reading_on[session] = None
-        if not self._is_entered:
-            self._wake()
+        self._wake_outside()
 
     def _evict(self, event: Evicted, now: float) -> None:
         session = self._sessions.get(event.holder)
@@ -373,6 +376,7 @@ class Hub:
             self.fanout.write_now(session.slot)
             self._effects.append(Close(session, code, reason))
             self._end(session, code, now)
+            self._wake_outside()
 
     def _end(self, session: Session, code: int, now: float) -> None:
         """The session is over: withdraw its interest, and let go of its device."""
