@@ -211,7 +211,8 @@ class Fanout:
         told = 0
         for user_id, version in changed.items():
             slots = self._interest.watchers(user_id)
-            if len(slots) > self._heavy_from:
+            # Who is under way in the lane stays there, whoever is left to watch: no change may overtake another.
+            if len(slots) > self._heavy_from or user_id in self._heavy:
                 self._add_heavy(user_id, version, slots)
             elif slots:
                 entries = self._encode(user_id, version)
@@ -248,13 +249,16 @@ class Fanout:
         user_id, heavy = next(iter(self._heavy.items()))
         segment = heavy.slots[heavy.position : heavy.position + self._slice_writes]
         heavy.position += self._slice_writes
-        # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
-        entries = self._encode(user_id, heavy.version)
-        self._append(entries, segment)
-        dirty, self._dirty = self._dirty, []
-        shared = self._frames(entries)
-        for slot in dirty:
-            self._write(slot, shared)
+        if self._interest.watchers(user_id):
+            # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
+            entries = self._encode(user_id, heavy.version)
+            self._append(entries, segment)
+            dirty, self._dirty = self._dirty, []
+            shared = self._frames(entries)
+            for slot in dirty:
+                self._write(slot, shared)
+        else:
+            heavy.position = len(heavy.slots)  # all have left: nobody follows the user any more
         if heavy.position >= len(heavy.slots):
             del self._heavy[user_id]
             if heavy.again:
