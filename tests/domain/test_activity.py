@@ -385,3 +385,14 @@ def test_an_inferred_idleness_began_when_it_was_inferred() -> None:
     scene.wait(60)
     scene.wait(60)
     assert scene.last_active() == 60
+
+
+def test_silence_over_rest_is_not_held_against_a_connection_that_takes_over() -> None:
+    scene = Scene(away_after=60, rest=1000)
+    scene.online(device_id="d")
+    scene.wait(300)
+    scene.connect(device_id="d")
+    assert scene.wait(59) == []
+    assert scene.status() is Status.ONLINE
+    scene.wait(2)
+    assert scene.status() is Status.AWAY

@@ -90,6 +90,8 @@ class Shard:
         device.platform = wanted.platform
         if wanted.idle is not None:
             truth_changed |= self._set_idle(record, device, wanted.idle, wanted.idle_for, now)
+        if device.holder == REST:
+            device.spoke = now  # over REST nothing was inferred, so its silence begins here
         # Only now: a device that comes idle was not active a moment ago.
         device.heard = now
         device.holder = wanted.holder
