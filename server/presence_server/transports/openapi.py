@@ -1,7 +1,7 @@
 """`/openapi.json`: what the REST endpoints take and answer, as OpenAPI 3.1.
 
 Written by hand, since the API's document came first and is worded for people; the bounds come from `limits` and
-`fields`, and a test holds every answer of the running server against it.
+`fields`, the examples are the document's own, and the REST tests hold every answer of the running server against it.
 """
 
 from __future__ import annotations
@@ -23,10 +23,13 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 USER_ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": limits.MAX_USER_ID, "examples": [10001]}
+# Not all that the server refuses: what else is not printable (unassigned, private) would be pages of ranges.
+PRINTABLE: Final = r"^[^\u0000-\u001f\u007f-\u00a0\u00ad\u2028\u2029]*$"
 DEVICE_ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,
     "maxLength": limits.MAX_DEVICE_ID,
+    "pattern": PRINTABLE,
     "description": "Printable characters only.",
     "examples": ["device_123"],
 }
@@ -39,7 +42,12 @@ TIME: Final[Schema] = {
 }
 LAST_ACTIVE: Final[Schema] = {**TIME, "type": ["string", "null"], "description": "null: never known."}
 FLAG: Final[Schema] = {"type": ["boolean", "null"]}
-STATUS_TEXT: Final[Schema] = {"type": "string", "maxLength": limits.MAX_STATUS_TEXT}
+STATUS_TEXT: Final[Schema] = {
+    "type": "string",
+    "maxLength": limits.MAX_STATUS_TEXT,
+    "pattern": PRINTABLE,
+    "description": "Printable characters only.",
+}
 
 
 def record(required: Schema, optional: Schema | None = None, closed: bool = True) -> Schema:
@@ -103,7 +111,7 @@ _OVERRIDE_BODY = request(
     {"status": STATUS},
     {
         "until": {**TIME, "type": ["string", "null"], "description": "Later than now, at most a year ahead."},
-        "statusText": {**STATUS_TEXT, "type": ["string", "null"], "description": "Printable characters only."},
+        "statusText": {**STATUS_TEXT, "type": ["string", "null"]},
     },
 )
 
@@ -122,6 +130,38 @@ def _changes_body(most: int) -> Schema:
     )
 
 
+# The examples of the API document, by path below the base: the request's body, and the answer's `data`.
+_DEVICE_EXAMPLE: Final = {"userId": 10001, "deviceId": "device_123"}
+_STATE_EXAMPLE: Final = {"userId": 10001, "status": "ONLINE", "lastActiveTime": "2025-11-09T15:00:00Z"}
+_DEVICES_EXAMPLE: Final = [{"deviceId": "device_123", "platform": "WEB", "onlineTime": "2025-11-09T14:00:00Z"}]
+_BATCH_EXAMPLE: Final = [
+    {"userId": user_id, "status": status}
+    for user_id, status in ((10001, "ONLINE"), (10002, "OFFLINE"), (10003, "AWAY"))
+]
+EXAMPLES: Final[dict[str, tuple[Any, Any]]] = {
+    "/online": ({**_DEVICE_EXAMPLE, "platform": "WEB"}, _STATE_EXAMPLE),
+    "/offline": (_DEVICE_EXAMPLE, None),
+    "/heartbeat": (_DEVICE_EXAMPLE, {"nextHeartbeatInterval": 30000}),
+    "/status/batch": ({"userIds": [10001, 10002, 10003]}, _BATCH_EXAMPLE),
+    "/status/{userId}": (
+        {"status": "BUSY", "statusText": "开会中"},
+        {**_STATE_EXAMPLE, "devices": _DEVICES_EXAMPLE},
+    ),
+}
+
+_HEADERS: Final[dict[int, Schema]] = {
+    401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
+    405: {"Allow": {"description": "The methods that are right.", "schema": {"type": "string"}}},
+    426: {"Upgrade": {"schema": {"const": "websocket"}}},
+    429: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": r"^\d+$"}}},
+    503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": r"^\d+$"}}},
+}
+"""What comes in the head of a refusal, by status."""
+
+_ANY: Final = (400, 401, 403, 405, 408, 429, 431, 500, 503)
+"""The refusals that may befall any request."""
+
+
 def _envelope(message: str, data: Schema) -> Schema:
     return record({"code": {"const": 200}, "message": {"const": message}, "data": data})
 
@@ -131,49 +171,75 @@ def _json(description: str, schema: Schema) -> Schema:
 
 
 def _refusals(*statuses: int) -> Schema:
-    """The answers of `statuses`. What may befall any request is among them already."""
-    return {
-        str(status): {"$ref": f"#/components/responses/{status}"}
-        for status in sorted({401, 403, 429, 500, 503, *statuses})
-    }
+    return {str(status): {"$ref": f"#/components/responses/{status}"} for status in sorted({*_ANY, *statuses})}
 
 
 def _operation(
-    summary: str, message: str, data: Schema, *refused: int, body: Schema | None = None, with_path: bool = False
+    path: str,
+    name: str,
+    summary: str,
+    data: Schema,
+    *refused: int,
+    message: str = "success",
+    body: Schema | None = None,
 ) -> Schema:
+    """One operation of the API. `name` is its operationId; `refused` are statuses beyond the usual ones."""
+    asked, answered = EXAMPLES.get(path, (None, None))
+    answer = _json(message, _envelope(message, data))
+    if path in EXAMPLES:
+        answer["content"]["application/json"]["example"] = {"code": 200, "message": message, "data": answered}
+    usual = (413, 415) if body is not None else ()
+    if "{userId}" in path:
+        usual = (*usual, 404)  # of an id with a slash in it
     operation: Schema = {
+        "operationId": name,
         "summary": summary,
         "tags": ["presence"],
-        "responses": {"200": _json(message, _envelope(message, data)), **_refusals(*refused)},
+        "responses": {"200": answer, **_refusals(*usual, *refused)},
     }
     if body is not None:
-        operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
-        operation["responses"] |= _refusals(400, 408, 413, 415, *refused)
-    if with_path:
+        content = {"schema": body} if asked is None else {"schema": body, "example": asked}
+        operation["requestBody"] = {"required": True, "content": {"application/json": content}}
+    if "{userId}" in path:
         operation["parameters"] = [{"name": "userId", "in": "path", "required": True, "schema": USER_ID}]
-        operation["responses"] |= _refusals(400, *refused)
     return operation
 
 
 def _paths(gateway: Gateway) -> Schema:
     most_batch, most_watched = gateway.hub.limits.max_batch, gateway.hub.limits.max_watched
     heartbeat = record({"nextHeartbeatInterval": {"type": "integer", "minimum": 1, "description": "Milliseconds."}})
-    batch, presence, changes = list_of(ref("BatchItem")), ref("Presence"), ref("Changes")
+    nothing, presence = {"type": "null"}, ref("Presence")
+
+    def post(path: str, summary: str, data: Schema, *refused: int, body: Schema, message: str = "success") -> Schema:
+        name = "batch" if path == "/status/batch" else path[1:]
+        return {"post": _operation(path, name, summary, data, *refused, body=body, message=message)}
+
+    one = "/status/{userId}"
     rest = {
-        "/online": {"post": _operation("用户上线", "上线成功", ref("Summary"), body=_ONLINE_BODY)},
-        "/offline": {"post": _operation("用户下线", "下线成功", {"type": "null"}, body=_DEVICE_BODY)},
-        "/heartbeat": {"post": _operation("发送心跳", "心跳成功", heartbeat, 404, body=_HEARTBEAT_BODY)},
-        "/status/batch": {"post": _operation("批量查询状态", "success", batch, body=_batch_body(most_batch))},
-        "/status/{userId}": {
-            "get": _operation("查询用户状态", "success", presence, with_path=True),
-            "put": _operation("Set the user's override", "success", presence, body=_OVERRIDE_BODY, with_path=True),
-            "delete": _operation("Clear the user's override", "success", presence, with_path=True),
+        "/online": post("/online", "用户上线", ref("Summary"), body=_ONLINE_BODY, message="上线成功"),
+        "/offline": post("/offline", "用户下线", nothing, body=_DEVICE_BODY, message="下线成功"),
+        "/heartbeat": post("/heartbeat", "发送心跳", heartbeat, 404, body=_HEARTBEAT_BODY, message="心跳成功"),
+        "/status/batch": post("/status/batch", "批量查询状态", list_of(ref("BatchItem")), body=_batch_body(most_batch)),
+        one: {
+            "get": _operation(one, "status", "查询用户状态", presence),
+            "put": _operation(one, "setOverride", "Set the user's override", presence, body=_OVERRIDE_BODY),
+            "delete": _operation(one, "clearOverride", "Clear the user's override", presence),
         },
-        "/changes": {
-            "post": _operation("Changes since a cursor", "success", changes, body=_changes_body(most_watched))
-        },
+        "/changes": post(
+            "/changes", "Changes since a cursor (long poll)", ref("Changes"), body=_changes_body(most_watched)
+        ),
+        "/ws": {"get": _websocket()},
     }
     return {BASE_PATH + path: methods for path, methods in rest.items()} | _operations_paths()
+
+
+def _websocket() -> Schema:
+    return {
+        "operationId": "connect",
+        "summary": "The WebSocket: subprotocols presence.v1.json and presence.v1.msgpack, see docs/protocol.md",
+        "tags": ["presence"],
+        "responses": {"101": {"description": "The connection is a WebSocket now."}, **_refusals(426)},
+    }
 
 
 def _operations_paths() -> Schema:
@@ -182,17 +248,27 @@ def _operations_paths() -> Schema:
     not_ready = record({"status": {"enum": ["draining", "full"]}})
     text = {"description": "Prometheus's text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
 
-    def get(summary: str, responses: Schema) -> Schema:
-        return {"get": {"summary": summary, "tags": ["operations"], "responses": responses}}
+    def get(name: str, summary: str, responses: Schema) -> Schema:
+        told = {"405": {"$ref": "#/components/responses/405"}, **responses}
+        return {"get": {"operationId": name, "summary": summary, "tags": ["operations"], "responses": told}}
 
     return {
-        "/healthz": get("Is the process alive?", {"200": _json("It answers.", health)}),
+        "/healthz": get("health", "Is the process alive?", {"200": _json("It answers.", health)}),
         "/readyz": get(
+            "ready",
             "Are new connections welcome?",
-            {"200": _json("They are.", ready), "503": _json("They are not.", not_ready)},
+            {
+                "200": _json("They are.", ready),
+                "503": _json("They are not.", not_ready) | {"headers": _HEADERS[503]},
+            },
         ),
-        "/metrics": get("How is it doing?", {"200": text}),
+        "/metrics": get("metrics", "How is it doing?", {"200": text}),
     }
+
+
+def _refusal(status: int) -> Schema:
+    response = _json(ERRORS[status][1], ref("Error"))
+    return response | {"headers": _HEADERS[status]} if status in _HEADERS else response
 
 
 def document(gateway: Gateway, version: str) -> Schema:
@@ -215,7 +291,7 @@ def document(gateway: Gateway, version: str) -> Schema:
                 "Changes": _CHANGES,
                 "Error": _ERROR,
             },
-            "responses": {str(status): _json(message, ref("Error")) for status, (_, message) in ERRORS.items()},
+            "responses": {str(status): _refusal(status) for status in ERRORS},
         },
     }
 
@@ -224,6 +300,6 @@ def openapi_route(gateway: Gateway, version: str) -> Route:
     body = msgspec.json.encode(document(gateway, version))
 
     async def serve(_request: Request) -> Response:
-        return Response(body, media_type="application/json")
+        return Response(body, headers={"Cache-Control": "no-cache"}, media_type="application/json")
 
     return Route("/openapi.json", serve)
