@@ -13,7 +13,17 @@ from itertools import count
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
-from presence_protocol.messages import AnyClientMessage, AnyServerMessage, Diff, Hello, Snapshot, StatusEntry, Welcome
+from presence_protocol.messages import (
+    AnyClientMessage,
+    AnyServerMessage,
+    Diff,
+    Hello,
+    Snapshot,
+    StatusEntry,
+    Statuses,
+    Watch,
+    Welcome,
+)
 from presence_protocol.view import View
 from presence_server.access import Everyone, TrustOnLoopback
 from presence_server.application.cursors import parse
@@ -292,6 +302,7 @@ class Client:
         self.received: list[AnyServerMessage] = []
         self.given: deque[Given] = deque(maxlen=6)
         self._seen: dict[int, int] = {}
+        self._asked: set[int] = set()
         self._is_resumed = False
         self._ids = count(1)
 
@@ -311,6 +322,7 @@ class Client:
         self.link.closed = None
         self.link.session = self.world.hub.open(self.link, self.codec_number, Peer(address), self.world.now)
         self._seen = {}
+        self._asked = set()
         self._is_resumed = False
         return self
 
@@ -331,6 +343,10 @@ class Client:
     def say(self, message: AnyClientMessage) -> list[AnyServerMessage]:
         """Send a message. Returns what was received meanwhile."""
         before = len(self.received)
+        if isinstance(message, Hello):
+            self._asked.update(message.watch or ())
+        elif isinstance(message, Watch):
+            self._asked.update(message.user_ids)
         if not self.session.must_wait:
             self.world.hub.heard(self.session, self.world.now)
         self.link.unread.append(message)
@@ -356,7 +372,10 @@ class Client:
             self._check_versions(message.statuses, self._is_resumed and message.id is None)
             # Only the snapshot that answers hello merges; a later one without id replaces.
             self._is_resumed = self._is_resumed and (message.more or message.id is not None)
+        elif isinstance(message, Statuses):
+            self._check_versions([entry for entry in message.statuses if entry.user_id in self._seen], False)
         elif isinstance(message, Diff):
+            assert self._asked.issuperset(entry.user_id for entry in message.changes), "nobody asked for that"
             self._check_versions(message.changes, True)
         self.view.receive(message)
         if self.view.cursor is not None:

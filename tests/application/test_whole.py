@@ -37,21 +37,23 @@ class Story:
             lifetimes=Lifetimes(grace=1.0, rest=6.0, away_after=self.random.choice([0.0, 2.0]), max_devices=3),
             max_remembered=self.random.choice([4, 1000]),
             limits=LIMITS,
-            slice_deliveries=6,
+            slice_deliveries=self.random.choice([1, 6]),
             slice_writes=3,
             heavy=5,
         )
         for number in range(WATCHERS):
             self.world.client(number % 2)
         self.steps = (
-            [self.change] * 6
-            + [self.slice] * 8
+            [self.change] * 8
+            + [self.flap]
+            + [self.slice] * 10
             + [self.pass_time] * 4
-            + [self.watch] * 3
-            + [self.unwatch, self.say, self.say, self.stop, self.drain, self.drain, self.lose, self.catch_up]
+            + [self.watch] * 4
+            + [self.stop] * 4
+            + [self.drain] * 4
             + [self.come] * 3
-            + [self.poll]
-            + ([self.answer] * 12 if is_late else [])
+            + [self.unwatch, self.say, self.lose, self.catch_up, self.poll]
+            + ([self.answer] * 8 if is_late else [])
         )
 
     def run(self) -> None:
@@ -74,6 +76,12 @@ class Story:
         some = [client for client in self.world.clients if client.is_up is is_up]
         return self.random.choice(some) if some else None
 
+    def pick_waiting(self) -> Client | None:
+        """One whose changes wait for their slice, so that what is done now comes between; else any."""
+        boxes = self.world.fanout._boxes
+        some = [client for client in self.world.clients if client.is_up and boxes[client.session.slot]]
+        return self.random.choice(some) if some else self.pick()
+
     def some_users(self) -> list[int]:
         # The first few are watched by almost everybody: they go by the heavy lane.
         most = 4 if self.random.random() < 0.5 else USERS[-1]
@@ -91,6 +99,13 @@ class Story:
             case _:
                 self.world.override(self.random.choice(STATUSES), user_id, self.random.choice([None, "hi"]))
 
+    def flap(self) -> None:
+        """More changes at once than one user's may be published."""
+        user_id = self.random.choice(USERS)
+        self.world.online(user_id, "a")
+        for text in "abcdefgh":
+            self.world.override(Status.BUSY, user_id, text)
+
     def slice(self) -> None:
         """What the loop has ready, in any order: what waits to be handed out, or the next slice."""
         if self.world.is_woken and self.random.random() < 0.5:
@@ -104,11 +119,12 @@ class Story:
             self.world.sweep()
 
     def watch(self) -> None:
-        if (client := self.pick()) is None or client.session.state.name != "LIVE":
+        if (client := self.pick_waiting()) is None or client.session.state.name != "LIVE":
             return
-        number = client.next_id()
-        if ids := client.view.watch(self.some_users(), number):
-            client.say(Watch(user_ids=ids, id=number))
+        number, ids = client.next_id(), [*self.some_users(), *list(client.view.entries)[:2]]
+        wanted = client.view.watch(ids, number)
+        again = [user_id for user_id in ids if user_id in client.view.entries]
+        client.say(Watch(user_ids=wanted + again, id=number))
 
     def unwatch(self) -> None:
         if (client := self.pick()) is not None and client.session.state.name == "LIVE":
@@ -156,7 +172,7 @@ class Story:
         some = [client for client in self.world.clients if client.link.is_stopped and client.is_up]
         if some:
             client = self.random.choice(some)
-            client.link.drain(self.random.choice([None, 1, 2]))
+            client.link.drain(self.random.choice([None, None, 1]))
 
     def catch_up(self) -> None:
         """Everybody reads again."""
@@ -171,7 +187,10 @@ class Story:
         self.world.polls.close(poll)
 
     def answer(self) -> None:
-        self.world.late.answer_any(self.random)
+        """As a network store does: several at once, and what the loop has ready after that in any order."""
+        for _ in range(self.random.randint(1, 8)):
+            self.world.late.answer_any(self.random)
+        self.slice()
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
@@ -201,4 +220,5 @@ def test_watchers_converge_time_moves_forward_and_cursors_do_not_lie(
 ) -> None:
     for module in (fanout, entries):
         monkeypatch.setattr(module, "SNAPSHOT_PART", 3)
+    monkeypatch.setattr(fanout, "FEW", 3)
     Story(seed, is_late).run()
