@@ -60,7 +60,8 @@ class HttpConnection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         self.gateway.driver.discard_timeout(self._head_timeout)
-        super().on_headers_complete()
+        if not self._is_other_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
@@ -68,7 +69,8 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._pending = 0
-        super().on_message_complete()
+        if not self._is_other_upgrade():
+            super().on_message_complete()
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -77,14 +79,12 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
+            rest = data[upgrade.args[0] :]
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
-                self._hand_on(data[upgrade.args[0] :])
-            elif self._is_under_way:
-                # Answered as if it had not asked; but the parser is of no more use on this connection.
-                self.cycle.keep_alive = False
+                self._hand_on(rest)
             else:
-                self.transport.close()
+                self._read_plainly(rest)
         except httptools.HttpParserError:
             self._refuse(400, "request", "is not an HTTP request")
         else:
@@ -148,6 +148,24 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.abort()
 
     # -- upgrades --------------------------------------------------------------------------------------------------
+
+    def _is_other_upgrade(self) -> bool:
+        """Whether the request asks for something else than a WebSocket (CONNECT, which also does, is no request)."""
+        parser = self.parser
+        return bool(parser.should_upgrade() and parser.get_method() != b"CONNECT" and not self._should_upgrade())
+
+    def _read_plainly(self, rest: bytes) -> None:
+        """Serve a request that asks for another upgrade as if it did not.
+
+        Java's HttpClient asks for h2c with every request; the parser takes such a request to have no body, and is
+        of no use after it. So a new one reads the same head, without the word that offended.
+        """
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
+        for name, value in self.headers:
+            tokens = value.split(b",") if name == b"connection" else [value]
+            lines.append(name + b": " + b",".join(token for token in tokens if token.strip().lower() != b"upgrade"))
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def _hand_on(self, rest: bytes) -> None:
         self.gateway.driver.discard_timeout(self._head_timeout)

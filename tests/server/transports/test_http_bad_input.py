@@ -1,222 +1,296 @@
-"""Bad input to REST: each answered clearly, naming each wrong field, and nothing that was stored is lost."""
+"""What REST clients get wrong: a clear answer that names each wrong field, and nothing that was stored is lost."""
 
-import json
-import socket
+from __future__ import annotations
+
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
-from support.server import Server, run_server
+from support.rest import USER_ID_REASON, Rest, refused
+from support.server import run_server
 
-GOOD = {"userId": 1, "deviceId": "d", "platform": "WEB"}
-KEPT = 4242
+DEVICE_REASON = "must be a string of 1 to 128 printable characters"
+PLATFORM_REASON = "must be one of WEB, IOS, ANDROID, PC"
+STATUS_REASON = "must be one of ONLINE, AWAY, BUSY, OFFLINE"
+TIME_REASON = "must be a UTC time like 2025-11-09T15:00:00Z"
+TEXT_REASON = "must be a string of at most 140 printable characters"
 
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with run_server(hello_timeout=1) as running:
-        running.online(KEPT)
-        yield running
-        assert running.status_of(KEPT) == "ONLINE", "something that was stored is lost"
-        assert not [line for line in running.log if '"error"' in line or "Traceback" in line]
-
-
-def online(**fields: Any) -> bytes:
-    return json.dumps(GOOD | fields).encode()
-
-
-BODIES: dict[str, tuple[bytes, list[str]]] = {
-    "empty": (b"", ["body"]),
-    "not JSON": (b"userId=1", ["body"]),
-    "truncated": (b'{"userId": 1', ["body"]),
-    "invalid UTF-8": (b'{"userId":1,"deviceId":"\xff","platform":"WEB"}', ["body"]),
-    "a list": (b"[]", ["body"]),
-    "a number": (b"5", ["body"]),
-    "null": (b"null", ["body"]),
-    "100,000 brackets": (b"[" * 100_000, ["body"]),
-    "100,000 brackets in a field": (b'{"userId":1,"deviceId":"d","platform":"WEB","x":' + b"[" * 100_000, ["body"]),
-    "lone surrogate": (b'{"userId":1,"deviceId":"\\ud800","platform":"WEB"}', ["body"]),
-    "true for an integer": (online(userId=True), ["userId"]),
-    "1.0 for an integer": (online(userId=1.0), ["userId"]),
-    "a string for an integer": (online(userId="1"), ["userId"]),
-    "0": (online(userId=0), ["userId"]),
-    "negative": (online(userId=-1), ["userId"]),
-    "2^53": (online(userId=2**53), ["userId"]),
-    "400 digits": (b'{"userId":' + b"9" * 400 + b',"deviceId":"d","platform":"WEB"}', ["userId"]),
-    "null for an integer": (online(userId=None), ["userId"]),
-    "empty deviceId": (online(deviceId=""), ["deviceId"]),
-    "129 characters": (online(deviceId="x" * 129), ["deviceId"]),
-    "control character": (online(deviceId="a\x07"), ["deviceId"]),
-    "lower-case platform": (online(platform="web"), ["platform"]),
-    "idle that is no boolean": (online(idle="yes"), ["idle"]),
-    "nothing": (b"{}", ["userId", "deviceId", "platform"]),
-    "all wrong": (b'{"userId":0,"deviceId":5,"platform":null,"idle":1}', ["userId", "deviceId", "platform", "idle"]),
+ANN = 10001
+GOOD: dict[str, dict[str, Any]] = {
+    "/online": {"userId": ANN, "deviceId": "device_123", "platform": "WEB"},
+    "/offline": {"userId": ANN, "deviceId": "device_123"},
+    "/heartbeat": {"userId": ANN, "deviceId": "device_123"},
+    "/status/batch": {"userIds": [ANN]},
+    "/changes": {"userIds": [ANN]},
+    f"/status/{ANN}": {"status": "BUSY"},
 }
 
 
-@pytest.mark.parametrize("name", BODIES)
-def test_a_body_that_is_wrong(server: Server, name: str) -> None:
-    body, fields = BODIES[name]
-    refused = server.request("POST", "/online", body)
-    assert refused.status == refused.json["code"] == 400
-    assert refused.json["message"] == "请求参数错误"
-    assert refused.data["error"] == "invalid_request"
-    assert [detail["field"] for detail in refused.data["details"]] == fields
-    assert all(detail["reason"] for detail in refused.data["details"])
+@pytest.fixture(scope="module")
+def server() -> Iterator[Rest]:
+    with run_server() as running:
+        yield Rest(running)
+
+
+@pytest.fixture
+def rest(server: Rest) -> Iterator[Rest]:
+    """A server on which Ann is online, before and after, with the very device that the bad requests are about."""
+    if server.status_of(ANN) == "OFFLINE":
+        server.online(ANN, "device_123")
+    before = server.get(f"/status/{ANN}").data["devices"]
+    yield server
+    after = server.get(f"/status/{ANN}").data
+    assert (after["status"], after["devices"]) == ("ONLINE", before)
+
+
+def ask(rest: Rest, path: str, body: Any) -> list[tuple[str, str]]:
+    """The fields and reasons of the 400 that `body` gets."""
+    answer = rest.call("PUT" if path.startswith("/status/1") else "POST", path, body)
+    fields = [detail["field"] for detail in answer.data["details"]] if answer.status == 400 else []
+    return list(zip(fields, refused(answer, 400, "invalid_request", *fields), strict=True))
+
+
+# -- not a JSON object -----------------------------------------------------------------------------------------------
+
+NOT_JSON = {
+    "not JSON": b"userId=10001",
+    "truncated": b'{"userId":10001,"deviceId":"device_1',
+    "a single quote": b"{'userId':10001}",
+    "a trailing comma": b'{"userId":10001,}',
+    "something behind": b'{"userId":10001}{}',
+    "a comment": b'{"userId":10001 /* Ann */}',
+    "NaN": b'{"userId":NaN}',
+    "a leading zero": b'{"userId":010001}',
+    "a byte order mark": b'\xef\xbb\xbf{"userId":10001}',
+    "UTF-16": '{"userId":10001}'.encode("utf-16"),
+    "a control character": b'{"userId":10001,"deviceId":"a\nb"}',
+    "a lone high surrogate": b'{"userId":10001,"deviceId":"\\ud83d"}',
+    "a lone low surrogate": b'{"userId":10001,"deviceId":"\\ude00 "}',
+    "surrogates the wrong way round": b'{"userId":10001,"deviceId":"\\ude00\\ud83d"}',
+    "an integer of 5,000 digits": b'{"userId":1' + b"0" * 5000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON.keys())
+@pytest.mark.parametrize("path", GOOD)
+def test_what_is_not_json(rest: Rest, path: str, body: bytes) -> None:
+    ((field, reason),) = ask(rest, path, body)
+    assert field == "body"
+    assert reason.startswith("is not JSON: ")
+    assert "JSON is malformed" not in reason
+
+
+@pytest.mark.parametrize("body", [b"", b"  \r\n\t"], ids=["nothing", "white space"])
+@pytest.mark.parametrize("path", GOOD)
+def test_an_empty_body(rest: Rest, path: str, body: bytes) -> None:
+    assert ask(rest, path, body) == [("body", "is empty; a JSON object is expected")]
+
+
+@pytest.mark.parametrize("raw", [b"\xff", b"\xc3", b"\xed\xa0\x80", b"\xf5\x80\x80\x80", b"\xc0\x80"])
+@pytest.mark.parametrize("body", [b'{"userId":10001,"deviceId":"a%b"}', b'{"userId":10001,"%b":1}'])
+def test_invalid_utf8(rest: Rest, body: bytes, raw: bytes) -> None:
+    ((field, reason),) = ask(rest, "/offline", body % raw)
+    assert field == "body"
+    assert "UTF-8" in reason
+
+
+@pytest.mark.parametrize("body", [[], [1, 2], "x", 7, 1.5, True, None])
+@pytest.mark.parametrize("path", GOOD)
+def test_a_wrong_type_at_the_top(rest: Rest, path: str, body: Any) -> None:
+    raw = b"null" if body is None else body if not isinstance(body, str) else b'"x"'
+    assert ask(rest, path, raw) == [("body", "must be a JSON object")]
+
+
+NESTED = {
+    "lists": b"[" * 100_000,
+    "closed lists": b"[" * 100_000 + b"]" * 100_000,
+    "objects": b'{"a":' * 40_000,
+    "in an unknown field": b'{"userId":10001,"deviceId":"device_123","x":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "in a known field": b'{"userId":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+}
+
+
+@pytest.mark.parametrize("body", NESTED.values(), ids=NESTED.keys())
+@pytest.mark.parametrize("path", ["/offline", "/changes"])
+def test_a_hundred_thousand_brackets(rest: Rest, path: str, body: bytes) -> None:
+    ((field, reason),) = ask(rest, path, body)
+    assert field == "body"
+    assert "nested too deeply" in reason
+
+
+# -- wrong fields ----------------------------------------------------------------------------------------------------
+
+NOT_USER_IDS = {
+    "true": True,
+    "false": False,
+    "1.0": 1.0,
+    "1.5": 1.5,
+    "zero": 0,
+    "negative": -1,
+    "2^53": 2**53,
+    "2^64": 2**64,
+    "400 digits": 10**399,
+    "minus 400 digits": -(10**399),
+    "text": "10001",
+    "a list": [10001],
+    "an object": {},
+}
+
+
+@pytest.mark.parametrize("value", NOT_USER_IDS.values(), ids=NOT_USER_IDS.keys())
+def test_what_is_no_user_id(rest: Rest, value: Any) -> None:
+    for path in ("/online", "/offline", "/heartbeat"):
+        assert ask(rest, path, {**GOOD[path], "userId": value}) == [("userId", USER_ID_REASON)]
+    for path in ("/status/batch", "/changes"):
+        wrong = [("userIds[1]", USER_ID_REASON), ("userIds[3]", USER_ID_REASON)]
+        assert ask(rest, path, {"userIds": [ANN, value, ANN, value]}) == wrong
+
+
+@pytest.mark.parametrize("text", [b"1e3", b"1E0", b"1.0e4", b"-0", b"10001.0", b"1e400"])
+def test_numbers_that_are_no_plain_integers(rest: Rest, text: bytes) -> None:
+    ((field, _),) = ask(rest, "/offline", b'{"userId":%b,"deviceId":"device_123"}' % text)
+    assert field == ("body" if text == b"1e400" else "userId")
+
+
+NOT_DEVICE_IDS = {
+    "empty": "",
+    "129 characters": "x" * 129,
+    "129 characters of more bytes": "设" * 129,
+    "a line end": "a\nb",
+    "a tab": "a\tb",
+    "NUL": "a\0b",
+    "delete": "a\x7fb",
+    "C1": "a\x85b",
+    "a line separator": "a\u2028b",
+    "a zero width space": "a\u200bb",
+    "the other direction": "a\u202eb",
+    "a no-break space": "a\xa0b",
+    "an integer": 7,
+    "true": True,
+    "a list": ["device_123"],
+}
+
+
+@pytest.mark.parametrize("value", NOT_DEVICE_IDS.values(), ids=NOT_DEVICE_IDS.keys())
+def test_what_is_no_device_id(rest: Rest, value: Any) -> None:
+    for path in ("/online", "/offline", "/heartbeat"):
+        assert ask(rest, path, {**GOOD[path], "deviceId": value}) == [("deviceId", DEVICE_REASON)]
+
+
+@pytest.mark.parametrize("value", ["web", "Web", "WEB ", "MAC", "", 0, True, ["WEB"]])
+def test_what_is_no_platform(rest: Rest, value: Any) -> None:
+    assert ask(rest, "/online", {**GOOD["/online"], "platform": value}) == [("platform", PLATFORM_REASON)]
+
+
+@pytest.mark.parametrize("value", ["busy", "INVISIBLE", "", 1, True, []])
+def test_what_is_no_status(rest: Rest, value: Any) -> None:
+    assert ask(rest, f"/status/{ANN}", {"status": value}) == [("status", STATUS_REASON)]
 
 
 @pytest.mark.parametrize(
-    "body",
+    ("path", "field", "value", "reason"),
     [
-        b'{"userId":"x","userId":5,"deviceId":"d","platform":"WEB"}',
-        b'{"userId":5,"deviceId":"d","platform":"WEB","unknown":[1,{"a":2}]}',
-        b' {"userId":5,"deviceId":"\xe8\xae\xbe\xe5\xa4\x87","platform":"PC","idle":null} ',
+        ("/online", "idle", 1, "must be true or false"),
+        ("/online", "idle", "true", "must be true or false"),
+        ("/heartbeat", "idle", 0.0, "must be true or false"),
+        ("/status/batch", "detail", "yes", "must be true or false"),
+        ("/status/batch", "userIds", ANN, "must be a list"),
+        ("/status/batch", "userIds", {"0": ANN}, "must be a list"),
+        ("/changes", "userIds", "10001", "must be a list"),
+        ("/changes", "cursor", 5, "must be a string"),
+        ("/changes", "waitMs", -1, "must be an integer from 0 to 60000"),
+        ("/changes", "waitMs", 60_001, "must be an integer from 0 to 60000"),
+        ("/changes", "waitMs", 1.0, "must be an integer from 0 to 60000"),
+        ("/changes", "waitMs", True, "must be an integer from 0 to 60000"),
+        (f"/status/{ANN}", "until", 1_762_700_400, TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-11-09 15:00:00", TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-11-09T15:00:00+00:00", TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-11-09T15:00:00.000Z", TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-02-30T15:00:00Z", TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-11-09T24:00:00Z", TIME_REASON),
+        (f"/status/{ANN}", "until", "２０２５-11-09T15:00:00Z", TIME_REASON),
+        (f"/status/{ANN}", "until", "", TIME_REASON),
+        (f"/status/{ANN}", "until", "2020-01-01T00:00:00Z", "must be later than now"),
+        (f"/status/{ANN}", "until", "9999-12-31T23:59:59Z", "must be at most a year ahead"),
+        (f"/status/{ANN}", "statusText", "x" * 141, TEXT_REASON),
+        (f"/status/{ANN}", "statusText", "two\nlines", TEXT_REASON),
+        (f"/status/{ANN}", "statusText", 5, TEXT_REASON),
     ],
-    ids=["the last of two keys", "an unknown field", "null where it may be left out"],
 )
-def test_a_body_that_is_odd_and_right(server: Server, body: bytes) -> None:
-    assert server.request("POST", "/online", body).data["userId"] == 5
+def test_other_wrong_fields(rest: Rest, path: str, field: str, value: Any, reason: str) -> None:
+    assert ask(rest, path, {**GOOD[path], field: value}) == [(field, reason)]
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "field"),
+    ("path", "required"),
     [
-        ("/status/batch", {"userIds": list(range(1, 1002))}, "userIds"),
-        ("/status/batch", {"userIds": [1, "2", 3]}, "userIds[1]"),
-        ("/status/batch", {"userIds": 5}, "userIds"),
-        ("/status/batch", {}, "userIds"),
-        ("/changes", {"userIds": [1], "waitMs": 60_001}, "waitMs"),
-        ("/changes", {"userIds": [1], "waitMs": -1}, "waitMs"),
-        ("/changes", {"userIds": [1], "cursor": 5}, "cursor"),
-        ("/changes", {"userIds": list(range(1, 5002))}, "userIds"),
-        ("/heartbeat", {"userId": 1}, "deviceId"),
-        ("/offline", {"deviceId": "d"}, "userId"),
+        ("/online", ["userId", "deviceId", "platform"]),
+        ("/offline", ["userId", "deviceId"]),
+        ("/heartbeat", ["userId", "deviceId"]),
+        ("/status/batch", ["userIds"]),
+        ("/changes", ["userIds"]),
+        (f"/status/{ANN}", ["status"]),
     ],
 )
-def test_other_bodies(server: Server, path: str, body: Any, field: str) -> None:
-    refused = server.post(path, body)
-    assert refused.status == 400
-    assert [detail["field"] for detail in refused.data["details"]] == [field]
+def test_missing_fields_are_all_named_and_null_is_missing(rest: Rest, path: str, required: list[str]) -> None:
+    assert ask(rest, path, {}) == [(field, "is required") for field in required]
+    assert ask(rest, path, dict.fromkeys(required)) == [(field, "is required") for field in required]
+    for field in required:
+        without = {name: value for name, value in GOOD[path].items() if name != field}
+        assert ask(rest, path, without) == [(field, "is required")]
 
 
-@pytest.mark.parametrize(
-    "user", ["abc", "-1", "1e3", "007", "0", "9007199254740992", "1.0", "%EF%BC%91", "%201", "1" * 400]
-)
-def test_a_user_id_in_the_path_that_is_none(server: Server, user: str) -> None:
-    refused = server.get(f"/status/{user}")
-    assert (refused.status, refused.data["details"][0]["field"]) == (400, "userId")
+def test_every_wrong_field_is_named_at_once(rest: Rest) -> None:
+    assert ask(rest, "/online", {"userId": 0, "deviceId": "", "idle": "no"}) == [
+        ("userId", USER_ID_REASON),
+        ("deviceId", DEVICE_REASON),
+        ("platform", "is required"),
+        ("idle", "must be true or false"),
+    ]
+    assert ask(rest, "/changes", {"userIds": [0], "cursor": 1, "waitMs": "x"}) == [
+        ("userIds[0]", USER_ID_REASON),
+        ("cursor", "must be a string"),
+        ("waitMs", "must be an integer from 0 to 60000"),
+    ]
 
 
-def test_a_percent_encoded_digit_is_one(server: Server) -> None:
-    assert server.get("/status/%31").data["userId"] == 1
+def test_a_thousand_wrong_ids_do_not_get_a_thousand_reasons(rest: Rest) -> None:
+    assert ask(rest, "/status/batch", {"userIds": [0] * 1000}) == [
+        (f"userIds[{at}]", USER_ID_REASON) for at in range(20)
+    ]
 
 
-@pytest.mark.parametrize(
-    ("method", "path", "allow"),
-    [
-        ("GET", "/online", {"POST"}),
-        ("GET", "/status/batch", {"POST"}),
-        ("PATCH", "/status/1", {"GET", "HEAD", "PUT", "DELETE"}),
-        ("POST", "/status/1", {"GET", "HEAD", "PUT", "DELETE"}),
-        ("DELETE", "/changes", {"POST"}),
-    ],
-)
-def test_a_wrong_method_is_told_the_right_ones(server: Server, method: str, path: str, allow: set[str]) -> None:
-    refused = server.request(method, path, {})
-    assert (refused.status, refused.data["error"]) == (405, "method_not_allowed")
-    assert set(refused.headers["Allow"].split(", ")) == allow
+def test_too_many_ids(rest: Rest) -> None:
+    assert ask(rest, "/status/batch", {"userIds": [ANN] * 1001}) == [("userIds", "must be at most 1000 ids")]
+    too_many = {"userIds": list(range(1, 5002))}
+    assert ask(rest, "/changes", too_many) == [("userIds", "must be at most 5000 different ids")]
+    assert rest.post("/changes", {"userIds": [*range(1, 5001), *range(1, 5001)]}).status == 200
 
 
-@pytest.mark.parametrize("path", ["/nope", "/status", "/status/1/", "/status/1/2", "//nope", "//api/v1/presence"])
-def test_a_wrong_path(server: Server, path: str) -> None:
-    refused = server.get(path)
-    assert (refused.status, refused.json["code"], refused.data["error"]) == (404, 404, "not_found")
+# -- the user id in the path -----------------------------------------------------------------------------------------
+
+NOT_PATH_IDS = ["abc", "-1", "+1", "1e3", "1.0", "0", "00", "007", "0x10", "1_000", str(2**53), "9" * 400, "%", "%3"]
+NOT_PATH_IDS += [
+    "%201",
+    "1%20",
+    "1%00",
+    "1%0a",
+    "１００",
+    "١",
+    "%EF%BC%91",
+    "%E2%82%AC",
+    "%FF",
+    "true",
+    "null",
+    "*",
+    "BATCH",
+]
 
 
-@pytest.mark.parametrize(
-    ("media_type", "status"),
-    [
-        ("text/plain", 415),
-        ("application/x-www-form-urlencoded", 415),
-        ("application/json; charset=gbk", 415),
-        ("application/json; charset=utf-8", 200),
-        ("Application/JSON", 200),
-    ],
-)
-def test_media_types(server: Server, media_type: str, status: int) -> None:
-    assert server.request("POST", "/online", online(), {"Content-Type": media_type}).status == status
-
-
-@pytest.mark.parametrize(
-    ("method", "origin", "status"),
-    [
-        ("POST", "http://evil.example", 403),
-        ("POST", "http://localhost:3000", 200),
-        ("POST", "null", 403),
-        ("POST", None, 200),
-    ],
-)
-def test_origins_of_what_changes_something(server: Server, method: str, origin: str | None, status: int) -> None:
-    answer = server.request(method, "/online", online(), {} if origin is None else {"Origin": origin})
-    assert answer.status == answer.json["code"] == status
-
-
-def test_a_foreign_page_may_not_read(server: Server) -> None:
-    assert (
-        "Access-Control-Allow-Origin"
-        not in server.request("GET", "/status/1", headers={"Origin": "http://evil.example"}).headers
-    )
-    own = server.request("GET", "/status/1", headers={"Origin": "http://localhost:3000"})
-    assert own.headers["Access-Control-Allow-Origin"] == "http://localhost:3000"
-
-
-def say(server: Server, data: bytes) -> bytes:
-    """Send raw bytes, and read until the server closes or has answered."""
-    with socket.create_connection(("127.0.0.1", server.port), timeout=15) as connection:
-        connection.sendall(data)
-        answer = b""
-        while b"\r\n\r\n" not in answer or not answer.endswith(b"}"):
-            piece = connection.recv(65_536)
-            if not piece:
-                break
-            answer += piece
-        return answer
-
-
-HEAD = b"POST /api/v1/presence/online HTTP/1.1\r\nHost: localhost\r\n"
-
-
-@pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_over_the_limit_gets_its_413(server: Server, chunked: bool) -> None:
-    body = b'{"x":"' + b"x" * 400_000 + b'"}'
-    if chunked:
-        pieces = [body[start : start + 50_000] for start in range(0, len(body), 50_000)]
-        data = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
-        data += b"".join(b"%x\r\n%b\r\n" % (len(piece), piece) for piece in [*pieces, b""])
-    else:
-        data = HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
-    answer = say(server, data)
-    assert answer.startswith(b"HTTP/1.1 413")
-    assert b'"payload_too_large"' in answer
-
-
-def test_without_a_content_type_it_is_read_as_json(server: Server) -> None:
-    body = online()
-    assert say(server, HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body).startswith(b"HTTP/1.1 200")
-
-
-def test_a_body_that_does_not_arrive_in_time(server: Server) -> None:
-    assert say(server, HEAD + b"Content-Length: 100\r\n\r\n{").startswith(b"HTTP/1.1 408")
-
-
-@pytest.mark.parametrize("data", [b"garbage\r\n\r\n", "GET /api/v1/presence/status/１ HTTP/1.1\r\n\r\n".encode()])
-def test_what_is_no_http_request(server: Server, data: bytes) -> None:
-    answer = say(server, data)
-    assert answer.startswith(b"HTTP/1.1 400")
-    assert json.loads(answer.partition(b"\r\n\r\n")[2])["code"] == 400
-
-
-def test_a_plain_get_of_the_websocket_is_told_to_upgrade(server: Server) -> None:
-    refused = server.get("/ws")
-    assert (refused.status, refused.headers["Upgrade"]) == (426, "websocket")
+@pytest.mark.parametrize("text", NOT_PATH_IDS)
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+def test_what_is_no_user_id_in_a_path(rest: Rest, method: str, text: str) -> None:
+    answer = rest.call(method, f"/status/{quote(text, safe='%+*')}", {"status": "BUSY"} if method == "PUT" else None)
+    assert refused(answer, 400, "invalid_request", "userId") == [USER_ID_REASON]
