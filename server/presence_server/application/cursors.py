@@ -38,7 +38,7 @@ def parse(text: str) -> Cursor | None:
         cursor = Cursor(int(epoch, 16), int(seq, 16), digest)
     except ValueError:
         return None
-    return cursor if str(cursor) == text else None
+    return cursor if cursor.epoch >= 0 <= cursor.seq and str(cursor) == text else None
 
 
 def digest_of(user_ids: Iterable[int]) -> str:
