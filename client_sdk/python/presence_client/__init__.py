@@ -1,6 +1,60 @@
 """The Python client of the presence service.
 
-So far it holds the console script `presence-client`, which asks a server once over REST (see `__main__`). A program
-that wants to stay connected can speak the protocol itself: `presence_protocol` has its messages, codecs and session,
-and `docs/protocol.md` says what a client has to do.
+    async with connect("http://127.0.0.1:8004", user_id=10001, device_id="laptop", platform="PC") as client:
+        await client.watch([10002, 10003])
+        async for change in client.changes():
+            print(change.user_id, change.status)
+
+`connect` makes a `PresenceClient`, which keeps itself connected. `PresenceApi` is the REST endpoints, for back ends.
+`presence_client.testing` has a server for your own tests, in memory. What can go wrong is in `presence_client.errors`.
+
+The logic without I/O, for whoever runs it on another loop or on virtual time, is `presence_client.core`.
 """
+
+from presence_client.actions import ConnectionState, Phase
+from presence_client.api import ChangeSet, DeviceStatus, PresenceApi, UserDetail, UserStatus, UserSummary
+from presence_client.backoff import Backoff
+from presence_client.changes import Change
+from presence_client.client import ClientView, PresenceClient, connect
+from presence_client.conversation import Kind
+from presence_client.errors import (
+    ConnectionClosed,
+    NotConnected,
+    PresenceError,
+    RequestFailed,
+    RequestTimedOut,
+    UnexpectedAnswer,
+    Unreachable,
+)
+from presence_protocol.close_codes import Advice, CloseCode
+from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
+
+__all__ = [
+    "Advice",
+    "Backoff",
+    "Change",
+    "ChangeSet",
+    "ClientView",
+    "CloseCode",
+    "ConnectionClosed",
+    "ConnectionState",
+    "DeviceStatus",
+    "Kind",
+    "NotConnected",
+    "Override",
+    "Phase",
+    "PresenceApi",
+    "PresenceClient",
+    "PresenceError",
+    "RequestFailed",
+    "RequestTimedOut",
+    "SelfDevice",
+    "SelfView",
+    "StatusEntry",
+    "UnexpectedAnswer",
+    "Unreachable",
+    "UserDetail",
+    "UserStatus",
+    "UserSummary",
+    "connect",
+]

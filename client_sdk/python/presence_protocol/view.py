@@ -116,6 +116,31 @@ class View:
         """Watched users whom the last hello left out, or whose look-up failed: `watch` them after the welcome."""
         return sorted(self.watched.difference(self._hello_asked, self._awaited, self.entries))
 
+    def fork(self) -> "View":
+        """A copy for a connection that is to replace the present one, which this view goes on following.
+
+        Say `hello` with the copy, and `succeed` when it takes over.
+        """
+        copy = View(0.0)
+        copy.entries = dict(self.entries)
+        copy.watched = set(self.watched)
+        copy.cursor = self.cursor
+        copy.stale_since = self.stale_since
+        return copy
+
+    def succeed(self, former: "View") -> None:
+        """This copy's connection takes over from that of `former`; to be called before its welcome is received.
+
+        What `former` learned since is at least as new as the cursor that was said in hello, so it is taken over, but
+        only of users named there: for the others, this connection's cursors will not speak. Whoever has no entry
+        is not waited for either: a resumed snapshot may not name them.
+        """
+        self.watched = set(former.watched)
+        comes = self.watched if self.cursor is None else former.entries.keys()
+        self._hello_asked = {user_id: None for user_id in self._hello_asked if user_id in comes}
+        self.entries = {user_id: entry for user_id, entry in former.entries.items() if user_id in self._hello_asked}
+        self.stale_since = former.stale_since
+
     def watch(self, user_ids: Iterable[int], id: int | None = None) -> list[int]:
         """`watch` is about to be sent with this `id`; without one: it cannot be, and the next hello will ask.
 

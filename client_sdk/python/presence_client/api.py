@@ -1,0 +1,232 @@
+"""The REST endpoints, typed, for back ends and pollers: one method a call, nothing kept but HTTP connections.
+
+    async with PresenceApi("http://127.0.0.1:8004") as api:
+        await api.online(10001, "job-7", "PC")
+        print(await api.statuses([10001, 10002]))
+
+Every method raises `RequestFailed` (the server refuses, saying why), `Unreachable` (no answer) or `UnexpectedAnswer`
+(an answer, but not a presence server's), all of them `PresenceError`, and ValueError for what cannot be right.
+"""
+
+import inspect
+import ssl
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Any, Final, TypeVar
+
+import msgspec
+
+from presence_client.address import Address
+from presence_client.errors import RequestFailed, UnexpectedAnswer, Unreachable
+from presence_client.http import Http
+from presence_client.rest_link import Answer
+from presence_client.values import Token, until_of, user_ids_of
+from presence_protocol.limits import MAX_WAIT
+from presence_protocol.messages import Detail, PlatformName, StatusEntry, StatusName
+
+TIMEOUT: Final = 10.0
+"""Seconds that an answer is waited for."""
+
+
+class UserSummary(msgspec.Struct, rename="camel", frozen=True):
+    """A user's public status. `last_active_time`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
+
+    user_id: int
+    status: StatusName
+    last_active_time: str | None = None
+
+
+class DeviceStatus(msgspec.Struct, rename="camel", frozen=True):
+    """One device that is online. `online_time`: since when, UTC as in `2025-11-09T15:00:00Z`."""
+
+    device_id: str
+    platform: str
+    online_time: str
+
+
+class UserStatus(msgspec.Struct, rename="camel", frozen=True):
+    """A user's public status with their devices, which are none when OFFLINE. Times as in `UserSummary`."""
+
+    user_id: int
+    status: StatusName
+    last_active_time: str | None
+    devices: list[DeviceStatus]
+
+
+class UserDetail(msgspec.Struct, rename="camel", frozen=True):
+    """What watchers see of a user: status, the distinct platforms of their devices, text. Times as in `UserSummary`."""
+
+    user_id: int
+    status: StatusName
+    last_active_time: str | None
+    platforms: list[str]
+    status_text: str | None = None
+
+
+class ChangeSet(msgspec.Struct, rename="camel", frozen=True):
+    """What `/changes` says. `changes` merge by greater version into what is held if `resumed`, else replace it.
+
+    `cursor` goes into the next call for the same users.
+    """
+
+    changes: list[StatusEntry]
+    cursor: str
+    resumed: bool
+
+
+class _Interval(msgspec.Struct, rename="camel", frozen=True):
+    next_heartbeat_interval: int
+
+
+class _Refusal(msgspec.Struct):
+    error: str
+    details: list[Detail] = []
+
+
+T = TypeVar("T")
+
+
+class PresenceApi:
+    """The endpoints of one server, over connections that are kept. Use it as an async context manager."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: Token | None = None,
+        timeout: float = TIMEOUT,
+        headers: Mapping[str, str] | None = None,
+        ssl: ssl.SSLContext | None = None,
+    ) -> None:
+        """`token`: a bearer token, or a function that gets one: asked first, and once more after a 401.
+
+        `timeout`: seconds that each answer is waited for. `url`, `headers`, `ssl`: as of `connect`.
+
+        Raises:
+            ValueError: `url` is none.
+        """
+        self._http = Http(Address.parse(url), headers, ssl)
+        self._token = token
+        self._last_token: str | None = None
+        self._timeout = timeout
+
+    async def __aenter__(self) -> "PresenceApi":
+        return self
+
+    async def __aexit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    async def aclose(self) -> None:
+        """Close all connections. Devices stay online until their heartbeats are missed, or `offline`."""
+        await self._http.aclose()
+
+    # -- the document's five -----------------------------------------------------------------------------------------
+
+    async def online(
+        self, user_id: int, device_id: str, platform: PlatformName, *, idle: bool | None = None
+    ) -> UserSummary:
+        """Bring a device online; call `heartbeat` from now on, or it is offline after 2.5 heartbeat intervals.
+
+        `idle`: whether the person is; None leaves it as it was.
+        """
+        body = {"userId": user_id, "deviceId": device_id, "platform": platform}
+        return await self._ask("POST", "/online", UserSummary, _with_idle(body, idle))
+
+    async def offline(self, user_id: int, device_id: str) -> None:
+        """End a device, whatever holds it, its WebSocket included. No error if it is not online."""
+        await self._ask("POST", "/offline", type(None), {"userId": user_id, "deviceId": device_id})
+
+    async def status(self, user_id: int) -> UserStatus:
+        """The public status of one user, with their devices. An unknown user is OFFLINE."""
+        return await self._ask("GET", _path_of(user_id), UserStatus)
+
+    async def statuses(self, user_ids: Iterable[int]) -> list[UserDetail]:
+        """The public status of several users, in the order and with the repeats of `user_ids`; at most 1,000."""
+        body = {"userIds": user_ids_of("user_ids", user_ids), "detail": True}
+        return await self._ask("POST", "/status/batch", list[UserDetail], body)
+
+    async def heartbeat(self, user_id: int, device_id: str, *, idle: bool | None = None) -> float:
+        """Keep a device online. Returns the seconds until the next heartbeat is due.
+
+        Raises:
+            RequestFailed: 404 `device_not_online`: call `online` again.
+        """
+        body = _with_idle({"userId": user_id, "deviceId": device_id}, idle)
+        answer: _Interval = await self._ask("POST", "/heartbeat", _Interval, body)
+        return answer.next_heartbeat_interval / 1000
+
+    # -- beyond the document -----------------------------------------------------------------------------------------
+
+    async def set_status(
+        self,
+        user_id: int,
+        status: StatusName,
+        until: datetime | timedelta | str | None = None,
+        text: str | None = None,
+    ) -> UserStatus:
+        """Set a user's status, until `until` or until it is cleared; as `PresenceClient.set_status` does."""
+        body = {"status": status, "until": until_of(until), "statusText": text}
+        given = {name: value for name, value in body.items() if value is not None}
+        return await self._ask("PUT", _path_of(user_id), UserStatus, given)
+
+    async def clear_status(self, user_id: int) -> UserStatus:
+        """Let a user's devices speak for themselves again."""
+        return await self._ask("DELETE", _path_of(user_id), UserStatus)
+
+    async def changes(self, user_ids: Iterable[int], cursor: str | None = None, *, wait: float = 0.0) -> ChangeSet:
+        """What changed of these users since `cursor` (None: everything), waiting up to `wait` seconds for something.
+
+        `wait`: 0 to 60. Nothing is missed between two calls; several changes of a user are told as one.
+        """
+        if not 0 <= wait * 1000 <= MAX_WAIT:
+            raise ValueError(f"wait must be from 0 to {MAX_WAIT // 1000} seconds")
+        body: dict[str, Any] = {"userIds": user_ids_of("user_ids", user_ids), "waitMs": int(wait * 1000)}
+        if cursor is not None:
+            body["cursor"] = cursor
+        return await self._ask("POST", "/changes", ChangeSet, body, wait)
+
+    # -- parts -------------------------------------------------------------------------------------------------------
+
+    async def _ask(
+        self, method: str, path: str, kind: type[T], body: Mapping[str, Any] | None = None, wait: float = 0.0
+    ) -> T:
+        answer = await self._exchange(method, path, body, wait)
+        if answer.status == 401 and callable(self._token):
+            self._last_token = None
+            answer = await self._exchange(method, path, body, wait)
+        if answer.status != 200:
+            raise self._failure_of(answer)
+        try:
+            return msgspec.convert(answer.data, kind)
+        except msgspec.ValidationError:
+            raise UnexpectedAnswer(self._http.address.given, 200) from None
+
+    async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> Answer:
+        if self._last_token is None and self._token is not None:
+            asked = self._token() if callable(self._token) else self._token
+            self._last_token = await asked if inspect.isawaitable(asked) else asked
+        return await self._http.exchange(method, path, body, self._timeout + wait, self._last_token)
+
+    def _failure_of(self, answer: Answer) -> Exception:
+        url = self._http.address.given
+        if answer.status == 0:
+            return Unreachable(url, answer.reason)
+        try:
+            refusal = msgspec.convert(answer.data, _Refusal)
+        except msgspec.ValidationError:
+            return UnexpectedAnswer(url, answer.status, answer.reason)
+        return RequestFailed(answer.status, refusal.error, answer.reason, refusal.details, answer.retry_after)
+
+
+def _path_of(user_id: int) -> str:
+    return f"/status/{user_ids_of('user_id', user_id)[0]}"
+
+
+def _with_idle(body: dict[str, Any], idle: bool | None) -> dict[str, Any]:
+    return body if idle is None else body | {"idle": idle}
+
+
+__all__: Sequence[str] = ("ChangeSet", "DeviceStatus", "PresenceApi", "UserDetail", "UserStatus", "UserSummary")

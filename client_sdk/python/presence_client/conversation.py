@@ -1,0 +1,156 @@
+"""One connection, as the client sees it: what was asked on it and not answered yet, and whether it is alive.
+
+It is the client's role of the session in `presence_protocol`, for one connection from the wish for it to its end.
+It decides nothing about others: which connection is the client's, and whether there is a next one, is the core's.
+Pure: time comes in as an argument, in seconds of any clock that only goes forward.
+"""
+
+from collections.abc import Iterable
+from enum import Enum
+from typing import Final, NamedTuple
+
+from presence_protocol.messages import AnyClientMessage, AnyServerMessage, Limits, Ping, Snapshot, Watch, Welcome
+from presence_protocol.session import Role, Session, State, event_of
+from presence_protocol.view import View
+
+TOKEN_TIMEOUT: Final = 30.0
+"""Seconds that a token is waited for."""
+
+WELCOME_TIMEOUT: Final = 15.0
+"""Seconds from the wish to connect to the welcome: TCP, TLS, upgrade and a look-up of whom hello watches."""
+
+RETIRE_TIMEOUT: Final = 5.0
+"""Seconds that a connection which was replaced may take for the replies that it still owes."""
+
+PING_SLACK: Final = 1.0
+"""Seconds beyond `pingInterval` before the client asks: the server's own ping may be that much late."""
+
+STALL: Final = 1.0
+"""A timer that is later than this tells of a paused machine, whose sockets have yet to be read."""
+
+
+class Kind(Enum):
+    """What a connection runs over."""
+
+    WEBSOCKET = "websocket"
+    REST = "rest"
+
+
+class Asked(NamedTuple):
+    """A request under way: who waits for it (None: nobody), and what was sent."""
+
+    ticket: int | None
+    message: AnyClientMessage
+
+
+class Verdict(Enum):
+    """What a connection's timer says."""
+
+    FINE = "fine"
+    ASK = "ask"  # send a ping
+    TOO_LATE = "too late"  # the connection is to be given up
+
+
+class Conversation:
+    """A connection, numbered by the core. `view` is None until hello; `hello_ids` are whom hello watched."""
+
+    def __init__(self, number: int, kind: Kind, now: float) -> None:
+        self.number = number
+        self.kind = kind
+        self.session = Session(Role.CLIENT)
+        self.view: View | None = None
+        self.hello_ids: list[int] = []
+        self.welcome: Welcome | None = None
+        self.welcomed_at = 0.0
+        self.has_token = False
+        self.is_retiring = False
+        self.asked: dict[int, Asked] = {}
+        self.due = now + TOKEN_TIMEOUT
+        """When its timer is to be looked at: see `check`."""
+        self._last_id = 0
+        self._heard_at = now
+        self._is_pinged = False
+
+    def __repr__(self) -> str:
+        return f"<Conversation {self.number} {self.kind.value} {self.session.state.name}>"
+
+    @property
+    def is_live(self) -> bool:
+        return self.session.state is State.LIVE
+
+    def connecting(self, now: float) -> None:
+        """The token is there: from now on the peer is waited for."""
+        self.has_token = True
+        self.due = now + WELCOME_TIMEOUT
+
+    def send(self, message: AnyClientMessage) -> AnyClientMessage:
+        """Account for `message`, and give it back."""
+        self.session.send(event_of(message))
+        return message
+
+    def ask(self, message: AnyClientMessage, ticket: int | None) -> AnyClientMessage:
+        """Give `message` an id, unless it has one, and remember who waits for its reply."""
+        message.id = self.next_id() if message.id is None else message.id
+        self.asked[message.id] = Asked(ticket, message)
+        return self.send(message)
+
+    def next_id(self) -> int:
+        """An id that no other message of this connection has."""
+        self._last_id += 1
+        return self._last_id
+
+    def heard(self, now: float) -> None:
+        """Something came: a message, or a frame that is none."""
+        self._heard_at = now
+        if self.welcome is not None and not self.is_retiring:
+            self._is_pinged = False
+            self.due = now + self._seconds(self.welcome.limits.ping_interval) + PING_SLACK
+
+    def receive(self, message: AnyServerMessage, now: float) -> Asked | None:
+        """Account for what came. Returns the request that it answers, if it completes one.
+
+        Raises:
+            OutOfTurn: the server does not keep to the protocol.
+        """
+        self.session.receive(event_of(message))
+        if isinstance(message, Welcome):
+            self.welcome, self.welcomed_at = message, now
+        self.heard(now)
+        if message.id is None or (isinstance(message, Snapshot) and message.more):
+            return None
+        return self.asked.pop(message.id, None)
+
+    def retire(self, now: float) -> None:
+        """Another connection took over. Watches that this one was asked are the other's from now on."""
+        self.is_retiring = True
+        self.asked = {id: asked for id, asked in self.asked.items() if not isinstance(asked.message, Watch)}
+        self.due = now + RETIRE_TIMEOUT
+
+    def check(self, now: float) -> Verdict:
+        """Look at the timer. `ASK` counts as asked: the timer then waits for the answer."""
+        late = now - self.due
+        if late < 0:
+            return Verdict.FINE
+        if self.welcome is None or self.is_retiring:
+            return Verdict.TOO_LATE
+        if self._is_pinged and late < STALL:
+            return Verdict.TOO_LATE
+        self._is_pinged = True
+        self.due = now + self._seconds(self.welcome.limits.pong_timeout)
+        return Verdict.ASK
+
+    def ping(self) -> AnyClientMessage:
+        return self.send(Ping())
+
+    @property
+    def limits(self) -> Limits | None:
+        return None if self.welcome is None else self.welcome.limits
+
+    def take_asked(self) -> Iterable[Asked]:
+        """Whatever will not be answered any more."""
+        asked, self.asked = list(self.asked.values()), {}
+        return asked
+
+    @staticmethod
+    def _seconds(milliseconds: int) -> float:
+        return milliseconds / 1000

@@ -1,0 +1,130 @@
+"""What can go wrong for whoever uses the SDK, and what to do about it.
+
+PresenceError
++-- NotConnected          there was no connection in time (a TimeoutError, too)
++-- RequestTimedOut       it was sent, and no reply came in time (a TimeoutError, too)
++-- ConnectionClosed      the connection ended before the reply, or the client stopped for good
++-- RequestFailed         the server answered with an error
++-- Unreachable           no HTTP answer: the server cannot be reached
++-- UnexpectedAnswer      an HTTP answer, but not one of a presence server
+
+Arguments that cannot be right (a user id of 0, a text of 200 characters) are a ValueError, before anything is sent.
+"""
+
+from typing import Final
+
+from presence_protocol.close_codes import Advice, CloseCode
+from presence_protocol.messages import Detail
+
+HINTS: Final = {
+    CloseCode.MALFORMED: "the server did not understand this client, or a limit was exceeded; the reason says which",
+    CloseCode.UNAUTHENTICATED: "pass a valid `token`, or a function that gets a new one",
+    CloseCode.FORBIDDEN: "this token may not act for this user",
+    CloseCode.REPLACED: "another connection uses the same user_id and device_id: give each its own device_id",
+    CloseCode.ENDED: "the back end ended this device; connect anew if the person comes back",
+    CloseCode.TOO_MANY_DEVICES: "the user has too many devices: reuse device ids",
+    CloseCode.TOO_LARGE: "a message was too large: watch or query fewer users at once",
+    CloseCode.TOO_BIG: "a message was too large: watch or query fewer users at once",
+}
+"""By close code: what to do, where coming back unchanged would not help."""
+
+
+class PresenceError(Exception):
+    """Whatever the SDK raises, apart from a ValueError for wrong arguments."""
+
+
+class NotConnected(PresenceError, TimeoutError):
+    """There was no connection within `seconds`. `reason`: why the last try failed, in words, or empty."""
+
+    def __init__(self, seconds: float, reason: str = "") -> None:
+        super().__init__(seconds, reason)
+        self.seconds = seconds
+        self.reason = reason
+
+    def __str__(self) -> str:
+        why = f" (last try: {self.reason})" if self.reason else ""
+        return f"not connected within {self.seconds:g} s{why}; the client goes on trying: call again, or wait longer"
+
+
+class RequestTimedOut(PresenceError, TimeoutError):
+    """The request was sent, and no reply came within `seconds`. Whether it was carried out is not known."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+    def __str__(self) -> str:
+        return f"no reply within {self.seconds:g} s; it may have been carried out or not: ask again"
+
+
+class ConnectionClosed(PresenceError):
+    """The connection ended. `code` and `reason` of its close (1006: without one), and the code's `advice`.
+
+    With the advice `reconnect` the client is coming back by itself, and only the request that raised this is lost.
+    Otherwise the client has stopped for good.
+    """
+
+    def __init__(self, code: int, reason: str, advice: Advice) -> None:
+        super().__init__(code, reason, advice)
+        self.code = code
+        self.reason = reason
+        self.advice = advice
+
+    def __str__(self) -> str:
+        why = f": {self.reason}" if self.reason else ""
+        if self.advice is Advice.RECONNECT:
+            return f"the connection ended ({self.code}{why}) before the reply; it may have been carried out: ask again"
+        if self.code == CloseCode.NORMAL:
+            return "the client was closed; connect anew"
+        hint = HINTS.get(self.code)  # type: ignore[call-overload]
+        return f"the server closed for good ({self.code}{why})" + (f"; {hint}" if hint else "")
+
+
+class RequestFailed(PresenceError):
+    """The server answered with an error, and did nothing.
+
+    `code` as HTTP has it (4xx would fail again unchanged, 5xx may be tried later), `error` a stable English code,
+    `message` for people, `details` the wrong fields, `retry_after` the seconds to wait at least, or None.
+    """
+
+    def __init__(
+        self, code: int, error: str, message: str, details: list[Detail] | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(code, error, message, details)
+        self.code = code
+        self.error = error
+        self.message = message
+        self.details = details or []
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        reasons = "; ".join(f"{detail.field}: {detail.reason}" for detail in self.details) or self.message
+        advice = "; try again later" if self.code >= 500 or self.code == 429 else ""
+        return f"{self.code} {self.error}" + (f" ({reasons})" if reasons else "") + advice
+
+
+class Unreachable(PresenceError):
+    """No HTTP answer came from `url`; `reason` in words, such as `Connection refused`."""
+
+    def __init__(self, url: str, reason: str) -> None:
+        super().__init__(url, reason)
+        self.url = url
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"cannot reach {self.url}: {self.reason}"
+
+
+class UnexpectedAnswer(PresenceError):
+    """`url` answered with HTTP `status`, but not as a presence server does. `phrase`: the status in words."""
+
+    def __init__(self, url: str, status: int, phrase: str = "") -> None:
+        super().__init__(url, status, phrase)
+        self.url = url
+        self.status = status
+        self.phrase = phrase
+
+    def __str__(self) -> str:
+        if self.status < 400:
+            return f"{self.url} answered, but not as a presence server does"
+        return f"{self.url} refused: {self.status} {self.phrase}".rstrip()

@@ -1,0 +1,409 @@
+"""A connection made of HTTP requests: the same messages as over a WebSocket, for where WebSockets are blocked.
+
+It takes what a client says and answers as a server would, and makes of it the documented requests: hello is a
+`/heartbeat`, or `/online` where the device is not there yet; being there is heartbeats at the interval that the
+server asks for; watching is `/changes`, a long poll with the WebSocket's own cursor; bye is `/offline`, and nothing
+else is, since a late one would kill the session that has moved to another connection.
+
+Pure: it gives out `Call`s and is told their answers. What it cannot do: tell a user's own truth (REST shows the
+public view), and say for how long somebody has been idle.
+
+Of several watches that are added in a row one poll answers all. A poll that is asked about a changed set of users
+gets everything anew, since the server's cursor speaks for one set: that is what the fallback costs.
+"""
+
+from collections.abc import Iterable
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from presence_client.attempts import End
+from presence_protocol import limits
+from presence_protocol.close_codes import CloseCode
+from presence_protocol.messages import (
+    Activity,
+    AnyClientMessage,
+    AnyServerMessage,
+    Bye,
+    Detail,
+    Diff,
+    Error,
+    Hello,
+    Limits,
+    Ok,
+    Ping,
+    Pong,
+    Query,
+    SetStatus,
+    Snapshot,
+    StatusEntry,
+    Statuses,
+    Unwatch,
+    Watch,
+    Welcome,
+)
+
+WAIT_MS: Final = 25_000
+"""How long a poll may wait: less than the 30 to 60 s after which proxies commonly cut."""
+
+CALL_TIMEOUT: Final = 10.0
+"""Seconds that an answer may take beyond what the poll itself waits."""
+
+POLL_GAP: Final = 0.25
+"""Seconds from one poll's beginning to the next: a busy list is conflated instead of polled in a frenzy."""
+
+DEFAULT_INTERVAL: Final = 30.0
+"""Seconds between heartbeats until the server has said."""
+
+OBSERVER: Final = "an observer has no user and no device"
+
+
+class Call(NamedTuple):
+    """Make this request. `path` is below the base path; `timeout` in seconds."""
+
+    number: int
+    method: str
+    path: str
+    body: dict[str, Any] | None
+    timeout: float
+
+
+class Cancel(NamedTuple):
+    """Nobody is interested in that request's answer any more."""
+
+    number: int
+
+
+class Answer(NamedTuple):
+    """What came of a request. `status` 0: nothing, `reason` says why. `data`: that of the envelope, or None.
+
+    `was_reached` is False when not even TCP came about. `retry_after`: seconds, if the server said so.
+    """
+
+    status: int
+    data: Any = None
+    reason: str = ""
+    retry_after: float | None = None
+    was_reached: bool = True
+
+
+class _Changes(msgspec.Struct, rename="camel"):
+    changes: list[StatusEntry]
+    cursor: str
+    resumed: bool
+
+
+RestAction = Call | Cancel | AnyServerMessage | End
+
+
+class RestLink:
+    """One connection. `End` is its last action."""
+
+    def __init__(self) -> None:
+        self._actions: list[RestAction] = []
+        self._calls: dict[int, tuple[str, Any]] = {}  # what for, and what goes with it
+        self._last_number = 0
+        self._hello: Hello | None = None
+        self._is_welcomed = self._is_over = self._is_continued = False
+        self._user_ids: dict[int, None] = {}
+        self._cursor: str | None = None
+        self._unanswered: list[Watch] = []
+        self._poll: int | None = None
+        self._poll_at: float | None = None
+        self._polled_at = float("-inf")
+        self._interval = DEFAULT_INTERVAL
+        self._beat_at: float | None = None
+
+    def take(self) -> list[RestAction]:
+        """What to request, and what was said; each is handed out once."""
+        actions, self._actions = self._actions, []
+        return actions
+
+    def deadline(self) -> float | None:
+        """When `tick` is due."""
+        times = (self._beat_at, self._poll_at)
+        return min((time for time in times if time is not None), default=None)
+
+    def tick(self, now: float) -> None:
+        """Time has passed. Harmless when nothing is due."""
+        if self._beat_at is not None and self._beat_at <= now:
+            self._beat(now, None)
+        if self._poll_at is not None and self._poll_at <= now:
+            self._begin_poll(now)
+
+    def stop(self) -> None:
+        """The connection is given up: no more requests, and no `/offline`."""
+        self._is_over = True
+        self._beat_at = self._poll_at = None
+        for number in self._calls:
+            self._actions.append(Cancel(number))
+        self._calls = {}
+
+    def send(self, message: AnyClientMessage, now: float) -> None:
+        """A message of the client."""
+        if self._is_over:
+            return
+        match message:
+            case Hello():
+                self._greet(message, now)
+            case Watch():
+                self._user_ids.update(dict.fromkeys(message.user_ids))
+                self._unanswered.append(message)
+                self._poll_anew(now)
+            case Unwatch():
+                for user_id in message.user_ids:
+                    self._user_ids.pop(user_id, None)
+                self._reply(Ok(id=message.id))
+            case SetStatus() if self._me().observer:
+                self._refuse(message.id, 403, "forbidden", OBSERVER)
+            case SetStatus():
+                self._call(*self._override(message), "status", message.id)
+            case Activity():
+                self._beat(now, message)
+            case Query():
+                self._call("POST", "/changes", {"userIds": list(dict.fromkeys(message.user_ids))}, "query", message)
+            case Ping():
+                self._reply(Pong(id=message.id))
+            case Bye():
+                self._leave()
+
+    def answered(self, number: int, answer: Answer, now: float) -> None:
+        """What came of a request."""
+        purpose, context = self._calls.pop(number, (None, None))
+        if purpose is None:
+            return
+        if number == self._poll:
+            self._poll = None
+        if purpose == "bye":
+            self._end(End(CloseCode.NORMAL, "bye"))
+        elif answer.status == 200:
+            try:
+                self._succeeded(purpose, context, answer, now)
+            except msgspec.ValidationError:
+                self._end(End(CloseCode.ABNORMAL, "an answer, but not as a presence server answers"))
+        else:
+            self._failed(purpose, context, answer, now)
+
+    # -- hello -----------------------------------------------------------------------------------------------------
+
+    def _greet(self, hello: Hello, now: float) -> None:
+        self._hello = hello
+        self._user_ids = dict.fromkeys(hello.watch or ())
+        self._cursor = hello.cursor
+        if hello.observer:
+            self._look_first(now)
+        else:
+            # A device that is there (in grace, or on an older link) goes on as it is.
+            self._call("POST", "/heartbeat", self._device(hello.idle), "greet")
+
+    def _go_online(self) -> None:
+        hello = self._me()
+        body = self._device(hello.idle) | {"platform": hello.platform}
+        self._call("POST", "/online", body, "online")
+
+    def _look_first(self, now: float) -> None:
+        if self._user_ids:
+            self._begin_poll(now)
+        else:
+            self._welcome(resumed=False)
+            self._poll_at = now  # should there be watches already
+
+    def _welcome(self, resumed: bool) -> None:
+        self._is_welcomed = True
+        interval = int(self._interval * 1000)
+        most = Limits(interval, 10_000, limits.MAX_WATCHED, limits.MAX_MESSAGE, limits.MAX_BATCH)
+        self._reply(
+            Welcome(
+                id=self._me().id,
+                session_id="",
+                server_time="",
+                continued=self._is_continued,
+                resumed=resumed,
+                self_=None,
+                limits=most,
+            )
+        )
+
+    # -- being there -----------------------------------------------------------------------------------------------
+
+    def _beat(self, now: float, activity: Activity | None) -> None:
+        if self._me().observer:
+            if activity is not None:
+                self._refuse(activity.id, 403, "forbidden", OBSERVER)
+            return
+        self._beat_at = now + self._interval
+        self._call("POST", "/heartbeat", self._device(activity.idle if activity else None), "beat", activity)
+
+    def _leave(self) -> None:
+        hello = self._me()
+        self.stop()
+        self._is_over = False  # one more answer is waited for
+        if hello.observer:
+            self._end(End(CloseCode.NORMAL, "bye"))
+        else:
+            self._call("POST", "/offline", self._device(None), "bye")
+
+    # -- watching --------------------------------------------------------------------------------------------------
+
+    def _poll_anew(self, now: float) -> None:
+        """There is more to ask for than the poll under way knows. One turn later, so that watches in a row are one."""
+        if not self._is_welcomed:
+            return
+        if self._poll is not None:
+            self._actions.append(Cancel(self._poll))
+            _, watches = self._calls.pop(self._poll)
+            self._unanswered = watches + self._unanswered
+            self._poll = None
+        self._poll_at = now
+
+    def _begin_poll(self, now: float) -> None:
+        self._poll_at = None
+        if self._poll is not None or not self._user_ids:
+            return
+        may_wait = self._is_welcomed and not self._unanswered
+        body: dict[str, Any] = {"userIds": list(self._user_ids), "waitMs": WAIT_MS if may_wait else 0}
+        if self._cursor is not None and not (self._is_welcomed and self._unanswered):
+            body["cursor"] = self._cursor
+        self._polled_at = now
+        watches: list[Watch] = []
+        if self._is_welcomed:  # else it answers hello, and nothing else
+            watches, self._unanswered = self._unanswered, []
+        self._poll = self._call("POST", "/changes", body, "poll", watches, WAIT_MS / 1000 if may_wait else 0.0)
+
+    def _polled(self, changes: _Changes, watches: list[Watch], now: float) -> None:
+        self._cursor = changes.cursor
+        if not self._is_welcomed:
+            self._welcome(changes.resumed)
+            self._reply(Snapshot(statuses=changes.changes, cursor=changes.cursor))
+        elif changes.resumed:
+            self._reply(Diff(changes=changes.changes, cursor=changes.cursor))
+        else:
+            rest = {entry.user_id: entry for entry in changes.changes}
+            for watch in watches:
+                entries = [rest[user_id] for user_id in watch.user_ids if user_id in rest]
+                self._reply(Snapshot(id=watch.id, statuses=entries))
+            asked = {user_id for watch in watches for user_id in watch.user_ids}
+            others = [entry for user_id, entry in rest.items() if user_id not in asked]
+            self._reply(Snapshot(statuses=others, cursor=changes.cursor))
+        self._poll_at = max(now, self._polled_at + POLL_GAP)
+        if self._unanswered:
+            self._poll_at = now
+
+    # -- answers ---------------------------------------------------------------------------------------------------
+
+    def _succeeded(self, purpose: str, context: Any, answer: Answer, now: float) -> None:
+        match purpose:
+            case "greet" | "beat":
+                interval = msgspec.convert(answer.data, dict[str, Any]).get("nextHeartbeatInterval")
+                if isinstance(interval, int) and interval > 0:
+                    self._interval = interval / 1000
+                self._beat_at = now + self._interval
+                if purpose == "greet":
+                    self._is_continued = context != "came online"
+                    self._look_first(now)
+                elif context is not None and context.id is not None:
+                    self._reply(Ok(id=context.id))
+            case "first status":
+                self._go_online()
+            case "online" if self._is_welcomed:
+                self._beat(now, context)
+            case "online":
+                # Only a heartbeat's answer tells the interval.
+                self._call("POST", "/heartbeat", self._device(None), "greet", "came online")
+            case "status":
+                self._reply(Ok(id=context))
+            case "query":
+                found = {entry.user_id: entry for entry in msgspec.convert(answer.data, _Changes).changes}
+                statuses = [found[user_id] for user_id in context.user_ids if user_id in found]
+                self._reply(Statuses(id=context.id, statuses=statuses))
+            case "poll":
+                self._polled(msgspec.convert(answer.data, _Changes), context, now)
+
+    def _failed(self, purpose: str, context: Any, answer: Answer, now: float) -> None:
+        error = _error_of(answer)
+        if purpose == "greet" and error == "device_not_online" and context is None:
+            if self._me().status is not None:  # before `/online`, lest somebody invisible flashes up
+                self._call("PUT", self._status_path(), {"status": self._me().status}, "first status")
+            else:
+                self._go_online()
+        elif purpose == "beat" and error == "device_not_online":
+            body = self._device(context.idle if context else None) | {"platform": self._me().platform}
+            self._call("POST", "/online", body, "online", context)
+        elif purpose in ("status", "query") and answer.status:
+            self._refuse(context.id if purpose == "query" else context, answer.status, error, answer.reason, answer)
+        elif purpose == "poll" and answer.status == 400 and context:
+            for watch in context:
+                self._refuse(watch.id, 400, error, answer.reason, answer)
+                for user_id in watch.user_ids:
+                    self._user_ids.pop(user_id, None)
+            self._poll_at = now
+        else:
+            self._end(_end_of(answer))
+
+    def _refuse(self, id: int | None, code: int, error: str, message: str, answer: Answer | None = None) -> None:
+        details = [] if answer is None else _details_of(answer)
+        self._reply(Error(id=id, code=code, error=error, message=message, details=details or None))
+
+    # -- parts -----------------------------------------------------------------------------------------------------
+
+    def _call(
+        self, method: str, path: str, body: dict[str, Any] | None, purpose: str, context: Any = None, wait: float = 0.0
+    ) -> int:
+        self._last_number += 1
+        self._calls[self._last_number] = (purpose, context)
+        self._actions.append(Call(self._last_number, method, path, body, wait + CALL_TIMEOUT))
+        return self._last_number
+
+    def _reply(self, message: AnyServerMessage) -> None:
+        if not isinstance(message, Ok) or message.id is not None:
+            self._actions.append(message)
+
+    def _end(self, end: End) -> None:
+        self.stop()
+        self._actions.append(end)
+
+    def _me(self) -> Hello:
+        assert self._hello is not None, "nothing may be said before hello"
+        return self._hello
+
+    def _device(self, idle: bool | None) -> dict[str, Any]:
+        body: dict[str, Any] = {"userId": self._me().user_id, "deviceId": self._me().device_id}
+        return body if idle is None else body | {"idle": idle}
+
+    def _status_path(self) -> str:
+        return f"/status/{self._me().user_id}"
+
+    def _override(self, message: SetStatus) -> tuple[str, str, dict[str, Any] | None]:
+        if message.status is None:
+            return "DELETE", self._status_path(), None
+        body = {"status": message.status, "until": message.until, "statusText": message.status_text}
+        return "PUT", self._status_path(), {name: value for name, value in body.items() if value is not None}
+
+
+def _error_of(answer: Answer) -> str:
+    """The stable code in the envelope of a refusal."""
+    error = answer.data.get("error") if isinstance(answer.data, dict) else None
+    return error if isinstance(error, str) else "unavailable" if answer.status >= 500 else "refused"
+
+
+def _details_of(answer: Answer) -> list[Detail]:
+    raw: Iterable[Any] = answer.data.get("details", ()) if isinstance(answer.data, dict) else ()
+    try:
+        return msgspec.convert(raw, list[Detail])
+    except msgspec.ValidationError:
+        return []
+
+
+def _end_of(answer: Answer) -> End:
+    """How a connection ends whose own request failed."""
+    if answer.status == 401:
+        return End(CloseCode.UNAUTHENTICATED, answer.reason)
+    if answer.status == 403:
+        return End(CloseCode.FORBIDDEN, answer.reason)
+    if answer.status == 400:
+        return End(CloseCode.MALFORMED, answer.reason)
+    if answer.status in (429, 503):
+        code = CloseCode.TOO_FAST if answer.status == 429 else CloseCode.UNAVAILABLE
+        return End(code, answer.reason, answer.retry_after)
+    reason = f"HTTP {answer.status} {answer.reason}".rstrip() if answer.status else answer.reason
+    return End(CloseCode.ABNORMAL, reason, answer.retry_after, answer.was_reached)

@@ -1,0 +1,55 @@
+"""What callers pass in, checked and turned into what goes over the wire."""
+
+import math
+from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
+
+from presence_protocol import fields, limits
+
+Token = str | Callable[[], str | Awaitable[str]]
+"""Credentials, or a function (async or not) that gets them: it is asked before each connection, and once more, at
+once, when the server does not take what it gave (4401)."""
+
+
+def user_ids_of(name: str, user_ids: Iterable[int] | int) -> list[int]:
+    """One user id, or several, as a list.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    ids = [user_ids] if isinstance(user_ids, int) else list(user_ids)
+    for index, user_id in enumerate(ids):
+        if (reason := fields.user_id(user_id)) is not None:
+            raise ValueError(f"{name}[{index}] {reason}, not {user_id!r}")
+    return ids
+
+
+def until_of(until: datetime | timedelta | str | None) -> str | None:
+    """A time as the wire has it, in whole seconds, rounded up.
+
+    Raises:
+        ValueError: a datetime without a time zone, or a string in another form.
+    """
+    if until is None:
+        return None
+    if isinstance(until, str):
+        if (reason := fields.timestamp(until)) is not None:
+            raise ValueError(f"until {reason}")
+        return until
+    if isinstance(until, timedelta):
+        until = datetime.now(UTC) + until
+    if until.tzinfo is None:
+        raise ValueError("until must have a time zone, such as datetime.now(UTC) has")
+    return fields.format_time(math.ceil(until.timestamp()))
+
+
+def seconds_of(name: str, duration: float | timedelta) -> float:
+    """A duration in seconds.
+
+    Raises:
+        ValueError: it is negative, or longer than 366 days.
+    """
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+    if not 0 <= seconds * 1000 <= limits.MAX_IDLE_FOR:
+        raise ValueError(f"{name} must be from 0 to {limits.MAX_IDLE_FOR // 1000} seconds")
+    return seconds
