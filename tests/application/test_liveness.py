@@ -1,4 +1,4 @@
-"""Which connections are alive: pings and their answers, the time for a hello, and what blocked connections are held to."""
+"""Which connections are alive: pings and answers, the time for a hello, and what blocked ones are held to."""
 
 import pytest
 
