@@ -263,6 +263,7 @@ def _operations_paths() -> Schema:
             },
         ),
         "/metrics": get("metrics", "How is it doing?", {"200": text}),
+        "/openapi.json": get("openapi", "This document", {"200": _json("OpenAPI 3.1", {"type": "object"})}),
     }
 
 
