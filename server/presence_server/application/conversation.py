@@ -118,6 +118,8 @@ def _welcome(hub: Hub, session: Session, hello: Hello, continued: bool, now: flo
         else:
             presences = hub.engine.changed_since(hub.interest.watched(session.slot), seq)
         hub.watching.send_snapshot(session, presences)
+    if hub.is_draining:
+        hub.ask_to_reconnect(session)  # it was being greeted when all others were asked
     hub.read_on(session)
 
 

@@ -119,6 +119,7 @@ class Hub:
         self.visibility = visibility
         self.limits = limits
         self.is_draining = False
+        self._drain_spread = 0.0
         self._authenticator = authenticator
         self._random = random
         self._wake = wake
@@ -287,12 +288,16 @@ class Hub:
     def drain(self, spread: float) -> list[Effect]:
         """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
         self.is_draining = True
+        self._drain_spread = spread
         with self._entered():
             for session in self._sessions.values():
                 if session.state is State.LIVE:
-                    after = int(self._random.uniform(0, spread) * 1000)
-                    self.send(session, Reconnect(after_ms=after, reason="draining"))
+                    self.ask_to_reconnect(session)
             return self.take()
+
+    def ask_to_reconnect(self, session: Session) -> None:
+        after = int(self._random.uniform(0, self._drain_spread) * 1000)
+        self.send(session, Reconnect(after_ms=after, reason="draining"))
 
     def close_all(self, code: CloseCode, reason: str, now: float) -> list[Effect]:
         with self._entered():

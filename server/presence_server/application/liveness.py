@@ -46,10 +46,14 @@ class Liveness:
         self._wheel.set(session, now + self._times.ping_interval)
 
     def block(self, session: Session) -> None:
+        if session.state is State.OPEN:
+            return  # its hello is due as before
         self._wheel.set(session, session.blocked_since + self._times.lag_limit)
 
     def drain(self, session: Session, now: float) -> None:
         """It can be read from again. A pong that waited unread gets its full time to be seen."""
+        if session.state is State.OPEN:
+            return
         if session.pinged_at:
             session.pinged_at = now
             self._wheel.set(session, now + self._times.pong_timeout)
@@ -71,6 +75,10 @@ class Liveness:
             return Verdict.HELLO_TIMEOUT
         if session.blocked_since:
             return Verdict.TOO_SLOW
+        if session.state is State.GREETED:
+            # It waits for the engine, and is not read from meanwhile: a pong could not be seen.
+            self._wheel.set(session, now + self._times.ping_interval)
+            return None
         if session.pinged_at and session.heard < session.pinged_at:
             return Verdict.DEAD
         if session.pinged_at:
