@@ -187,7 +187,7 @@ class RestApi:
         """
         address = request.client.host if request.client else ""
         authorization = request.headers.get("authorization")
-        token = authorization[7:] if authorization and authorization[:7].lower() == "bearer " else None
+        token = authorization[7:].strip() if authorization and authorization[:7].lower() == "bearer " else None
         denied = self._gateway.hub.authenticate(Peer(address, authorization), token, user_id)
         if denied is not None:
             raise Refusal(denied.status, [FieldError("Authorization", denied.reason)])
@@ -337,7 +337,8 @@ def _unavailable() -> Refusal:
 
 
 def _not_allowed(methods: str) -> Refusal:
-    return Refusal(405, [FieldError("method", f"must be one of {methods}")], headers={"Allow": methods})
+    reason = f"must be one of {methods}" if "," in methods else f"must be {methods}"
+    return Refusal(405, [FieldError("method", reason)], headers={"Allow": methods})
 
 
 def _internal_error(request: Request, bug: Exception) -> Response:

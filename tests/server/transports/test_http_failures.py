@@ -1,0 +1,112 @@
+"""What is the server's own fault, or its engine's: an answer in the envelope all the same, and nothing given away."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from types import SimpleNamespace
+from typing import Any, cast
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from application.kit import ManualClock
+from presence_server.application.hub import HubLimits
+from presence_server.application.ports import Denied, Peer
+from presence_server.transports.http import BASE_PATH, RestApi
+from support.rest import check_refusal, refused
+from support.server import Answer
+
+
+class BrokenHub:
+    """Its engine cannot tell; or, with `bug`, it raises; or, with `denied`, it lets nobody in."""
+
+    is_draining = False
+    limits = HubLimits()
+
+    def __init__(self, bug: Exception | None = None, denied: Denied | None = None) -> None:
+        self.bug = bug
+        self.denied = denied
+        self.peers: list[tuple[Peer, str | None, int | None]] = []
+
+    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
+        self.peers.append((peer, token, user_id))
+        return self.denied
+
+    def next_number(self) -> int:
+        return 1
+
+    def submit(self, _transition: object, _now: float, done: Callable[[None], None]) -> list[object]:
+        if self.bug is not None:
+            raise self.bug
+        done(None)
+        return []
+
+    def lookup(self, _viewer: int | None, _ids: Sequence[int], _now: float, done: Callable[[None], None]) -> None:
+        self.submit(None, 0, done)
+
+
+DEVICE = {"userId": 1, "deviceId": "a", "platform": "WEB"}
+ALL: list[tuple[str, str, Any]] = [
+    ("POST", "/online", DEVICE),
+    ("POST", "/offline", DEVICE),
+    ("POST", "/heartbeat", DEVICE),
+    ("GET", "/status/1", None),
+    ("PUT", "/status/1", {"status": "BUSY"}),
+    ("DELETE", "/status/1", None),
+    ("POST", "/status/batch", {"userIds": [1]}),
+]
+
+
+def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
+    driver = SimpleNamespace(perform=lambda _effects: None)
+    gateway = SimpleNamespace(hub=hub, clock=ManualClock(), driver=driver, max_message=1000, hello_timeout=5.0)
+
+    async def call() -> httpx.Response:
+        app = Starlette(routes=RestApi(cast("Any", gateway)).routes())
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
+            return await client.request(method, BASE_PATH + path, json=body, headers=headers)
+
+    response = asyncio.run(call())
+    return Answer(response.status_code, response.headers, response.content)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ALL)
+def test_an_engine_that_cannot_tell_is_503(method: str, path: str, body: Any) -> None:
+    answer = ask(BrokenHub(), method, path, body)
+    refused(answer, 503, "unavailable", "server")
+    assert int(answer.headers["Retry-After"]) > 0
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ALL)
+def test_a_bug_is_500_with_a_number_by_which_the_log_tells_more(method: str, path: str, body: Any) -> None:
+    answer = ask(BrokenHub(bug=ZeroDivisionError("secret")), method, path, body)
+    (reason,) = refused(answer, 500, "internal_error", "request")
+    assert "secret" not in answer.text
+    assert "Traceback" not in answer.text
+    assert len(reason.split()[-1]) == 32
+
+
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize(("method", "path", "body"), ALL)
+def test_whoever_is_not_let_in_is_told_why(status: int, method: str, path: str, body: Any) -> None:
+    hub = BrokenHub(denied=Denied(status, "the token has expired"))
+    answer = ask(hub, method, path, body, {"Authorization": "bearer  abc.def"})
+    check_refusal(answer)
+    assert answer.status == status
+    assert answer.data["details"] == [{"field": "Authorization", "reason": "the token has expired"}]
+    assert ("WWW-Authenticate" in answer.headers) is (status == 401)
+    ((peer, token, user_id),) = hub.peers
+    assert (peer.authorization, token) == ("bearer  abc.def", "abc.def")
+    assert user_id == (None if method == "GET" or path == "/status/batch" else 1)
+    assert "abc.def" not in answer.text
+
+
+def test_a_bug_is_logged_with_its_number_and_without_the_token(caplog: pytest.LogCaptureFixture) -> None:
+    answer = ask(BrokenHub(bug=ZeroDivisionError()), *ALL[0], {"Authorization": "Bearer abc.def"})
+    number = answer.data["details"][0]["reason"].split()[-1]
+    (record,) = caplog.records
+    assert record.getMessage() == "request failed"
+    assert number in str(vars(record))
+    assert "abc.def" not in str(vars(record))
