@@ -78,10 +78,14 @@ class Attempts:
         elif end.code < 4000:  # the 4000s are a server's own words: it was reached over a WebSocket
             self._blocked += 1
 
-    def next(self, conversation: Conversation, end: End, has_tokens: bool, now: float) -> float | None:
-        """After how long to try again (0: at once, with a new token); None: not at all."""
+    def ended(self, conversation: Conversation, now: float) -> None:
+        """A connection ended, or was replaced: if it lasted, the backoff begins anew."""
         if conversation.welcome is not None and now - conversation.welcomed_at >= SETTLED:
             self._tries = 0
+
+    def next(self, conversation: Conversation, end: End, has_tokens: bool, now: float) -> float | None:
+        """After how long to try again (0: at once, with a new token); None: not at all."""
+        self.ended(conversation, now)
         then = advice(end.code)
         if then is Advice.RENEW and has_tokens and not self._is_renewed:
             self._is_renewed = True

@@ -299,6 +299,7 @@ class Core:
         for ticket, message in waiting.items():
             self._ask(message, ticket)
         if former is not None and former is not conversation:
+            self._attempts.ended(former, now)
             former.retire(now)
             self._retired[former.number] = former
             if not former.asked:

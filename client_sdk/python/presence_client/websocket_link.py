@@ -170,17 +170,21 @@ def seconds_of(retry_after: str | None) -> float | None:
         return None
 
 
+def end_of_refusal(status: int, retry_after: float | None = None) -> End:
+    """How a link ended whose upgrade was refused with an HTTP status. `retry_after`: seconds, if it said so."""
+    code = CloseCode.ABNORMAL  # something on the way may not let WebSockets through
+    if status == 401:
+        code = CloseCode.UNAUTHENTICATED
+    elif status == 503 and retry_after is not None:
+        code = CloseCode.UNAVAILABLE  # the server's own word: full or draining
+    return End(code, f"HTTP {status}", retry_after)
+
+
 def _end_of(failure: Exception) -> End:
     """How a link ended that never came about."""
     if isinstance(failure, InvalidStatus):
-        status = failure.response.status_code
         retry_after = seconds_of(failure.response.headers.get("Retry-After"))
-        reason = f"HTTP {status}"
-        if status == 401:
-            return End(CloseCode.UNAUTHENTICATED, reason)
-        if status == 503:
-            return End(CloseCode.UNAVAILABLE if retry_after is not None else CloseCode.ABNORMAL, reason, retry_after)
-        return End(CloseCode.ABNORMAL, reason, retry_after)
+        return end_of_refusal(failure.response.status_code, retry_after)
     # A reset in the middle of the handshake is something on the way; before it nobody was there.
     was_reached = not isinstance(failure, OSError) or isinstance(failure, ConnectionResetError | ssl.SSLError)
     return End(CloseCode.ABNORMAL, words_of(failure), was_reached=was_reached)
