@@ -14,6 +14,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp
 
+from presence_protocol.errors import FieldError
 from presence_server import __version__
 from presence_server.access import Everyone, TrustOnLoopback
 from presence_server.application.fanout import Fanout
@@ -94,7 +95,7 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
         exception_handlers={HTTPException: on_http_exception},
     )
     app.router.redirect_slashes = False
-    return CorsMiddleware(app, gateway.origins, failure(Refusal(403)))
+    return CorsMiddleware(app, gateway.origins, failure(Refusal(403, [FieldError("Origin", "is not allowed here")])))
 
 
 async def serve(settings: Settings) -> None:
@@ -122,7 +123,6 @@ async def serve(settings: Settings) -> None:
         access_log=False,
         proxy_headers=False,
         server_header=False,
-        date_header=False,
         timeout_graceful_shutdown=1,
     )
     server = PresenceServer(config, gateway, settings.drain_timeout)

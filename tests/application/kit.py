@@ -11,7 +11,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import count
 from random import Random
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, overload
 
 from presence_protocol.messages import (
     AnyClientMessage,
@@ -388,10 +388,16 @@ class Client:
                 assert entry.version >= held, f"{entry.user_id} went from version {held} back to {entry.version}"
             self._seen[entry.user_id] = entry.version
 
-    def take(self, kind: type[M] | None = None) -> list[M]:
+    @overload
+    def take(self) -> list[AnyServerMessage]: ...
+
+    @overload
+    def take(self, kind: type[M]) -> list[M]: ...
+
+    def take(self, kind: type[Any] | None = None) -> list[Any]:
         """What was received since the last time, or what of it is a `kind`; the rest is dropped."""
         received, self.received = self.received, []
-        return [message for message in received if kind is None or isinstance(message, kind)]  # type: ignore[misc]
+        return [message for message in received if kind is None or isinstance(message, kind)]
 
     def status(self, user_id: int = ANN) -> str:
         return self.view.entries[user_id].status
@@ -525,9 +531,9 @@ class World:
         """Whoever resumed from a cursor it was given would hold what the table says, but for changes still `held`."""
         for client in self.clients:
             for given in client.given:
-                self._check_cursor(given, set(held))
+                self.check_cursor(given, set(held))
 
-    def _check_cursor(self, given: Given, held: set[int]) -> None:
+    def check_cursor(self, given: Given, held: set[int]) -> None:
         cursor = parse(given.cursor)
         assert cursor is not None
         assert cursor.epoch == self.engine.epoch

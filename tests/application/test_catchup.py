@@ -21,7 +21,7 @@ def blocked_watcher(world: World, *watched: int, user_id: int | None = None) -> 
     client.link.stop()
     world.online(FILLER)
     world.flush()
-    assert client.session.behind
+    assert world.hub.statistics().behind == 1
     client.take()
     return client
 
@@ -50,7 +50,7 @@ def test_nothing_is_said_to_one_that_missed_nothing() -> None:
     client = blocked_watcher(world, ANN)
     client.link.drain()
     assert len(client.take()) == 1  # what had filled the socket
-    assert not client.session.behind
+    assert world.hub.statistics().behind == 0
     world.online(ANN)
     world.flush()
     assert client.take(Diff)
@@ -92,13 +92,13 @@ def test_one_that_blocks_again_halfway_goes_on_where_it_was(monkeypatch: pytest.
     world.flush()
     client.link.drain(is_still_slow=True)
     assert len(client.link.waiting) == 1
-    assert client.session.behind
+    assert world.hub.statistics().behind == 1
     world.override(Status.BUSY, 1)
     world.flush()
     client.link.drain()
-    assert client.session.behind  # the last scan was just now
+    assert world.hub.statistics().behind == 1  # the last scan was just now
     world.wait(0.25)
-    assert not client.session.behind
+    assert world.hub.statistics().behind == 0
     assert [[entry.user_id for entry in diff.changes] for diff in client.take(Diff)[1:]] == [[1, 2], [3, 4], [5, 1]]
     world.check_converged()
 
@@ -110,10 +110,10 @@ def test_without_room_it_stays_behind_until_a_later_sweep() -> None:
     world.flush()
     client.link.room = 0
     client.link.drain()
-    assert client.session.behind
+    assert world.hub.statistics().behind == 1
     client.link.room = 2
     world.wait(0.25)
-    assert not client.session.behind
+    assert world.hub.statistics().behind == 0
     world.check_converged()
 
 

@@ -122,3 +122,21 @@ def test_a_client_that_is_gone_before_the_engine_answers_leaves_nothing() -> Non
     world.late.answer_next()
     assert len(world.polls) == 0
     assert not world.follows.counts
+
+
+def test_what_was_told_is_not_told_again_while_a_fan_out_is_under_way() -> None:
+    """The cursor of a connection stands still then; a poller would ask and be answered in a tight loop."""
+    world = World(slice_writes=1)
+    (first,) = Waiter(world, [ANN]).answers
+    assert first is not None
+    waiters = [Waiter(world, [ANN], first.cursor) for _ in range(3)]
+    world.online(ANN)
+    world.fanout.step(world.now)
+    (woken,) = [waiter for waiter in waiters if waiter.answers]
+    answer = woken.close()
+    assert seen(answer) == [(ANN, "ONLINE")]
+    assert answer is not None
+    again = Waiter(world, [ANN], answer.cursor)
+    assert again.answers == []
+    world.override(Status.BUSY, ANN)
+    assert seen(again.close()) == [(ANN, "BUSY")]

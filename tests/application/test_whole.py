@@ -1,8 +1,8 @@
 """The whole application on virtual time, in seeded random order, with constants so small that everything is sliced.
 
 Two dozen users; watchers in both codecs that block, drain by and by, vanish, come back with their cursors, watch and
-unwatch. After each step no version may have gone back and no cursor may claim what was not sent; when all is quiet,
-every watcher holds what the table says; when all are gone, nothing is kept of them.
+unwatch; pollers. After each step no version may have gone back and no cursor may claim what was not sent; when all
+is quiet, every watcher holds what the table says; when all are gone, nothing is kept of them.
 """
 
 from __future__ import annotations
@@ -11,11 +11,13 @@ from random import Random
 
 import pytest
 
-from application.kit import TICK, Client, World
-from presence_protocol.messages import Activity, Bye, Ping, Query, SetStatus, Unwatch, Watch
+from application.kit import TICK, Client, Given, World, is_same
+from presence_protocol.messages import Activity, AnyClientMessage, Bye, Ping, Query, SetStatus, Unwatch, Watch
 from presence_server.application import entries, fanout
+from presence_server.application.entries import entry_of
 from presence_server.application.hub import HubLimits
 from presence_server.application.liveness import LinkTimes
+from presence_server.application.polls import Answer, Poll
 from presence_server.domain.model import Status
 from presence_server.domain.shard import Lifetimes
 
@@ -24,6 +26,46 @@ WATCHERS = 14
 STEPS = 500
 STATUSES = (Status.ONLINE, Status.BUSY, Status.AWAY, Status.OFFLINE, None)
 LIMITS = HubLimits(max_watched=20, min_publish_interval=0.5, times=LinkTimes(2.0, 3.0, 2.0, 4.0))
+
+
+class Poller:
+    """Asks again and again for the changes of the same users."""
+
+    def __init__(self, world: World, user_ids: list[int]) -> None:
+        self.user_ids = user_ids
+        self.given: Given | None = None
+        self._world = world
+        self._poll: Poll | None = None
+        self._answers: list[Answer | None] = []
+
+    def ask(self) -> None:
+        self._answers = []
+        cursor = self.given and self.given.cursor
+        on_answer = self._answers.append
+        self._poll = self._world.polls.open(None, self.user_ids, cursor, True, self._world.now, on_answer, lambda: None)
+
+    def end(self) -> None:
+        """As when it was answered, or its time is up."""
+        if self._poll is None:
+            return
+        late = self._world.polls.close(self._poll)
+        self._poll = None
+        answer = (self._answers[0] if self._answers else None) or late
+        if answer is not None:
+            entries = dict(self.given.entries) if self.given and answer.resumed else {}
+            for presence in answer.changes:
+                held = entries.get(presence.user_id)
+                assert held is None or presence.version >= held.version
+                entries[presence.user_id] = entry_of(presence)
+            self.given = Given(answer.cursor, entries)
+
+    @property
+    def is_answered(self) -> bool:
+        return bool(self._answers)
+
+    @property
+    def asks(self) -> bool:
+        return self._poll is not None
 
 
 class Story:
@@ -43,6 +85,7 @@ class Story:
         )
         for number in range(WATCHERS):
             self.world.client(number % 2)
+        self.pollers = [Poller(self.world, self.some_users()) for _ in range(3)]
         self.steps = (
             [self.change] * 8
             + [self.flap]
@@ -52,22 +95,42 @@ class Story:
             + [self.stop] * 4
             + [self.drain] * 4
             + [self.come] * 3
-            + [self.unwatch, self.say, self.lose, self.catch_up, self.poll]
+            + [self.unwatch, self.say, self.lose, self.catch_up]
+            + [self.poll] * 3
             + ([self.answer] * 8 if is_late else [])
         )
 
     def run(self) -> None:
         for _ in range(STEPS):
             self.random.choice(self.steps)()
-            self.world.check_cursors(self.held_back())
+            self.check_cursors()
         self.quieten()
         self.world.check_converged()
-        self.world.check_cursors()
+        self.check_pollers()
+        self.check_cursors()
         for client in self.world.clients:
             if client.is_up:
                 client.say(Bye())
         self.settle()
         self.world.check_empty()
+
+    def check_cursors(self) -> None:
+        held = self.held_back()
+        self.world.check_cursors(held)
+        for poller in self.pollers:
+            if poller.given is not None:
+                self.world.check_cursor(poller.given, set(held))
+
+    def check_pollers(self) -> None:
+        for poller in self.pollers:
+            poller.end()
+            poller.ask()
+            if self.is_late:
+                self.world.late.answer_all()
+            poller.end()
+            assert poller.given is not None
+            assert all(is_same(entry, self.world.entry(user)) for user, entry in poller.given.entries.items())
+            assert poller.given.entries.keys() == set(poller.user_ids)
 
     def held_back(self) -> list[int]:
         return [user_id for user_id in USERS if user_id in self.world.hub._pacing._held]
@@ -135,16 +198,13 @@ class Story:
     def say(self) -> None:
         if (client := self.pick()) is not None and client.session.state.name == "LIVE":
             number = client.next_id()
-            client.say(
-                self.random.choice(
-                    [
-                        Activity(idle=self.random.random() < 0.5, id=number),
-                        SetStatus(status=self.random.choice(["BUSY", "OFFLINE", None]), id=number),
-                        Query(user_ids=self.some_users(), id=number),
-                        Ping(id=number),
-                    ]
-                )
-            )
+            said: list[AnyClientMessage] = [
+                Activity(idle=self.random.random() < 0.5, id=number),
+                SetStatus(status=self.random.choice(["BUSY", "OFFLINE", None]), id=number),
+                Query(user_ids=self.some_users(), id=number),
+                Ping(id=number),
+            ]
+            client.say(self.random.choice(said))
 
     def come(self) -> None:
         if (client := self.pick(is_up=False)) is None:
@@ -181,10 +241,11 @@ class Story:
                 client.link.drain()
 
     def poll(self) -> None:
-        ids = self.some_users()
-        answers: list[object] = []
-        poll = self.world.polls.open(None, ids, None, True, self.world.now, answers.append, lambda: None)
-        self.world.polls.close(poll)
+        poller = self.random.choice(self.pollers)
+        if not poller.asks:
+            poller.ask()
+        elif poller.is_answered or self.random.random() < 0.3:
+            poller.end()
 
     def answer(self) -> None:
         """As a network store does: several at once, and what the loop has ready after that in any order."""

@@ -65,7 +65,7 @@ class World:
     def take(self, kind: type[T]) -> list[T]:
         """What it did of this kind since this kind was last asked for; the rest waits for its turn."""
         self.done += self.core.take()
-        found = [action for action in self.done if isinstance(action, kind)]
+        found: list[T] = [action for action in self.done if isinstance(action, kind)]
         self.done = [action for action in self.done if not isinstance(action, kind)]
         return found
 
@@ -120,7 +120,6 @@ class World:
     def lose(self, link: int, code: int = 1006, reason: str = "", **more: Any) -> None:
         self.core.lost(link, End(code, reason, **more), self.now)
 
-    @property
     def phase(self) -> Phase:
         return self.core.state.phase
 
@@ -140,11 +139,11 @@ def kinds(actions: Iterable[Open]) -> list[Kind]:
 
 def test_it_says_hello_and_is_online_when_welcomed() -> None:
     world = World(token="secret").begin()
-    assert world.phase is Phase.CONNECTING
+    assert world.phase() is Phase.CONNECTING
     world.open()
     assert world.sent() == [Hello(user_id=1, device_id="d", platform="PC", token="secret")]
     world.hear(1, welcome())
-    assert world.phase is Phase.ONLINE
+    assert world.phase() is Phase.ONLINE
     assert world.core.view.stale_since is None
 
 
@@ -229,7 +228,7 @@ def test_it_resumes_by_cursor_with_those_whose_entries_it_holds() -> None:
     world = watching(2)
     link = world.live(entry(2))
     world.lose(link)
-    assert world.phase is Phase.WAITING
+    assert world.phase() is Phase.WAITING
     assert world.core.view.stale_since == world.now
     world.core.watch([3])
     world.wait(1)
@@ -318,7 +317,7 @@ def test_codes_that_say_stop_stop(code: int) -> None:
     query = world.core.request(Query(user_ids=[2]))
     watch = world.core.watch([2])
     world.lose(link, code, "why")
-    assert (world.phase, world.core.deadline()) == (Phase.CLOSED, None)
+    assert (world.phase(), world.core.deadline()) == (Phase.CLOSED, None)
     assert world.core.state.code == code
     errors = {settled.ticket: settled.error for settled in world.take(Settled)}
     assert set(errors) == {query, watch}
@@ -346,7 +345,7 @@ def test_a_token_that_is_not_taken_is_asked_for_once_more_at_once() -> None:
     world.open()
     assert [message.token for message in world.sent()] == ["old", "new"]
     world.lose(2, 4401)
-    assert world.phase is Phase.CLOSED
+    assert world.phase() is Phase.CLOSED
 
 
 def test_after_a_welcome_a_token_may_expire_again() -> None:
@@ -356,13 +355,13 @@ def test_after_a_welcome_a_token_may_expire_again() -> None:
         link = world.open().link
         world.hear(link, welcome())
         world.lose(link, 4401)
-    assert world.phase is Phase.CONNECTING
+    assert world.phase() is Phase.CONNECTING
 
 
 def test_a_token_that_is_a_string_is_not_tried_twice() -> None:
     world = World(token="wrong").begin()
     world.lose(world.open().link, 4401)
-    assert world.phase is Phase.CLOSED
+    assert world.phase() is Phase.CLOSED
 
 
 def test_a_token_that_cannot_be_had_is_asked_for_after_the_backoff() -> None:
@@ -394,10 +393,10 @@ def test_silence_is_asked_about_and_then_given_up() -> None:
     world.wait(1)
     assert world.sent() == [Ping()]
     world.wait(9.9)
-    assert world.phase is Phase.ONLINE
+    assert world.phase() is Phase.ONLINE
     world.wait(0.2)
     assert world.one(Close) == Close(link, 1006, "no answer to ping")
-    assert world.phase is Phase.WAITING
+    assert world.phase() is Phase.WAITING
 
 
 @pytest.mark.parametrize("is_frame", [True, False])
@@ -412,7 +411,7 @@ def test_any_sign_of_life_will_do(is_frame: bool) -> None:
             world.core.heard(link, world.now)
         else:
             world.hear(link, Pong())
-    assert world.phase is Phase.ONLINE
+    assert world.phase() is Phase.ONLINE
 
 
 def test_a_server_that_pings_is_not_pinged() -> None:
@@ -431,9 +430,9 @@ def test_after_a_pause_of_the_machine_the_link_gets_another_chance() -> None:
     world.sent()
     world.now += 3600
     world.core.tick(world.now)
-    assert (world.phase, world.sent()) == (Phase.ONLINE, [Ping()])
+    assert (world.phase(), world.sent()) == (Phase.ONLINE, [Ping()])
     world.wait(10)
-    assert world.phase is Phase.WAITING
+    assert world.phase() is Phase.WAITING
 
 
 def test_a_welcome_that_does_not_come_is_given_up() -> None:
@@ -441,7 +440,7 @@ def test_a_welcome_that_does_not_come_is_given_up() -> None:
     link = world.open().link
     world.wait(15)
     assert world.one(Close) == Close(link, 1006, "no welcome in time")
-    assert world.phase is Phase.WAITING
+    assert world.phase() is Phase.WAITING
 
 
 def test_a_server_that_does_not_keep_to_the_protocol_is_closed() -> None:
@@ -449,7 +448,7 @@ def test_a_server_that_does_not_keep_to_the_protocol_is_closed() -> None:
     link = world.open().link
     world.hear(link, Ok(id=1))
     assert world.one(Close).code == 4400
-    assert world.phase is Phase.WAITING
+    assert world.phase() is Phase.WAITING
 
 
 # --- requests --------------------------------------------------------------------------------------------------------
@@ -561,7 +560,7 @@ def test_it_leaves_with_a_bye() -> None:
     assert world.take(Became)[-1].state.phase is Phase.CLOSED
     world.hear(link, Ok(id=1))
     world.lose(link, 1000)
-    assert (world.phase, world.core.deadline()) == (Phase.CLOSED, None)
+    assert (world.phase(), world.core.deadline()) == (Phase.CLOSED, None)
 
 
 def test_who_leaves_before_hello_only_drops_the_link() -> None:
@@ -601,7 +600,7 @@ def test_it_connects_anew_first_and_then_lets_go_of_the_old_connection() -> None
     assert world.core.view.entries[2].status == "BUSY", "nothing goes back"
     world.lose(old, 4409)
     world.hear(new, Snapshot(statuses=[entry(2, 5, "BUSY")], cursor="c5"))
-    assert (world.phase, world.core.view.stale_since) == (Phase.ONLINE, None)
+    assert (world.phase(), world.core.view.stale_since) == (Phase.ONLINE, None)
     assert world.take(Became) == [], "never anything but online"
 
 
@@ -609,7 +608,7 @@ def test_while_it_is_refused_it_keeps_the_old_connection_and_tries_again() -> No
     world, old = moving(2)
     world.wait(1)
     world.lose(world.one(Open).link, 4503, "HTTP 503", retry_after=5)
-    assert world.phase is Phase.ONLINE
+    assert world.phase() is Phase.ONLINE
     world.wait(5.9)
     assert world.take(Open) == []
     world.wait(0.1)
@@ -617,7 +616,7 @@ def test_while_it_is_refused_it_keeps_the_old_connection_and_tries_again() -> No
     world.hear(old, Diff(changes=[entry(2, 9, "AWAY")], cursor="c9"))
     world.lose(new, 4503)
     assert world.core.view.cursor == "c9", "what the refused one began is forgotten"
-    assert (world.phase, world.take(Close)) == (Phase.ONLINE, [])
+    assert (world.phase(), world.take(Close)) == (Phase.ONLINE, [])
 
 
 def test_replies_that_the_old_connection_owes_are_awaited() -> None:
@@ -665,9 +664,9 @@ def test_the_old_connection_may_end_before_the_new_one_is_welcomed() -> None:
     world.wait(1)
     new = world.open().link
     world.lose(old, 4409, "replaced")
-    assert world.phase is Phase.CONNECTING
+    assert world.phase() is Phase.CONNECTING
     world.hear(new, welcome(resumed=True), Snapshot(statuses=[], cursor="c2"))
-    assert (world.phase, world.core.view.stale_since) == (Phase.ONLINE, None)
+    assert (world.phase(), world.core.view.stale_since) == (Phase.ONLINE, None)
     assert world.core.view.entries == {2: entry(2)}
 
 
@@ -726,7 +725,7 @@ def test_from_rest_it_tries_websocket_again_ever_more_rarely() -> None:
         began = world.now
         world.lose(world.next_open(2000).link, 1006, "HTTP 403")
         waited.append((world.now - began) / 60)
-        assert (world.phase, world.core.state.kind) == (Phase.ONLINE, Kind.REST)
+        assert (world.phase(), world.core.state.kind) == (Phase.ONLINE, Kind.REST)
     assert waited == [1, 2, 4, 8, 16, 16]
 
 

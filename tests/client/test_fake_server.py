@@ -216,7 +216,7 @@ def test_a_replaced_client_stops_and_says_why() -> None:
 
 def test_a_token_callback_is_asked_once_more() -> None:
     async def story() -> None:
-        given = []
+        given: list[str] = []
 
         async def token() -> str:
             given.append("fresh" if given else "expired")

@@ -131,7 +131,8 @@ class Polls:
 
     def _finish(self, poll: Poll, changes: list[UserPresence], resumed: bool) -> Answer:
         self._engine.unfollow(poll.visible)
-        cursor = Cursor(self._engine.epoch, max(self._fanout.settled, poll.seq), digest_of(poll.user_ids))
+        # The records are read here and now, all of them: what is settled for others does not matter.
+        cursor = Cursor(self._engine.epoch, self._engine.seq, digest_of(poll.user_ids))
         return Answer(changes, str(cursor), resumed)
 
     def __len__(self) -> int:

@@ -49,21 +49,33 @@ class Engine(Protocol):
 
     **Transitions.** `submit` hands one in. Transitions of one user take effect in the order in which they were
     submitted here; of different users, in any order. Each takes effect as a whole or not at all. Before its `done`
-    is called, the listener has been told of the Change it made (if any), then of the connections of this node that
-    it evicted, then of a changed truth. A Change made elsewhere, or by time, arrives at the listener in the same way.
+    is called, the listener has been told of the Change it made (if any, and if the user is followed), then of the
+    connections of this node that it evicted, then of a changed truth. A Change made elsewhere, or by time, arrives at
+    the listener in the same way. The end of a connection (Disconnect, Leave) is never lost: nobody would submit it
+    again, so whatever its `done` was given, the engine sees to it once it can.
 
     **Following.** From the moment `follow`'s `done` is called with True until `unfollow`, the followed users are known
     here: `presence` and `changed_since` answer for them at once, and each of their Changes reaches the listener.
-    Follows are counted per user: every `follow` has its `unfollow`, also one that answered False. Users with a
-    session on this node have their `truth` known here likewise, from the `done` of their Connect.
+    Follows are counted per user: every `follow` has its `unfollow`, which comes after its `done`, also after False.
+    Users with a session on this node have their `truth` known here likewise, from the `done` of their Connect to the
+    submission of its end.
 
     **Order.** `seq` numbers what this process handed to the listener, in that order, and `changed_since` goes by it;
-    a record's seq is that of its latest Change. `restamp` gives a record the next seq, for a Change that is published
-    later than it was told. `floor` is the greatest seq of any record that was ever forgotten: from a seq below it,
-    nothing can be resumed. Versions of one user only grow.
+    a record's seq is that of its latest Change. A user who comes to be known, after what happened to them was told to
+    nobody here, takes the next seq: no cursor that was given out before speaks for that. `restamp` gives a record the
+    next seq, for a Change that is published later than it was told; of a user not known any more, it may raise `floor`.
+    `floor` is the greatest seq of any record that was ever forgotten, or that may stand for a forgotten one: from a
+    seq below it, nothing can be resumed. Versions of one user only grow. Of followed users a `lookup` says neither
+    less nor more than the listener was told by then.
 
     **Time.** `sweep` lets what is due by `now` expire; it is called some ten times a second, and not before what
-    arrived in time was handed in.
+    arrived in time was handed in. Whatever was submitted before a sweep takes effect before what that lets expire.
+
+    **Away.** An engine that cannot reach its store goes on answering for what is known. `follow` and `lookup` are told
+    False and None in the end, and so is `submit`, which then may or may not have taken effect. When it is back, the
+    engine first announces the connections that this node still holds, so that nobody is told that they had gone; then
+    it tells the listener of everybody who has a greater version by now, as one Change whose `before` may equal its
+    `after`; then of connections that others evicted, and of truths.
     """
 
     @property

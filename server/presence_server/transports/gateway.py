@@ -80,13 +80,17 @@ class Gateway:
             return 403, "Origin", "is not allowed here"
         if self.hub.is_draining:
             return 503, "server", "is draining; connect elsewhere"
-        if not self.has_room():
+        if self._taken > self._connection_limit:  # this connection has been entered already
             return 503, "server", "is full"
         return None
 
     def has_room(self) -> bool:
         """Whether one more may stay, connected or waiting in a long poll."""
-        return len(self.connections) + len(self.polls) <= self._connection_limit
+        return self._taken < self._connection_limit
+
+    @property
+    def _taken(self) -> int:
+        return len(self.connections) + len(self.polls)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)

@@ -81,7 +81,7 @@ def test_the_same_origin_and_loopback_ones_may_connect(server: Server) -> None:
 def test_a_full_server_says_so() -> None:
     async def story() -> None:
         two = [await Client.hello(server, number) for number in (1, 2)]
-        assert server.request("GET", "//readyz").status == 200
+        assert server.request("GET", "//readyz").json == {"status": "full"}
         with pytest.raises(InvalidStatus) as refused:
             await Client.open(server)
         assert refused.value.response.status_code == 503

@@ -1,0 +1,363 @@
+"""An Engine that behaves as one on a network store does: it answers late, out of order, and sometimes not at all.
+
+Two halves that talk over a `Line`. The `Store` has the only table. The node side keeps a replica: the public state of
+followed users, and the truth of users whose connections it holds. Messages of one user keep their order in each
+direction, those of different users do not. Versions are the store's; seqs are given by the node as Changes arrive.
+
+**Away.** `cut` breaks the line. Whoever asks is answered None or False after a while; only the ends of connections
+are kept until they can be handed over, for nobody would submit them again. If that lasts longer than `lease` seconds
+the store lets go of the node's connections, and time passes there without it. `mend` announces the connections that
+the node still holds, hands over what waited, and reads anew whatever the node knows, telling the listener what
+changed meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from random import Random
+from typing import NamedTuple
+
+from engines.line import Line, Request
+from engines.store import Fetched, Store
+from engines.timeline import Timeline
+from presence_server.application.ports import Clock, Done, Listener, TruthChanged
+from presence_server.domain.model import Change, Shown, Status, Truth, UserPresence
+from presence_server.domain.table import PresenceTable
+from presence_server.domain.transitions import AnyTransition, Connect, Disconnect, Leave
+
+STORE_SWEEP = 0.5
+"""Seconds between two sweeps of other nodes, once the store has let go of this one."""
+
+
+class LateStatistics(NamedTuple):
+    known: int
+    hosted: int
+    unanswered: int
+    seq: int
+    floor: int
+
+
+class _Known:
+    """A user who is followed. `presence` is None until the store has answered."""
+
+    __slots__ = ("follows", "presence", "waiters")
+
+    def __init__(self) -> None:
+        self.follows = 0
+        self.presence: UserPresence | None = None
+        self.waiters: list[Callable[[int], None]] = []
+
+
+class _Hosted:
+    """A connection of this node. It is confirmed once its Connect was answered well."""
+
+    __slots__ = ("connect", "is_confirmed")
+
+    def __init__(self, connect: Connect) -> None:
+        self.connect = connect
+        self.is_confirmed = False
+
+
+class LateEngine:
+    """An `application.ports.Engine` on a store behind a line. Delays and times are in seconds, `delay` is a mean."""
+
+    def __init__(
+        self,
+        table: PresenceTable,
+        epoch: int,
+        clock: Clock,
+        timeline: Timeline,
+        random: Random,
+        delay: float = 0.03,
+        patience: float = 2.0,
+        lease: float = 4.0,
+    ) -> None:
+        self.epoch = epoch
+        self.seq = 0
+        self.floor = 0
+        self.store = Store(table, clock, self._pushed)
+        self.line = Line(timeline, random, delay, patience)
+        self._clock = clock
+        self._timeline = timeline
+        self._random = random
+        self._lease = lease
+        self._listener: Listener = _nobody
+        self._outages = 0
+        self._has_lapsed = False
+        self._sweep_under_way = False
+        self._known: dict[int, _Known] = {}
+        self._hosted: dict[int, dict[int, _Hosted]] = {}
+        self._truths: dict[int, Truth] = {}
+        self._touches: dict[tuple[int, str, int], tuple[float, bool]] = {}
+        self._store_floor = 0
+
+    def attach(self, listener: Listener) -> None:
+        self._listener = listener
+
+    # -- transitions -----------------------------------------------------------------------------------------------
+
+    def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
+        user_id = transition.user_id
+        is_end = isinstance(transition, Disconnect | Leave)
+        if isinstance(transition, Connect):
+            self._hosted.setdefault(user_id, {})[transition.holder] = _Hosted(transition)
+        elif isinstance(transition, Disconnect | Leave):
+            self._release(user_id, transition.holder)
+        self._send_touches(user_id)
+        apply = partial(self.store.apply, transition)
+        self.line.send(Request(user_id, apply, partial(self._made, transition, done), is_end))
+
+    def _made(self, transition: AnyTransition, done: Done, fetched: Fetched | None) -> None:
+        if fetched is None:
+            done(None)
+            return
+        if isinstance(transition, Connect):
+            hosted = self._hosted.get(transition.user_id, {}).get(transition.holder)
+            if hosted is not None:
+                hosted.is_confirmed = True
+        self._take_in(fetched)
+        done(fetched.made)
+
+    def _release(self, user_id: int, holder: int) -> None:
+        hosted = self._hosted.get(user_id, {})
+        hosted.pop(holder, None)
+        if not hosted:
+            self._hosted.pop(user_id, None)
+            self._truths.pop(user_id, None)
+
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
+        key = (user_id, device_id, holder)
+        self._touches[key] = (now, spoke or self._touches.get(key, (now, False))[1])
+
+    def _send_touches(self, user_id: int | None = None) -> None:
+        """Of one user, whose transition must not overtake them, or of all."""
+        if self.line.is_broken:
+            return
+        for key in [key for key in self._touches if user_id in (None, key[0])] if self._touches else ():
+            touch = partial(self.store.touch, key, *self._touches.pop(key))
+            self.line.send(Request(key[0], touch, _ignore))
+
+    def sweep(self, now: float) -> None:
+        """Time passes at the store only after all that was submitted before has arrived there."""
+        if not self.line.is_broken and not self._sweep_under_way:
+            self._send_touches()
+            self._sweep_under_way = True
+            self.line.send_last(partial(self._swept, now))
+
+    def _swept(self, now: float) -> None:
+        self._sweep_under_way = False
+        self.store.expire(now)
+
+    # -- following -------------------------------------------------------------------------------------------------
+
+    def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
+        missing: dict[int, None] = {}
+        for user_id in user_ids:
+            known = self._known.setdefault(user_id, _Known())
+            known.follows += 1
+            if known.presence is None:
+                missing[user_id] = None
+        if missing:
+            _Follow(missing, done).begin(self._fetch, self._known)
+        elif self._random.random() < 0.5:
+            done(True)
+        else:
+            self._timeline.call_later(self._random.random() / 50, done, True)
+
+    def _fetch(self, user_id: int, failed: Callable[[], None]) -> None:
+        def answered(fetched: Fetched | None) -> None:
+            if fetched is None:
+                failed()
+            else:
+                self._fetched(fetched)
+
+        self.line.send(Request(user_id, partial(self.store.fetch, user_id), answered))
+
+    def _fetched(self, fetched: Fetched) -> None:
+        """A user is known from now on, or known anew."""
+        user_id = fetched.user_id
+        known = self._known.get(user_id)
+        if known is not None and known.presence is None:
+            # Nobody here saw what happened to this user before: no cursor that was given out speaks for that.
+            self.seq += 1
+            known.presence = fetched.presence._replace(seq=self.seq)
+            if not fetched.presence.version and fetched.floor > self._store_floor:
+                # Forgotten, perhaps: whoever holds this user from before could not be told so by version.
+                self._store_floor = fetched.floor
+                self.floor = self.seq
+            waiters, known.waiters = known.waiters, []
+            for waiter in waiters:
+                waiter(user_id)
+        else:
+            self._take_in(fetched)
+            if user_id in self._hosted:
+                self._listener(TruthChanged(user_id), self._clock.now())
+
+    def unfollow(self, user_ids: Iterable[int]) -> None:
+        for user_id in user_ids:
+            known = self._known[user_id]
+            known.follows -= 1
+            if not known.follows:
+                del self._known[user_id]
+
+    def presence(self, user_id: int) -> UserPresence:
+        known = self._known.get(user_id)
+        assert known is not None, f"{user_id} is not followed"
+        assert known.presence is not None, f"{user_id} is not known yet"
+        return known.presence
+
+    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+        found = [presence for presence in map(self.presence, user_ids) if presence.seq > seq]
+        found.sort(key=lambda presence: presence.seq)
+        return found
+
+    def truth(self, user_id: int) -> Truth:
+        return self._truths[user_id]
+
+    def restamp(self, user_id: int, now: float) -> None:
+        known = self._known.get(user_id)
+        if known is not None and known.presence is not None:
+            self.seq += 1
+            known.presence = known.presence._replace(seq=self.seq)
+
+    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+        def answered(found: list[Shown] | None) -> None:
+            done(None if found is None else [self._reconciled(shown) for shown in found])
+
+        # Without an order: a look-up may overtake what the store told before, and be overtaken.
+        self.line.send(Request(None, lambda: [self.store.shown(user_id) for user_id in user_ids], answered))
+
+    def _reconciled(self, shown: Shown) -> Shown:
+        """Of a followed user no look-up says less, or more, than the listener was told."""
+        presence = shown.presence
+        known = self._known.get(presence.user_id)
+        if known is None or known.presence is None:
+            return shown
+        self._learn(presence)
+        if known.presence.version == presence.version or presence.version == 0:
+            return shown._replace(presence=known.presence)
+        is_offline = Status.OFFLINE in (known.presence.public.status, presence.public.status)
+        return Shown(known.presence, known.presence.last_active, () if is_offline else shown.devices)
+
+    # -- what the store tells ----------------------------------------------------------------------------------------
+
+    def _pushed(self, fetched: Fetched) -> None:
+        """Something happened that this node did not submit."""
+        self.line.deliver(fetched.user_id, partial(self._take_in, fetched))
+
+    def _take_in(self, fetched: Fetched) -> None:
+        """Tell the listener what is new: the Change, then who was evicted, then that the truth changed."""
+        now = self._clock.now()
+        self._learn(fetched.presence, fetched.floor)
+        if fetched.user_id in self._hosted:
+            self._truths[fetched.user_id] = fetched.truth
+        for evicted in fetched.made.evicted:
+            self._listener(evicted, now)
+        if fetched.made.truth_changed and fetched.user_id in self._hosted:
+            self._listener(TruthChanged(fetched.user_id), now)
+
+    def _learn(self, presence: UserPresence, floor: int = 0) -> None:
+        known = self._known.get(presence.user_id)
+        if known is None or known.presence is None:
+            return
+        held = known.presence
+        if not presence.version and held.public.status is not Status.OFFLINE and floor > held.version:
+            # Forgotten while nobody told us. Versions only grow, and those of the forgotten end at the floor.
+            presence = presence._replace(version=floor, last_active=held.last_active)
+        if presence.version > held.version:
+            self.seq += 1
+            known.presence = presence._replace(seq=self.seq)
+            change = Change(presence.user_id, held.public, presence.public, presence.version)
+            self._listener(change, self._clock.now())
+
+    # -- away --------------------------------------------------------------------------------------------------------
+
+    @property
+    def is_away(self) -> bool:
+        return self.line.is_broken
+
+    def cut(self) -> None:
+        """The store cannot be reached any more."""
+        if not self.is_away:
+            self.line.cut()
+            self._outages += 1
+            self._sweep_under_way = False
+            self._timeline.call_later(self._lease, self._lapse, self._outages)
+
+    def _lapse(self, outage: int) -> None:
+        if self.is_away and outage == self._outages:
+            if not self._has_lapsed:
+                self._has_lapsed = True
+                self.store.let_go([hosted.connect for hosted in self._confirmed()])
+            self.store.expire(self._clock.now())
+            self._timeline.call_later(STORE_SWEEP, self._lapse, outage)
+
+    def _confirmed(self) -> list[_Hosted]:
+        return [hosted for held in self._hosted.values() for hosted in held.values() if hosted.is_confirmed]
+
+    def mend(self) -> None:
+        """The store can be reached again."""
+        if self.is_away:
+            self.line.mend(self._announce)
+            for user_id in dict.fromkeys([*self._known, *self._hosted]):
+                self._fetch(user_id, _pass)
+            self._has_lapsed = False
+
+    def _announce(self) -> None:
+        for hosted in self._confirmed():
+            connect = hosted.connect
+            truth = self._truths.get(connect.user_id)
+            devices = () if truth is None else truth.devices
+            idle_since = next((d.idle_since for d in devices if d.device_id == connect.device_id), None)
+            announce = partial(self.store.announce, connect, idle_since, self._has_lapsed)
+            self.line.send(Request(connect.user_id, announce, self._announced))
+
+    def _announced(self, fetched: Fetched | None) -> None:
+        if fetched is not None:
+            self._take_in(fetched)
+
+    def statistics(self) -> LateStatistics:
+        return LateStatistics(len(self._known), len(self._hosted), len(self.line), self.seq, self.floor)
+
+    def __repr__(self) -> str:
+        return f"<LateEngine {'away' if self.is_away else 'on'} {self.store.table!r}>"
+
+
+class _Follow:
+    """One call of `follow` that has to wait for some of its users."""
+
+    def __init__(self, missing: dict[int, None], done: Callable[[bool], None]) -> None:
+        self._missing = missing
+        self._done = done
+        self._is_over = False
+
+    def begin(self, fetch: Callable[[int, Callable[[], None]], None], known: dict[int, _Known]) -> None:
+        for user_id in list(self._missing):
+            known[user_id].waiters.append(self._found)
+            fetch(user_id, self._failed)
+
+    def _found(self, user_id: int) -> None:
+        del self._missing[user_id]
+        if not self._missing:
+            self._end(True)
+
+    def _failed(self) -> None:
+        self._end(False)
+
+    def _end(self, well: bool) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._done(well)
+
+
+def _nobody(_event: object, _now: float) -> None:
+    """Before anybody is attached, nothing happens."""
+
+
+def _ignore(_answer: object) -> None:
+    """Nobody waits for it."""
+
+
+def _pass() -> None:
+    """What could not be read anew now is read when the line is mended next."""

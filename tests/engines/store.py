@@ -1,0 +1,99 @@
+"""The far half of the late engine: the one table, and what it answers.
+
+Whatever leaves here is a copy: a message over a network does not change after it was sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from presence_server.application.ports import Clock
+from presence_server.domain.model import Device, Shown, Truth, UserPresence
+from presence_server.domain.table import PresenceTable
+from presence_server.domain.transitions import (
+    NOTHING,
+    AnyTransition,
+    Connect,
+    Disconnect,
+    Evicted,
+    Loss,
+    Transition,
+)
+
+
+class Fetched(NamedTuple):
+    """What the store holds of a user, and what came of the transition that it answers, if it does."""
+
+    user_id: int
+    presence: UserPresence
+    truth: Truth
+    floor: int
+    """The greatest version of any user whom the store ever forgot."""
+    made: Transition = NOTHING
+
+
+def copy_of(device: Device) -> Device:
+    copy = Device(device.user_id, device.device_id, device.platform, device.session, 0.0)
+    for slot in Device.__slots__:
+        setattr(copy, slot, getattr(device, slot))
+    return copy
+
+
+class Store:
+    def __init__(self, table: PresenceTable, clock: Clock, tell: Callable[[Fetched], None]) -> None:
+        """`tell` takes what happened without the node having submitted it."""
+        self.table = table
+        self._clock = clock
+        self._tell = tell
+
+    def fetch(self, user_id: int, made: Transition = NOTHING) -> Fetched:
+        truth = self.table.truth(user_id)
+        truth = truth._replace(devices=tuple(map(copy_of, truth.devices)))
+        if made.device is not None:
+            made = made._replace(device=copy_of(made.device))
+        return Fetched(user_id, self.table.presence(user_id), truth, self.table.floor, made)
+
+    def apply(self, transition: AnyTransition) -> Fetched:
+        return self.fetch(transition.user_id, self.table.apply(transition, self._clock.now()))
+
+    def announce(self, connect: Connect, idle_since: float | None, has_lapsed: bool) -> Fetched:
+        """A node that was away says that it still holds this connection."""
+        now = self._clock.now()
+        record = self.table.record(connect.user_id)
+        device = None if record is None else record.find(connect.device_id)
+        if device is not None and device.holder == connect.holder:
+            made = NOTHING
+        elif device is not None and device.holder > 0:
+            made = Transition(evicted=(Evicted(connect.holder, Loss.REPLACED),))
+        elif device is None and not has_lapsed:
+            made = Transition(evicted=(Evicted(connect.holder, Loss.ENDED),))
+        else:
+            idle = None if device is not None else idle_since is not None
+            idle_for = None if device is not None or idle_since is None else max(0.0, now - idle_since)
+            made = self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now)
+        return self.fetch(connect.user_id, made)
+
+    def touch(self, key: tuple[int, str, int], now: float, spoke: bool) -> None:
+        self._told(key[0], self.table.touch(*key, now, spoke))
+
+    def expire(self, now: float) -> None:
+        for user_id, made in self.table.expire(now):
+            self._told(user_id, made)
+
+    def elsewhere(self, transition: AnyTransition) -> None:
+        """Another node submitted it."""
+        self._told(transition.user_id, self.table.apply(transition, self._clock.now()))
+
+    def let_go(self, connects: list[Connect]) -> None:
+        """The node's lease ran out: its connections are as good as lost."""
+        for connect in connects:
+            self.elsewhere(Disconnect(connect.user_id, connect.device_id, connect.holder))
+
+    def shown(self, user_id: int) -> Shown:
+        shown = self.table.shown(user_id)
+        return shown._replace(devices=tuple(map(copy_of, shown.devices)))
+
+    def _told(self, user_id: int, made: Transition) -> None:
+        if made is not NOTHING:
+            self._tell(self.fetch(user_id, made))
