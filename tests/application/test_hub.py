@@ -487,6 +487,18 @@ def test_one_that_waits_long_for_the_engine_is_not_taken_for_dead() -> None:
     assert client.take(Welcome)
 
 
+def test_an_engine_that_cannot_tell_of_whom_one_may_see_is_answered_so_as_well() -> None:
+    world = World(is_late=True, visibility=Shy())
+    client = world.connect()
+    client.take()
+    client.say(Query(user_ids=[EVE, BOB], id=1))
+    world.late.answer_next(well=False)
+    assert isinstance(only(client), Error)
+    assert world.hub.handle(client.session, Ping(), world.now)
+    client.lose()
+    assert world.hub.handle(client.session, Ping(), world.now) == []
+
+
 # -- time ------------------------------------------------------------------------------------------------------------
 
 

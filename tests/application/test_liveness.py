@@ -166,7 +166,7 @@ def test_a_link_that_does_not_answer_is_dead_and_its_device_in_grace() -> None:
     scene.wait(9.5)
     assert client.is_up
     scene.wait(1)
-    assert not client.is_up
+    assert client.link.is_aborted
     assert scene.table.presence(ANN).public.status == "ONLINE"
     scene.wait(10.5)
     assert scene.table.presence(ANN).public.status == "OFFLINE"

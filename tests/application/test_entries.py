@@ -1,0 +1,60 @@
+"""From records to what goes over the wire, in parts that each fit one message."""
+
+from __future__ import annotations
+
+from presence_protocol.codec import JSON
+from presence_protocol.limits import MAX_MESSAGE, MAX_STATUS_TEXT, MAX_USER_ID, SNAPSHOT_PART
+from presence_protocol.messages import Snapshot, StatusEntry
+from presence_server.application.entries import entry_of, live_entry_of, parts, self_view_of, unknown
+from presence_server.domain.model import Device, Override, Platform, PublicState, Shown, Status, Truth, UserPresence
+
+NINE = 1_762_668_000  # 2025-11-09T06:00:00Z
+
+
+def someone(user_id: int = 1, text: str | None = None) -> UserPresence:
+    return UserPresence(user_id, PublicState(Status.BUSY, (Platform.WEB, Platform.IOS), text), NINE, 7, 9)
+
+
+def test_an_entry_is_the_public_state_at_its_version() -> None:
+    entry = entry_of(someone(text="hi"))
+    assert entry == StatusEntry(1, "BUSY", ["WEB", "IOS"], "2025-11-09T06:00:00Z", 7, "hi")
+    live = live_entry_of(Shown(someone(), NINE + 60, ()))
+    assert (live.last_active_time, live.version) == ("2025-11-09T06:01:00Z", 7)
+
+
+def test_who_is_unknown_is_offline_since_ever() -> None:
+    assert entry_of(unknown(5)) == StatusEntry(5, "OFFLINE", [], None, 0)
+
+
+def test_the_own_view_tells_what_others_may_not_see() -> None:
+    device = Device(1, "web", Platform.WEB, 1, NINE + 0.9)
+    idle = Device(1, "phone", Platform.IOS, 2, NINE)
+    idle.idle_since = NINE
+    view = self_view_of(Truth(1, Status.OFFLINE, Override(Status.OFFLINE, NINE, "away"), (device, idle)))
+    assert (view.user_id, view.status) == (1, "OFFLINE")
+    assert view.override is not None
+    assert (view.override.until, view.override.status_text) == ("2025-11-09T06:00:00Z", "away")
+    assert [(d.device_id, d.platform, d.online_time, d.idle) for d in view.devices] == [
+        ("web", "WEB", "2025-11-09T06:00:00Z", False),
+        ("phone", "IOS", "2025-11-09T06:00:00Z", True),
+    ]
+    forever = self_view_of(Truth(1, Status.BUSY, Override(Status.BUSY), ())).override
+    assert forever is not None
+    assert forever.until is None
+
+
+def test_parts_keep_order_and_lose_nobody() -> None:
+    users = [someone(number) for number in range(1, 2 * SNAPSHOT_PART + 2)]
+    cut = list(parts(users))
+    assert [len(part) for part in cut] == [SNAPSHOT_PART, SNAPSHOT_PART, 1]
+    assert [presence for part in cut for presence in part] == users
+    assert list(parts([])) == [[]]
+
+
+def test_however_heavy_the_entries_a_part_fits_one_message() -> None:
+    text = "\U0001f600" * MAX_STATUS_TEXT
+    cut = list(parts(someone(MAX_USER_ID - number, text) for number in range(SNAPSHOT_PART)))
+    assert len(cut) > 1
+    for part in cut:
+        message = Snapshot(statuses=[entry_of(presence) for presence in part], cursor="e.1")
+        assert len(JSON.encode(message)) < MAX_MESSAGE
