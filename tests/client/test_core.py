@@ -55,8 +55,8 @@ class World:
     def __init__(self, *, policy: Policy | None = None, chance: float = 1.0, **identity: Any) -> None:
         self.now = 1000.0
         self.done: list[Action] = []
-        identity = {"user_id": 1, "device_id": "d", "platform": "PC"} | identity
-        self.core = Core(Identity(**identity), self.now, lambda: chance, policy or Policy())
+        who: dict[str, Any] = {"user_id": 1, "device_id": "d", "platform": "PC"} | identity
+        self.core = Core(Identity(**who), self.now, lambda: chance, policy or Policy())
 
     def begin(self) -> World:
         self.core.start(self.now)
