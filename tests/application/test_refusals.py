@@ -10,9 +10,7 @@ from presence_server.application import refusals
 
 
 def test_an_invalid_message_is_answered_with_every_wrong_field() -> None:
-    failure = InvalidMessage(
-        "invalid_request", [FieldError("userIds", "is required"), FieldError("id", "is no int")], 3
-    )
+    failure = InvalidMessage("invalid_request", [FieldError("userIds", "is required"), FieldError("id", "is odd")], 3)
     assert json.loads(JSON.encode(refusals.invalid(failure))) == {
         "type": "error",
         "id": 3,
