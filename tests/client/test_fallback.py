@@ -17,7 +17,7 @@ from presence_client.identity import Identity
 from presence_client.websocket_link import WebSocketLink
 from presence_protocol.codec import MSGPACK
 from support.proxy import run_proxy
-from support.server import Server, run_server
+from support.server import Server, free_port, run_server
 
 
 @pytest.fixture(scope="module")
@@ -52,6 +52,10 @@ def client_of(url: str, user_id: int, upgrade: float = 60, **more: Any) -> Prese
         policy=Policy(Backoff(0.02, 0.1), upgrade=Backoff(upgrade, upgrade)),
         **more,
     )
+
+
+def kind_of(client: PresenceClient) -> Kind | None:
+    return client.state.kind
 
 
 @pytest.mark.parametrize("status", [403, 502])
@@ -109,7 +113,7 @@ def test_a_websocket_that_is_lost_where_no_new_one_is_let_through_goes_on_by_its
     async def story() -> None:
         async with run_proxy(server.port) as proxy, client_of(proxy.url, 30, watch=[31, 32]) as client:
             await until(lambda: not client.view.stale)
-            assert client.state.kind is Kind.WEBSOCKET
+            assert kind_of(client) is Kind.WEBSOCKET
             changes = client.changes(initial=False)
             proxy.faults.refuse_upgrades = 403
             proxy.cut()
@@ -117,7 +121,7 @@ def test_a_websocket_that_is_lost_where_no_new_one_is_let_through_goes_on_by_its
             change = await anext(changes)
             assert (change.user_id, change.status) == (32, "ONLINE")
             await until(lambda: not client.view.stale)
-            assert client.state.kind is Kind.REST
+            assert kind_of(client) is Kind.REST
             assert server.status_of(30) == "ONLINE"
         server.post("/offline", {"userId": 32, "deviceId": "rest"})
 
@@ -140,18 +144,20 @@ def test_a_poll_that_is_cut_off_is_asked_again(server: Server) -> None:
     play(story())
 
 
-def test_a_server_that_is_down_is_tried_over_websocket_only(server: Server) -> None:
+def test_a_server_that_is_down_is_tried_over_websocket_only() -> None:
     async def story() -> None:
-        async with run_proxy(server.port) as proxy:
-            proxy.faults.refuse_connections = True
-            client = client_of(f"http://127.0.0.1:{_closed_port()}", 50, open_timeout=0.5)
-            with pytest.raises(NotConnected, match="Connection refused"):
-                await client.__aenter__()
+        tried: list[Kind] = []
+        address = Address.parse(f"http://127.0.0.1:{free_port()}")
+
+        def links(kind: Kind, token: str | None) -> WebSocketLink:
+            tried.append(kind)
+            return WebSocketLink(address, MSGPACK, None, None)
+
+        policy = Policy(Backoff(0.02, 0.1))
+        client = PresenceClient(Identity(50, "d", "PC"), links, policy=policy, open_timeout=0.5)
+        with pytest.raises(NotConnected, match="Connection refused"):
+            await client.__aenter__()
+        assert len(tried) > 3
+        assert set(tried) == {Kind.WEBSOCKET}
 
     play(story())
-
-
-def _closed_port() -> int:
-    from support.server import free_port
-
-    return free_port()

@@ -143,7 +143,7 @@ def test_a_drained_server_is_left_for_the_next() -> None:
                     await client.query([31])
 
     # Long enough for its whole spread to lie before its closing.
-    with run_server(drain_timeout=10) as old:
+    with run_server(drain_timeout=6) as old:
         play(story(old))
 
 

@@ -46,6 +46,12 @@ def changes(*entries: dict[str, Any], cursor: str = "c1", resumed: bool = False)
     return Answer(200, {"changes": list(entries), "cursor": cursor, "resumed": resumed})
 
 
+def user_ids(call: Call) -> list[int]:
+    assert call.body is not None
+    found: list[int] = call.body["userIds"]
+    return found
+
+
 class World:
     """A link and its clock. Requests are answered by hand."""
 
@@ -224,7 +230,7 @@ def test_a_refused_watch_is_an_error_and_the_others_go_on() -> None:
     world.answer(Answer(400, {"error": "invalid_request", "details": details}, "请求参数错误"))
     (error,) = world.heard()
     assert (error.id, error.code, error.error, error.details[0].field) == (5, 400, "invalid_request", "userIds")
-    assert world.call()[3]["userIds"] == [2]
+    assert user_ids(world.call()) == [2]
 
 
 def test_unwatch_is_confirmed_and_goes_into_the_next_poll() -> None:
@@ -233,7 +239,7 @@ def test_unwatch_is_confirmed_and_goes_into_the_next_poll() -> None:
     world.say(Unwatch(id=5, user_ids=[3]))
     assert world.heard() == [Ok(id=5)]
     world.wait(0.25)
-    assert world.call()[3]["userIds"] == [2]
+    assert user_ids(world.call()) == [2]
 
 
 def test_heartbeats_come_at_the_interval_that_the_server_asks_for() -> None:
