@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -30,9 +29,11 @@ from presence_protocol.session import CLOSE, Role, State, advance, event_of
 from presence_server.application import refusals
 from presence_server.application.catchup import CatchUp
 from presence_server.application.conversation import HANDLERS
-from presence_server.application.entries import self_view_of, unknown
+from presence_server.application.endings import LOSS_CODES, VERDICT_CODES
+from presence_server.application.entries import self_view_of
 from presence_server.application.fanout import Fanout
 from presence_server.application.liveness import LinkTimes, Liveness, Verdict
+from presence_server.application.lookups import Found, look_up
 from presence_server.application.pacing import Pacing
 from presence_server.application.ports import (
     Authenticator,
@@ -48,14 +49,12 @@ from presence_server.application.ports import (
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
 from presence_server.application.watching import Watching
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import Change, Shown
+from presence_server.domain.model import Change
 from presence_server.domain.transitions import (
     AnyTransition,
     Disconnect,
     Evicted,
     Leave,
-    Loss,
-    Transition,
 )
 
 STALL: Final = 1.0
@@ -66,17 +65,6 @@ SILENT: Final = (Ping, Activity, Bye)
 
 WITH_ENTRIES: Final = (Snapshot, Statuses)
 """Messages that may tell a version: what waits for its slice goes out before them, so that no version goes back."""
-
-LOSS_CODES: Final = {
-    Loss.REPLACED: (CloseCode.REPLACED, "replaced by a newer connection of this device"),
-    Loss.ENDED: (CloseCode.ENDED, "ended by the back end"),
-    Loss.TOO_MANY_DEVICES: (CloseCode.TOO_MANY_DEVICES, "too many devices"),
-}
-
-VERDICT_CODES: Final = {
-    Verdict.HELLO_TIMEOUT: (CloseCode.HELLO_TIMEOUT, "no hello in time"),
-    Verdict.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),
-}
 
 
 class HubLimits(NamedTuple):
@@ -235,15 +223,9 @@ class Hub:
             self.engine.submit(transition, now, done)
             return self.take()
 
-    def lookup(
-        self, viewer: int | None, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]
-    ) -> None:
-        """What `viewer` may ask of each of `user_ids`, in their order."""
-        visible = [user_id for user_id in user_ids if self.visibility.may_see(viewer, user_id)]
-        if len(visible) == len(user_ids):
-            self.engine.lookup(user_ids, now, done)
-        else:
-            self.engine.lookup(visible, now, partial(_with_unknown, user_ids, done))
+    def lookup(self, viewer: int | None, user_ids: Sequence[int], now: float, done: Found) -> None:
+        """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now."""
+        look_up(self.engine, self.visibility, viewer, user_ids, now, done)
 
     def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
         """May `peer` speak for `user_id` (None: only watch and ask)? None lets it in."""
@@ -402,7 +384,7 @@ class Hub:
 
     def _let_go(self, session: Session, code: int, now: float) -> None:
         wanted = Leave if ends_device(code) else Disconnect
-        self.engine.submit(wanted(session.user_id, session.device_id, session.number), now, _ignore)
+        self.engine.submit(wanted(session.user_id, session.device_id, session.number), now, lambda made: None)
 
     def statistics(self) -> HubStatistics:
         return HubStatistics(
@@ -415,18 +397,3 @@ class Hub:
             messages=self._messages,
             changes=self._changes,
         )
-
-
-def _with_unknown(
-    user_ids: Sequence[int], done: Callable[[list[Shown] | None], None], found: list[Shown] | None
-) -> None:
-    """Put the users who may not be seen back in their places, as if nobody had ever heard of them."""
-    if found is None:
-        done(None)
-        return
-    known = {shown.presence.user_id: shown for shown in found}
-    done([known.get(user_id) or Shown(unknown(user_id), None, ()) for user_id in user_ids])
-
-
-def _ignore(_made: Transition | None) -> None:
-    """Nobody waits for what came of it."""

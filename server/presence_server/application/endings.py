@@ -1,0 +1,20 @@
+"""Why the server ends a session: the close code, and the reason in words."""
+
+from typing import Final
+
+from presence_protocol.close_codes import CloseCode
+from presence_server.application.liveness import Verdict
+from presence_server.domain.transitions import Loss
+
+LOSS_CODES: Final = {
+    Loss.REPLACED: (CloseCode.REPLACED, "replaced by a newer connection of this device"),
+    Loss.ENDED: (CloseCode.ENDED, "ended by the back end"),
+    Loss.TOO_MANY_DEVICES: (CloseCode.TOO_MANY_DEVICES, "too many devices"),
+}
+"""For a connection that lost its device to something else than its own end."""
+
+VERDICT_CODES: Final = {
+    Verdict.HELLO_TIMEOUT: (CloseCode.HELLO_TIMEOUT, "no hello in time"),
+    Verdict.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),
+}
+"""For a connection that the wheel found wanting; one that is dead is dropped without a word."""

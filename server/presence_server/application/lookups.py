@@ -1,0 +1,33 @@
+"""Asking once, without watching: what the engine knows, as far as the asker may see it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from presence_server.application.entries import unknown
+from presence_server.application.ports import Engine, Visibility
+from presence_server.domain.model import Shown
+
+Found = Callable[[list[Shown] | None], None]
+"""Takes what was found of each user, in the order asked for; None if it cannot be had now."""
+
+
+def look_up(
+    engine: Engine, visibility: Visibility, viewer: int | None, user_ids: Sequence[int], now: float, done: Found
+) -> None:
+    """What `viewer` may ask of each of `user_ids`: whom one may not see looks never heard of."""
+    visible = [user_id for user_id in user_ids if visibility.may_see(viewer, user_id)]
+    if len(visible) == len(user_ids):
+        engine.lookup(user_ids, now, done)
+    else:
+        engine.lookup(visible, now, partial(_with_unknown, user_ids, done))
+
+
+def _with_unknown(user_ids: Sequence[int], done: Found, found: list[Shown] | None) -> None:
+    """Put the users who may not be seen back in their places."""
+    if found is None:
+        done(None)
+        return
+    known = {shown.presence.user_id: shown for shown in found}
+    done([known.get(user_id) or Shown(unknown(user_id), None, ()) for user_id in user_ids])
