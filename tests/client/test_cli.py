@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from presence_client.__main__ import UserStatus, line_of
+from presence_client.commands.screen import Row, line_of
 from support.server import Server, free_port, run_server
 
 SCRIPT = Path(sys.executable).parent / "presence-client"
@@ -128,6 +128,6 @@ def test_help() -> None:
 
 
 def test_a_line() -> None:
-    assert line_of(UserStatus(5, "AWAY", ["PC"], "2025-11-09T15:00:00Z", None), 3) == (
+    assert line_of(Row(5, "AWAY", ["PC"], "2025-11-09T15:00:00Z", None), 3) == (
         "5    AWAY     PC       last active 2025-11-09T15:00:00Z"
     )

@@ -12,7 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 from weakref import WeakSet
 
 from presence_client.actions import (
@@ -39,7 +39,7 @@ from presence_client.http import Http
 from presence_client.http_link import HttpLink
 from presence_client.identity import Identity
 from presence_client.links import Link, LinkFactory
-from presence_client.streams import ChangeStream, StateStream
+from presence_client.streams import ChangeStream, Latest
 from presence_client.values import Token, seconds_of, until_of, user_ids_of
 from presence_client.websocket_link import CODECS, WebSocketLink
 from presence_protocol import fields
@@ -62,6 +62,8 @@ LEAVE_TIMEOUT: Final = 3.0
 """Seconds that a goodbye may take."""
 
 Transport = Literal["auto", "websocket", "rest"]
+
+T = TypeVar("T")
 
 _log = logging.getLogger("presence_client")
 
@@ -163,7 +165,8 @@ class PresenceClient:
         self._timer: asyncio.TimerHandle | None = None
         self._online = asyncio.Event()
         self._change_streams: WeakSet[ChangeStream] = WeakSet()
-        self._state_streams: WeakSet[StateStream] = WeakSet()
+        self._state_streams: WeakSet[Latest[ConnectionState]] = WeakSet()
+        self._self_streams: WeakSet[Latest[SelfView]] = WeakSet()
         self._is_performing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -260,8 +263,20 @@ class PresenceClient:
 
         A consumer that falls behind sees the last state. Ends after the phase CLOSED.
         """
-        stream = StateStream(self.state)
-        self._state_streams.add(stream)
+        stream: Latest[ConnectionState] = Latest()
+        stream.put(self.state)
+        self._enlist(stream, self._state_streams)
+        return stream
+
+    def self_views(self) -> AsyncIterator[SelfView]:
+        """The user's own truth whenever it changes, from the present one on, if it is known: see `self_view`.
+
+        A consumer that falls behind sees the last one. Ends when the client does.
+        """
+        stream: Latest[SelfView] = Latest()
+        if self.self_view is not None:
+            stream.put(self.self_view)
+        self._enlist(stream, self._self_streams)
         return stream
 
     def changes(self, *, initial: bool = True) -> AsyncIterator[Change]:
@@ -453,8 +468,9 @@ class PresenceClient:
                         changed.put(change)
             case Became(state):
                 self._become(state)
-            case SelfTold():
-                pass  # `self_view` reads the core's
+            case SelfTold(self_view):
+                for stream in self._self_streams:
+                    stream.put(self_view)
 
     def _spawn(self, link: int, work: Coroutine[None, None, None]) -> None:
         task = self._running().create_task(work)
@@ -509,8 +525,17 @@ class PresenceClient:
         for states in self._state_streams:
             states.put(state)
         if state.phase is Phase.CLOSED:
+            for states in self._state_streams:
+                states.finish()
+            for selves in self._self_streams:
+                selves.finish()
             for changes in self._change_streams:
                 changes.finish(self._end_of_streams())
+
+    def _enlist(self, stream: Latest[T], streams: WeakSet[Latest[T]]) -> None:
+        if self.state.phase is Phase.CLOSED:
+            stream.finish()
+        streams.add(stream)
 
     def _end_of_streams(self) -> ConnectionClosed | None:
         """What the streams of changes end with; None: just so, since the program left."""

@@ -1,10 +1,12 @@
 """What a program iterates over: each stream belongs to one consumer, and holds a bounded amount for it."""
 
 import asyncio
+from typing import Generic, TypeVar
 
-from presence_client.actions import ConnectionState, Phase
 from presence_client.changes import Change, Conflated
 from presence_client.errors import PresenceError
+
+T = TypeVar("T")
 
 
 class ChangeStream:
@@ -45,28 +47,31 @@ class ChangeStream:
         self._wake.set()
 
 
-class StateStream:
-    """States of a connection; only the last one waits. Ends after CLOSED."""
+class Latest(Generic[T]):
+    """Values of which only the last one matters: a consumer that falls behind sees just that. Ends with `finish`."""
 
-    def __init__(self, present: ConnectionState) -> None:
-        self._waiting: ConnectionState | None = present
-        self._is_last = False
+    def __init__(self) -> None:
+        self._waiting: list[T] = []  # one at most
+        self._is_finished = False
         self._wake = asyncio.Event()
 
-    def __aiter__(self) -> "StateStream":
+    def __aiter__(self) -> "Latest[T]":
         return self
 
-    async def __anext__(self) -> ConnectionState:
-        if self._is_last:
-            raise StopAsyncIteration
-        while self._waiting is None:
+    async def __anext__(self) -> T:
+        while not self._waiting:
+            if self._is_finished:
+                raise StopAsyncIteration
             self._wake.clear()
             await self._wake.wait()
-        state, self._waiting = self._waiting, None
-        self._is_last = state.phase is Phase.CLOSED
-        return state
+        return self._waiting.pop()
 
-    def put(self, state: ConnectionState) -> None:
-        """The connection's state is another one."""
-        self._waiting = state
+    def put(self, value: T) -> None:
+        """There is a newer value."""
+        self._waiting = [value]
+        self._wake.set()
+
+    def finish(self) -> None:
+        """Nothing more will come, after what still waits."""
+        self._is_finished = True
         self._wake.set()

@@ -1,0 +1,115 @@
+"""`presence-client online`: stay online as a device of a user, and turn away, busy or invisible by typing so."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from presence_client.actions import Phase
+from presence_client.client import PresenceClient, connect
+from presence_client.commands.keyboard import lines
+from presence_client.commands.screen import clock, printable, say, state_line
+from presence_client.errors import ConnectionClosed, PresenceError
+from presence_protocol.close_codes import CloseCode
+from presence_protocol.messages import PlatformName, SelfView
+
+COMMANDS: Final[dict[str, Callable[[PresenceClient, str], Awaitable[None]]]] = {
+    "away": lambda client, text: client.set_status("AWAY", text=text or None),
+    "busy": lambda client, text: client.set_status("BUSY", text=text or None),
+    "invisible": lambda client, text: client.set_status("OFFLINE"),
+    "online": lambda client, text: client.set_status("ONLINE", text=text or None),
+    "back": lambda client, text: client.clear_status(),
+    "idle": lambda client, text: client.activity(True),
+    "active": lambda client, text: client.activity(False),
+}
+"""What may be typed: the word, then for some a text to show beside the status."""
+
+KEYS: Final = {"a": "away", "b": "busy", "i": "invisible", "o": "online", "k": "back", "d": "idle", "c": "active"}
+"""One letter will do."""
+
+HELP: Final = "a(way) [text], b(usy) [text], i(nvisible), o(nline) [text], back (k), idle (d), active (c), q(uit)"
+
+
+async def run(url: str, token: str | None, user_id: int, device_id: str, platform: PlatformName) -> int:
+    """Stay online until `quit` or cancelled. Returns the exit code.
+
+    Raises:
+        ConnectionClosed: the server will not have this client (any more).
+    """
+    client = connect(url, user_id=user_id, device_id=device_id, platform=platform, token=token, open_timeout=0)
+    say(f"{clock()}  {user_id} on {device_id}; type {HELP}")
+    try:
+        async with client:
+            await _stay(client)
+    except asyncio.CancelledError:
+        say(f"{clock()}  left")
+        raise
+    say(f"{clock()}  left")
+    return 0
+
+
+async def _stay(client: PresenceClient) -> None:
+    """Until one of these ends: by `quit`, or because the client has stopped."""
+    tasks = [asyncio.create_task(work) for work in (_tell_states(client), _tell_self(client), _obey(client, lines()))]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        if isinstance(result, Exception):
+            raise result
+
+
+async def _tell_states(client: PresenceClient) -> None:
+    async for state in client.states():
+        if state.phase is Phase.CLOSED and state.code != CloseCode.NORMAL:
+            await client.wait_online()  # raises why
+        say(f"{clock()}  {state_line(state)}")
+
+
+async def _tell_self(client: PresenceClient) -> None:
+    async for self_view in client.self_views():
+        say(f"{clock()}  {self_line(self_view)}")
+    await asyncio.Event().wait()  # the end is told elsewhere
+
+
+def self_line(self_view: SelfView) -> str:
+    """A user's own truth in words."""
+    override = self_view.override
+    words = [f"{self_view.user_id} is {self_view.status}"]
+    if override is not None:
+        words = [f"{self_view.user_id} is {'invisible' if override.status == 'OFFLINE' else override.status}"]
+        words += [f"({printable(override.status_text)})"] if override.status_text else []
+        words += [f"until {override.until}"] if override.until else []
+    devices = ", ".join(f"{printable(each.device_id)}{' idle' if each.idle else ''}" for each in self_view.devices)
+    return f"{' '.join(words)}; devices: {devices or 'none'}"
+
+
+async def _obey(client: PresenceClient, typed: asyncio.Queue[str | None]) -> None:
+    """Do what is typed, until `quit`. When there is nothing more to read, stay."""
+    while (line := await typed.get()) is not None:
+        word, _, text = line.strip().partition(" ")
+        word = KEYS.get(word.lower(), word.lower())
+        if word in ("q", "quit", "exit"):
+            return
+        if word in COMMANDS:
+            await _do(client, word, text.strip())
+        elif word:
+            say(f"{clock()}  {printable(word)!r} is nothing to do; type {HELP}")
+    await asyncio.Event().wait()
+
+
+async def _do(client: PresenceClient, word: str, text: str) -> None:
+    try:
+        await COMMANDS[word](client, text)
+        say(f"{clock()}  {word}: done")
+    except ConnectionClosed as closed:
+        if client.state.phase is Phase.CLOSED:
+            raise
+        say(f"{clock()}  {word}: {closed}", sys.stderr)
+    except (PresenceError, ValueError) as failed:
+        say(f"{clock()}  {word}: {failed}", sys.stderr)

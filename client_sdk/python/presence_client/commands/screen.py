@@ -1,0 +1,94 @@
+"""What the commands print: lines for a person, and a table that is drawn anew in place."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple, TextIO
+
+from presence_client.actions import ConnectionState, Phase
+from presence_client.api import UserDetail
+from presence_protocol.messages import StatusEntry
+
+COLOURS: Final = {"ONLINE": "32", "AWAY": "33", "BUSY": "31", "OFFLINE": "2"}
+"""ANSI colours by status, where the terminal has any."""
+
+
+class Row(NamedTuple):
+    """One user. `last_active`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
+
+    user_id: int
+    status: str
+    platforms: list[str]
+    last_active: str | None
+    text: str | None
+
+    @classmethod
+    def of(cls, user: UserDetail | StatusEntry) -> Row:
+        """The row of what REST or a watch says."""
+        return cls(user.user_id, user.status, user.platforms, user.last_active_time, user.status_text)
+
+
+def line_of(row: Row, width: int = 1, *, is_coloured: bool = False) -> str:
+    """One line for a person. `width`: characters for the user id."""
+    seen = f"last active {row.last_active}" if row.last_active else "never seen"
+    status = f"{row.status:<7}"
+    if is_coloured:
+        status = f"\x1b[{COLOURS.get(row.status, '0')}m{status}\x1b[0m"
+    line = f"{row.user_id:<{width}}  {status}  {','.join(row.platforms) or '-':<7}  {seen}"
+    return printable(f"{line}  {row.text}" if row.text else line, keep="\x1b" if is_coloured else "")
+
+
+def printable(text: str, keep: str = "") -> str:
+    """`text` without what could move a terminal's cursor, whoever sent it."""
+    return "".join(character if character.isprintable() or character in keep else "?" for character in text)
+
+
+def state_line(state: ConnectionState) -> str:
+    """A connection's state in words."""
+    why = f": {printable(state.reason)}" if state.reason else ""
+    match state.phase:
+        case Phase.ONLINE:
+            return f"online over {state.kind.value if state.kind else 'nothing'}"
+        case Phase.WAITING:
+            return f"waiting {state.retry_in or 0:.1f} s to connect again{why}"
+        case Phase.CONNECTING:
+            return f"connecting{why}"
+        case Phase.CLOSED:
+            return f"closed{why}"
+
+
+def say(line: str, to: TextIO | None = None) -> None:
+    """Print a line, at once: who reads a pipe wants to see it, too."""
+    stream = to or sys.stdout
+    stream.write(line + "\n")
+    stream.flush()
+
+
+def clock() -> str:
+    """The time of day, where the person is."""
+    return datetime.now().astimezone().strftime("%H:%M:%S")
+
+
+class Table:
+    """Lines that are drawn over those drawn before. As many as the terminal has room for."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._drawn = 0
+        self.is_coloured = "NO_COLOR" not in os.environ
+
+    def draw(self, lines: Sequence[str]) -> None:
+        """Show these lines in place of the last ones."""
+        shown = list(lines[: shutil.get_terminal_size().lines - 2])
+        if len(shown) < len(lines):
+            shown.append(f"... and {len(lines) - len(shown)} more")
+        up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        # Lines must not wrap, or the cursor would not find back: the terminal is told so while it draws.
+        body = "".join(f"\r{line}\x1b[K\n" for line in shown)
+        self._stream.write(f"{up}\x1b[?7l{body}\x1b[J\x1b[?7h")
+        self._stream.flush()
+        self._drawn = len(shown)
