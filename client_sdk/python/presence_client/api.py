@@ -112,6 +112,7 @@ class PresenceApi:
         self._timeout = timeout
 
     async def __aenter__(self) -> "PresenceApi":
+        """Nothing is sent yet; leaving closes all connections."""
         return self
 
     async def __aexit__(

@@ -146,7 +146,10 @@ class PresenceClient:
         policy: Policy = Policy(),  # noqa: B008 - immutable
         chance: Callable[[], float] = random.random,
     ) -> None:
-        """For `connect` and for tests; `links` makes a link of the kind that the core asks for."""
+        """For `connect`, whose arguments these are (durations in seconds), and for tests.
+
+        `links` makes a link of the kind that the core asks for; `chance` gives numbers from 0 up to 1.
+        """
         if callable(token):
             identity.has_tokens = True
         else:

@@ -289,9 +289,9 @@ class Core:
         if conversation.kind is Kind.REST and (delay := self._attempts.upgrade_delay()) is not None:
             self._move_at = now + delay
         self.view.receive(welcome)
+        self._become(ConnectionState(Phase.ONLINE, conversation.kind))
         if welcome.self_ is not None:
             self._tell_self(welcome.self_)
-        self._become(ConnectionState(Phase.ONLINE, conversation.kind))
         self._watch_left_out()
         if gone := [user_id for user_id in conversation.hello_ids if user_id not in self.view.watched]:
             self._ask(Unwatch(user_ids=gone), None)

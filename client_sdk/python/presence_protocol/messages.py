@@ -126,12 +126,16 @@ class StatusEntry(Struct, rename="camel", omit_defaults=True):
 
 
 class Override(Struct, rename="camel", omit_defaults=True):
+    """What a user said of themselves, above what their devices say. `until`: UTC as in `2025-11-09T15:00:00Z`."""
+
     status: StatusName
     until: str | None = None
     status_text: str | None = None
 
 
 class SelfDevice(Struct, rename="camel"):
+    """One of a user's own devices. `online_time`: since when, UTC as in `2025-11-09T15:00:00Z`."""
+
     device_id: str
     platform: str
     online_time: str

@@ -35,16 +35,16 @@ class Row(NamedTuple):
 def line_of(row: Row, width: int = 1, *, is_coloured: bool = False) -> str:
     """One line for a person. `width`: characters for the user id."""
     seen = f"last active {row.last_active}" if row.last_active else "never seen"
+    rest = f"{','.join(row.platforms) or '-':<7}  {seen}" + (f"  {row.text}" if row.text else "")
     status = f"{row.status:<7}"
     if is_coloured:
         status = f"\x1b[{COLOURS.get(row.status, '0')}m{status}\x1b[0m"
-    line = f"{row.user_id:<{width}}  {status}  {','.join(row.platforms) or '-':<7}  {seen}"
-    return printable(f"{line}  {row.text}" if row.text else line, keep="\x1b" if is_coloured else "")
+    return f"{row.user_id:<{width}}  {status}  {printable(rest)}"
 
 
-def printable(text: str, keep: str = "") -> str:
+def printable(text: str) -> str:
     """`text` without what could move a terminal's cursor, whoever sent it."""
-    return "".join(character if character.isprintable() or character in keep else "?" for character in text)
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def state_line(state: ConnectionState) -> str:

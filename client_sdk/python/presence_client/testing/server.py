@@ -88,6 +88,7 @@ class FakePresenceServer:
         self._timers: dict[object, asyncio.TimerHandle] = {}
 
     async def __aenter__(self) -> FakePresenceServer:
+        """From now on clients may connect; leaving cuts all connections."""
         return self
 
     async def __aexit__(
@@ -183,7 +184,7 @@ class FakePresenceServer:
         self.refusal = None
 
     def delay(self, seconds: float) -> None:
-        """Let each message from now on take so long, either way."""
+        """Let each message from now on take so many seconds, either way."""
         self.latency = seconds
 
     def drain(self, after: float = 0.0) -> None:
@@ -212,17 +213,17 @@ class FakePresenceServer:
     # -- connections: for the links ------------------------------------------------------------------------------
 
     def attach(self, link: MemoryLink) -> None:
-        """A connection was accepted."""
+        """A connection was accepted: for the links."""
         self._links.append(link)
 
     def detach(self, link: MemoryLink, code: int) -> None:
-        """A connection ended; `code` is the client's."""
+        """A connection ended, for the links; `code` is the client's."""
         if link in self._links:
             self._links.remove(link)
             self._leave(link, code)
 
     def receive(self, link: MemoryLink, message: AnyClientMessage) -> None:
-        """A message came."""
+        """A message came: for the links."""
         self.received.append((link.user_id, message))
         try:
             if not link.session.receive(event_of(message)):

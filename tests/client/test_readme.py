@@ -1,0 +1,66 @@
+"""The README's examples, as they stand there."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+import presence_client
+from presence_client.testing import FakePresenceServer
+from support.server import Server, run_server
+
+README = Path(__file__).parents[2] / "client_sdk/python/README.md"
+FIRST, REST, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+URL = "http://127.0.0.1:8004"
+
+
+@pytest.fixture(scope="module")
+def server():  # type: ignore[no-untyped-def]
+    with run_server() as running:
+        yield running
+
+
+def test_the_first_example_says_who_comes_and_who_goes(server: Server) -> None:
+    assert sum(1 for line in FIRST.splitlines() if line.strip()) <= 10
+    code = FIRST.replace(URL, server.url)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stdout is not None
+    lines = [process.stdout.readline().split() for _ in range(2)]
+    assert lines == [["10002", "OFFLINE"], ["10003", "OFFLINE"]]
+    assert server.status_of(10001) == "ONLINE"
+    server.online(10002)
+    assert process.stdout.readline().split() == ["10002", "ONLINE"]
+    server.request("PUT", "/status/10002", {"status": "BUSY", "statusText": "in a meeting"})
+    assert process.stdout.readline().strip() == "10002 BUSY in a meeting"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=10)
+    assert "KeyboardInterrupt" in errors
+    assert server.status_of(10001) == "OFFLINE", "Ctrl-C says goodbye, too"
+
+
+def run(example: str, **names: object) -> None:
+    body = textwrap.indent(example, "    ")
+    scope: dict[str, object] = dict(names)
+    exec(compile(f"async def main():\n{body}", str(README), "exec"), scope)
+    main = scope["main"]
+    assert callable(main)
+    asyncio.run(asyncio.wait_for(main(), 10))
+
+
+def test_the_rest_example(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    example = REST.replace(URL, server.url).replace("wait=30", "wait=0")
+    run(example, PresenceApi=presence_client.PresenceApi)
+    assert "user_id=10001, status='ONLINE'" in capsys.readouterr().out
+
+
+def test_the_example_for_tests() -> None:
+    run(FAKE, FakePresenceServer=FakePresenceServer)
