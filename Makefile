@@ -1,5 +1,5 @@
 # The two commands a newcomer needs are `make serve` and `make test`.
-.PHONY: serve test check format lint types lock picture clean
+.PHONY: serve demo test check format lint types lock picture clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,6 +9,9 @@ NODE_READY := tests/node/node_modules/.package-lock.json
 
 serve: $(READY) ## run the server; ARGS="--port 9000" passes flags
 	$(BIN)/presence-server $(ARGS)
+
+demo: $(READY) ## the server and a few people in one terminal
+	$(BIN)/python -m presence_client.demo
 
 test: $(READY) $(NODE_READY) ## run all tests; ARGS="tests/domain -x" narrows
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
