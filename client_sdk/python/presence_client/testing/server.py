@@ -72,7 +72,8 @@ class FakePresenceServer:
         self.latency = 0.0
         """Seconds that each message takes from now on, either way."""
         self.is_deaf = False
-        """Nothing arrives any more, either way, and nobody is told: a half-open connection."""
+        """Nothing arrives any more, either way, and nobody is told: half-open connections. They stay so when this is
+        set back; new ones work."""
         self.refusal: tuple[int, float | None] | None = None
         """HTTP status and Retry-After (seconds) with which new connections are refused."""
         self.received: list[tuple[int | None, AnyClientMessage]] = []

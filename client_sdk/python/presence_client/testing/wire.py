@@ -50,6 +50,7 @@ class MemoryLink:
         self._to_server, self._to_client = Pipe(), Pipe()
         self._ended: asyncio.Future[End] = asyncio.get_running_loop().create_future()
         self._code_of_client = CloseCode.ABNORMAL
+        self._is_dead = False
 
     def __repr__(self) -> str:
         return f"<MemoryLink {self.user_id}/{self.device_id} {self.session}>"
@@ -90,19 +91,26 @@ class MemoryLink:
             if isinstance(item, tuple):
                 self._code_of_client = CloseCode(item[0])
                 self._end(End(*item))
-            elif not self._server.is_deaf:
+            elif not self._is_swallowed():
                 self._server.receive(self, self._codec.decode_client(item))
             self._to_server.under_way -= 1
 
     async def _pump_to_client(self, events: Events) -> None:
         while True:
             item = await self._to_client.get()
-            if isinstance(item, tuple):
+            if self._is_swallowed():
+                pass
+            elif isinstance(item, tuple):
                 self._end(End(*item))
-            elif not self._server.is_deaf:
+            else:
                 with suppress(InvalidMessage):
                     events.received(self._codec.decode_server(item))
             self._to_client.under_way -= 1
+
+    def _is_swallowed(self) -> bool:
+        """TCP loses nothing and then goes on: a connection that lost a message is never heard of again."""
+        self._is_dead = self._is_dead or self._server.is_deaf
+        return self._is_dead
 
     def _end(self, end: End) -> None:
         if not self._ended.done():
