@@ -74,13 +74,44 @@ def test_a_sweep_that_comes_late_pings_before_it_judges() -> None:
     assert scene.link.pings == 2
 
 
-def test_while_it_is_blocked_only_that_counts() -> None:
+def test_while_it_is_blocked_that_counts() -> None:
     scene = Scene()
     scene.at(25)
+    scene.session.heard = START + 25.5
     scene.block(26)
     assert scene.at(35.5) == []
     assert scene.at(55.9) == []
     assert scene.at(56) == [Verdict.TOO_SLOW]
+
+
+def test_one_that_died_before_it_blocked_is_not_given_more_time_by_that() -> None:
+    scene = Scene()
+    scene.at(25)
+    scene.block(34)  # its ping is still unanswered
+    assert scene.at(34.9) == []
+    assert scene.at(35) == [Verdict.TOO_SLOW]
+
+
+def test_one_that_takes_some_now_and_then_is_alive() -> None:
+    scene = Scene()
+    scene.block(10)
+    scene.drain(30)
+    scene.block(31)
+    assert scene.at(60.9) == []
+    assert scene.at(61) == [Verdict.TOO_SLOW]
+
+
+def test_a_ping_that_fills_the_socket_leaves_it_the_time_of_who_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+    client = World(limits=HubLimits(times=TIMES)).connect()
+    client.world.wait(20)
+    client.say(Ping())
+    client.link.stop()
+    monkeypatch.setattr(client.link, "ping", lambda: client.link.write(b"ping"))
+    client.world.wait(16)
+    assert client.session.behind
+    assert client.is_up
+    client.world.wait(20)
+    assert client.link.closed == (4508, "too slow to read what is sent")
 
 
 def test_a_pong_that_waited_unread_gets_its_time() -> None:

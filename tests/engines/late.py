@@ -19,7 +19,7 @@ from random import Random
 from typing import NamedTuple
 
 from engines.line import Line, Request
-from engines.store import Fetched, Store
+from engines.store import Announced, Fetched, Store
 from engines.timeline import Timeline
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
 from presence_server.domain.model import Change, Shown, Status, Truth, UserPresence
@@ -52,11 +52,12 @@ class _Known:
 class _Hosted:
     """A connection of this node. It is confirmed once its Connect was answered well."""
 
-    __slots__ = ("connect", "is_confirmed")
+    __slots__ = ("connect", "has_lapsed", "is_confirmed")
 
     def __init__(self, connect: Connect) -> None:
         self.connect = connect
         self.is_confirmed = False
+        self.has_lapsed = False  # the store let go of it, and does not know yet that it is still held
 
 
 class LateEngine:
@@ -84,7 +85,6 @@ class LateEngine:
         self._lease = lease
         self._listener: Listener = _nobody
         self._outages = 0
-        self._has_lapsed = False
         self._sweep_under_way = False
         self._known: dict[int, _Known] = {}
         self._hosted: dict[int, dict[int, _Hosted]] = {}
@@ -95,7 +95,7 @@ class LateEngine:
     def attach(self, listener: Listener) -> None:
         self._listener = listener
 
-    # -- transitions -----------------------------------------------------------------------------------------------
+    # -- transitions ---------------------------------------------------------------------------------------------------
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
         user_id = transition.user_id
@@ -149,7 +149,7 @@ class LateEngine:
         self._sweep_under_way = False
         self.store.expire(now)
 
-    # -- following -------------------------------------------------------------------------------------------------
+    # -- following -----------------------------------------------------------------------------------------------------
 
     def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
         missing: dict[int, None] = {}
@@ -235,12 +235,12 @@ class LateEngine:
         if known is None or known.presence is None:
             return shown
         self._learn(presence)
-        if known.presence.version == presence.version or presence.version == 0:
+        if known.presence.version == presence.version:
             return shown._replace(presence=known.presence)
         is_offline = Status.OFFLINE in (known.presence.public.status, presence.public.status)
         return Shown(known.presence, known.presence.last_active, () if is_offline else shown.devices)
 
-    # -- what the store tells ----------------------------------------------------------------------------------------
+    # -- what the store tells ------------------------------------------------------------------------------------------
 
     def _pushed(self, fetched: Fetched) -> None:
         """Something happened that this node did not submit."""
@@ -271,7 +271,7 @@ class LateEngine:
             change = Change(presence.user_id, held.public, presence.public, presence.version)
             self._listener(change, self._clock.now())
 
-    # -- away --------------------------------------------------------------------------------------------------------
+    # -- away ----------------------------------------------------------------------------------------------------------
 
     @property
     def is_away(self) -> bool:
@@ -287,9 +287,10 @@ class LateEngine:
 
     def _lapse(self, outage: int) -> None:
         if self.is_away and outage == self._outages:
-            if not self._has_lapsed:
-                self._has_lapsed = True
-                self.store.let_go([hosted.connect for hosted in self._confirmed()])
+            for hosted in self._confirmed():
+                if not hosted.has_lapsed:
+                    hosted.has_lapsed = True
+                    self.store.let_go(hosted.connect)
             self.store.expire(self._clock.now())
             self._timeline.call_later(STORE_SWEEP, self._lapse, outage)
 
@@ -302,19 +303,24 @@ class LateEngine:
             self.line.mend(self._announce)
             for user_id in dict.fromkeys([*self._known, *self._hosted]):
                 self._fetch(user_id, _pass)
-            self._has_lapsed = False
 
     def _announce(self) -> None:
-        for hosted in self._confirmed():
-            connect = hosted.connect
-            truth = self._truths.get(connect.user_id)
+        for user_id, held in self._hosted.items():
+            confirmed = [hosted for hosted in held.values() if hosted.is_confirmed]
+            truth = self._truths.get(user_id)
             devices = () if truth is None else truth.devices
-            idle_since = next((d.idle_since for d in devices if d.device_id == connect.device_id), None)
-            announce = partial(self.store.announce, connect, idle_since, self._has_lapsed)
-            self.line.send(Request(connect.user_id, announce, self._announced))
+            idle_since = {device.device_id: device.idle_since for device in devices}
+            all_of_them = [
+                Announced(hosted.connect, idle_since.get(hosted.connect.device_id), hosted.has_lapsed)
+                for hosted in confirmed
+            ]
+            announce = partial(self.store.announce, user_id, all_of_them)
+            self.line.send(Request(user_id, announce, partial(self._announced, confirmed)))
 
-    def _announced(self, fetched: Fetched | None) -> None:
+    def _announced(self, confirmed: list[_Hosted], fetched: Fetched | None) -> None:
         if fetched is not None:
+            for hosted in confirmed:
+                hosted.has_lapsed = False
             self._take_in(fetched)
 
     def statistics(self) -> LateStatistics:

@@ -33,6 +33,14 @@ class Fetched(NamedTuple):
     made: Transition = NOTHING
 
 
+class Announced(NamedTuple):
+    """A connection that a node holds. `has_lapsed`: the store may have let go of it meanwhile."""
+
+    connect: Connect
+    idle_since: float | None
+    has_lapsed: bool
+
+
 def copy_of(device: Device) -> Device:
     copy = Device(device.user_id, device.device_id, device.platform, device.session, 0.0)
     for slot in Device.__slots__:
@@ -57,22 +65,26 @@ class Store:
     def apply(self, transition: AnyTransition) -> Fetched:
         return self.fetch(transition.user_id, self.table.apply(transition, self._clock.now()))
 
-    def announce(self, connect: Connect, idle_since: float | None, has_lapsed: bool) -> Fetched:
-        """A node that was away says that it still holds this connection."""
+    def announce(self, user_id: int, connections: list[Announced]) -> Fetched:
+        """A node that was away says which connections of a user it still holds: all at once, as one transition."""
+        evicted: list[Evicted] = []
+        for announced in connections:
+            evicted += self._announce(*announced).evicted
+        return self.fetch(user_id, Transition(evicted=tuple(evicted), truth_changed=True))
+
+    def _announce(self, connect: Connect, idle_since: float | None, has_lapsed: bool) -> Transition:
         now = self._clock.now()
         record = self.table.record(connect.user_id)
         device = None if record is None else record.find(connect.device_id)
         if device is not None and device.holder == connect.holder:
-            made = NOTHING
-        elif device is not None and device.holder > 0:
-            made = Transition(evicted=(Evicted(connect.holder, Loss.REPLACED),))
-        elif device is None and not has_lapsed:
-            made = Transition(evicted=(Evicted(connect.holder, Loss.ENDED),))
-        else:
-            idle = None if device is not None else idle_since is not None
-            idle_for = None if device is not None or idle_since is None else max(0.0, now - idle_since)
-            made = self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now)
-        return self.fetch(connect.user_id, made)
+            return NOTHING
+        if device is not None and device.holder > 0:
+            return Transition(evicted=(Evicted(connect.holder, Loss.REPLACED),))
+        if device is None and not has_lapsed:
+            return Transition(evicted=(Evicted(connect.holder, Loss.ENDED),))
+        idle = None if device is not None else idle_since is not None
+        idle_for = None if device is not None or idle_since is None else max(0.0, now - idle_since)
+        return self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now)
 
     def touch(self, key: tuple[int, str, int], now: float, spoke: bool) -> None:
         self._told(key[0], self.table.touch(*key, now, spoke))
@@ -85,10 +97,9 @@ class Store:
         """Another node submitted it."""
         self._told(transition.user_id, self.table.apply(transition, self._clock.now()))
 
-    def let_go(self, connects: list[Connect]) -> None:
+    def let_go(self, connect: Connect) -> None:
         """The node's lease ran out: its connections are as good as lost."""
-        for connect in connects:
-            self.elsewhere(Disconnect(connect.user_id, connect.device_id, connect.holder))
+        self.elsewhere(Disconnect(connect.user_id, connect.device_id, connect.holder))
 
     def shown(self, user_id: int) -> Shown:
         shown = self.table.shown(user_id)

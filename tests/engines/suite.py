@@ -65,7 +65,7 @@ class Bench:
             assert presence.seq == self.engine.seq
             self.seqs.append(presence.seq)
 
-    # -- time --------------------------------------------------------------------------------------------------------
+    # -- time ----------------------------------------------------------------------------------------------------------
 
     @property
     def now(self) -> float:
@@ -78,7 +78,7 @@ class Bench:
             self.timeline.advance(min(TICK, until - self.now))
             self.engine.sweep(self.now)
 
-    # -- asking ------------------------------------------------------------------------------------------------------
+    # -- asking --------------------------------------------------------------------------------------------------------
 
     def begin(self, transition: AnyTransition) -> Answers:
         answers = Answers()
@@ -125,7 +125,7 @@ class Bench:
         found: list[Shown] = answers.only
         return found
 
-    # -- what came of it ---------------------------------------------------------------------------------------------
+    # -- what came of it -----------------------------------------------------------------------------------------------
 
     def take(self) -> list[EngineEvent | str]:
         told, self.told = self.told, []

@@ -2,8 +2,8 @@
 
 The server pings every `ping_interval`; any frame counts as life of the link. A link is dead when a ping went
 unanswered for `pong_timeout`, never from silence alone. While a connection is blocked it is not read from, so its
-pongs cannot be seen: then only `lag_limit` counts, which is no longer than a ping and its timeout, so that the
-printed bound holds for a client that dies with a full socket as well.
+pongs cannot be seen: it may be blocked for `lag_limit`, but for no longer than a ping and its timeout after it last
+gave a sign of life, so that the printed bound holds for a client that dies with a full socket as well.
 """
 
 from __future__ import annotations
@@ -43,17 +43,20 @@ class Liveness:
 
     def greet(self, session: Session, now: float) -> None:
         """It said hello: from now on it is pinged."""
+        session.sign_of_life = now  # it was not read from while the engine was asked
         self._wheel.set(session, now + self._times.ping_interval)
 
     def block(self, session: Session) -> None:
         if session.state is State.OPEN:
             return  # its hello is due as before
-        self._wheel.set(session, session.blocked_since + self._times.lag_limit)
+        silent_until = max(session.heard, session.sign_of_life) + self._times.ping_interval + self._times.pong_timeout
+        self._wheel.set(session, min(session.blocked_since + self._times.lag_limit, silent_until))
 
     def drain(self, session: Session, now: float) -> None:
         """It can be read from again. A pong that waited unread gets its full time to be seen."""
         if session.state is State.OPEN:
             return
+        session.sign_of_life = now
         if session.pinged_at:
             session.pinged_at = now
             self._wheel.set(session, now + self._times.pong_timeout)
@@ -88,8 +91,8 @@ class Liveness:
                 self._wheel.set(session, next_ping)
                 return None
         session.pinged_at = now
-        session.link.ping()
         self._wheel.set(session, now + self._times.pong_timeout)
+        session.link.ping()  # last: it may fill the socket, and then the time of who is blocked counts
         return None
 
     def __len__(self) -> int:

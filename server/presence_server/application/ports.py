@@ -157,7 +157,10 @@ class Visibility(Protocol):
 
 
 class Link(Protocol):
-    """The connection beneath a session. Nothing here blocks, fails, or calls back at once."""
+    """The connection beneath a session. Nothing here waits or fails.
+
+    Whatever writes may find the socket full, and then says so to `Hub.blocked` before it returns.
+    """
 
     def write(self, frame: bytes) -> None:
         """Send a finished frame."""

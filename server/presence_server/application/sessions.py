@@ -38,6 +38,7 @@ class Session:
         "self_due",
         "served",
         "session_number",
+        "sign_of_life",
         "slot",
         "state",
         "user_id",
@@ -54,6 +55,7 @@ class Session:
         self.device_id = ""
         self.session_number = number
         self.heard = now
+        self.sign_of_life = now  # other than being heard: that it could be written to again
         self.pinged_at = 0.0  # 0: no ping is unanswered
         self.behind = False
         self.blocked_since = 0.0
