@@ -18,7 +18,7 @@ from presence_server.logs import get_logger
 from presence_server.transports.gateway import Gateway
 
 SPREAD: Final = 0.6
-"""The share of the drain over which clients are asked to leave; the rest is for those who are late."""
+"""The share of the time before closing over which clients are asked to leave; the rest is for who is late."""
 
 CLOSING: Final = 2.0
 """Seconds at the end of the drain, at most half of it, for closing what is left and ending the process."""
@@ -73,7 +73,7 @@ class PresenceServer(uvicorn.Server):
         gateway = self._gateway
         closing = min(CLOSING, self._drain_timeout / 2)
         _log.info("draining", connections=len(gateway.connections), seconds=self._drain_timeout)
-        gateway.driver.perform(gateway.hub.drain(self._drain_timeout * SPREAD))
+        gateway.driver.perform(gateway.hub.drain((self._drain_timeout - closing) * SPREAD))
         gateway.polls.wake_all()
         await gateway.wait_empty(self._drain_timeout - closing)
         left = len(gateway.connections)

@@ -70,6 +70,7 @@ class FaultProxy:
         """Tell the clients that nothing more will come, and go on reading from them."""
         for pipe in list(self._pipes):
             if pipe.client.can_write_eof():
+                pipe.is_muted = True
                 pipe.client.write_eof()
 
     def close_with(self, code: int, reason: str = "") -> None:
@@ -167,7 +168,8 @@ class _Pipe:
                 if self.faults.trickle and sink is self.client:
                     await self._trickle(data)
                 else:
-                    sink.write(data)
+                    if data:
+                        sink.write(data)
                     await sink.drain()
         with contextlib.suppress(OSError, RuntimeError):
             if sink.can_write_eof() and not sink.is_closing():
