@@ -181,7 +181,7 @@ class LateEngine:
         if known is not None and known.presence is None:
             # Nobody here saw what happened to this user before: no cursor that was given out speaks for that.
             self.seq += 1
-            known.presence = fetched.presence._replace(seq=self.seq)
+            known.presence = fetched.presence._replace(seq=self.seq if fetched.presence.version else 0)
             if not fetched.presence.version and fetched.floor > self._store_floor:
                 # Forgotten, perhaps: whoever holds this user from before could not be told so by version.
                 self._store_floor = fetched.floor

@@ -62,7 +62,8 @@ class Engine(Protocol):
 
     **Order.** `seq` numbers what this process handed to the listener, in that order, and `changed_since` goes by it;
     a record's seq is that of its latest Change. A user who comes to be known, after what happened to them was told to
-    nobody here, takes the next seq: no cursor that was given out before speaks for that. `restamp` gives a record the
+    nobody here, takes the next seq: no cursor that was given out before speaks for that. Of a user without a version
+    there is nothing to tell, and the seq is 0. `restamp` gives a record the
     next seq, for a Change that is published later than it was told; of a user not known any more, it may raise `floor`.
     `floor` is the greatest seq of any record that was ever forgotten, or that may stand for a forgotten one: from a
     seq below it, nothing can be resumed. Versions of one user only grow. Of followed users a `lookup` says neither

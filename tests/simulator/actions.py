@@ -1,0 +1,203 @@
+"""What each action of the plan does. Most do nothing where they do not fit: that keeps a shortened plan valid."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import Final
+
+from presence_protocol.fields import format_time
+from presence_protocol.messages import Activity, Ping, Query, SetStatus
+from presence_server.domain.model import Override, Status
+from simulator.clients import Client
+from simulator.rest import Poller, RestDevice
+from simulator.scenario import Action
+from simulator.world import FIRST_USER, World
+
+CLOSE_CODES: Final = (1000, 1001, 1001, 1005, 4000)
+STATUSES: Final = ("BUSY", "AWAY", "ONLINE", "OFFLINE", "OFFLINE", None, None)
+TEXTS: Final = (None, None, "in a meeting", "在开会")
+
+
+def perform(world: World, action: Action) -> None:
+    random = Random(action.what)
+    if action.kind in CLIENT_ACTIONS:
+        CLIENT_ACTIONS[action.kind](world, world.clients[action.who % len(world.clients)], random, action.what)
+    elif action.kind in DEVICE_ACTIONS:
+        DEVICE_ACTIONS[action.kind](world.devices[action.who % len(world.devices)], random)
+    elif action.kind in POLL_ACTIONS:
+        POLL_ACTIONS[action.kind](world, world.pollers[action.who % len(world.pollers)], random, action.what)
+    else:
+        WORLD_ACTIONS[action.kind](world, random, action.what)
+
+
+# -- clients ---------------------------------------------------------------------------------------------------------
+
+
+def _connect(world: World, client: Client, random: Random, what: int) -> None:
+    hello: dict[str, object] = {}
+    if random.random() < 0.3:
+        hello["idle"] = random.random() < 0.5
+    if random.random() < 0.15:
+        hello["status"] = random.choice(STATUSES[:5])
+    if not client.view.watched:
+        client.watch(world.some_users(what))
+    client.connect(**hello)
+
+
+def _cut(world: World, client: Client, random: Random, what: int) -> None:
+    if client.link is not None:
+        client.link.cut(random.random() < 0.7, random.random() < 0.7, random.random() < 0.5)
+
+
+def _half_open(world: World, client: Client, random: Random, what: int) -> None:
+    if client.link is not None:
+        client.link.cut(False, False, False)
+
+
+def _bye(world: World, client: Client, random: Random, what: int) -> None:
+    client.bye()
+
+
+def _close(world: World, client: Client, random: Random, what: int) -> None:
+    client.close(random.choice(CLOSE_CODES))
+
+
+def _watch(world: World, client: Client, random: Random, what: int) -> None:
+    if len(client.view.watched) < world.scenario.most_watched:
+        client.watch(world.some_users(what))
+
+
+def _unwatch(world: World, client: Client, random: Random, what: int) -> None:
+    watched = sorted(client.view.watched)
+    if watched:
+        client.unwatch(random.sample(watched, random.randint(1, min(3, len(watched)))))
+
+
+def _status(world: World, client: Client, random: Random, what: int) -> None:
+    if client.is_live and client.user_id:
+        status = random.choice(STATUSES)
+        has_end = status is not None and random.random() < 0.3
+        until = format_time(int(world.clock.now() + random.randint(3, 8))) if has_end else None
+        text = random.choice(TEXTS) if status is not None else None
+        client.say(SetStatus(status=status, until=until, status_text=text, id=client.new_id("ok")))  # type: ignore[arg-type]
+
+
+def _activity(world: World, client: Client, random: Random, what: int) -> None:
+    if client.is_live and client.user_id:
+        idle = random.random() < 0.5
+        idle_for = random.choice((None, 0, 2_000)) if idle else None
+        client.say(Activity(idle=idle, idle_for_ms=idle_for, id=client.new_id("ok")))
+
+
+def _query(world: World, client: Client, random: Random, what: int) -> None:
+    if client.is_live:
+        client.say(Query(user_ids=world.some_users(what), id=client.new_id("statuses")))
+
+
+def _ping(world: World, client: Client, random: Random, what: int) -> None:
+    if client.is_live:
+        client.say(Ping(id=client.new_id("pong")))
+
+
+def _stop(world: World, client: Client, random: Random, what: int) -> None:
+    if client.link is not None:
+        client.link.stop_reading()
+
+
+def _read(world: World, client: Client, random: Random, what: int) -> None:
+    if client.link is not None:
+        client.link.read_again()
+
+
+def _sip(world: World, client: Client, random: Random, what: int) -> None:
+    if client.link is not None and not client.link.is_read:
+        client.link.read_again(is_sip=True)
+
+
+CLIENT_ACTIONS: Final[dict[str, Callable[[World, Client, Random, int], None]]] = {
+    "connect": _connect,
+    "cut": _cut,
+    "half_open": _half_open,
+    "bye": _bye,
+    "close": _close,
+    "watch": _watch,
+    "unwatch": _unwatch,
+    "status": _status,
+    "activity": _activity,
+    "query": _query,
+    "ping": _ping,
+    "stop": _stop,
+    "read": _read,
+    "sip": _sip,
+}
+
+# -- REST ------------------------------------------------------------------------------------------------------------
+
+
+def _idle_or_not(random: Random) -> bool | None:
+    return random.choice((None, None, True, False))
+
+
+DEVICE_ACTIONS: Final[dict[str, Callable[[RestDevice, Random], None]]] = {
+    "rest_online": lambda device, random: device.online(_idle_or_not(random)),
+    "rest_offline": lambda device, random: device.offline(),
+    "rest_vanish": lambda device, random: device.vanish(),
+    "rest_idle": lambda device, random: device.heartbeat(_idle_or_not(random)),
+}
+
+
+def _poll(world: World, poller: Poller, random: Random, what: int) -> None:
+    if not poller.user_ids:
+        poller.ask_about(world.some_users(what))
+    poller.ask(random.choice((0.0, world.scenario.poll_wait)))
+
+
+def _poll_cut(world: World, poller: Poller, random: Random, what: int) -> None:
+    poller.cut()
+    world.loop.call_later(random.random(), poller.ask_again)
+
+
+def _poll_others(world: World, poller: Poller, random: Random, what: int) -> None:
+    poller.ask_about(world.some_users(what))
+
+
+POLL_ACTIONS: Final[dict[str, Callable[[World, Poller, Random, int], None]]] = {
+    "poll": _poll,
+    "poll_cut": _poll_cut,
+    "poll_others": _poll_others,
+}
+
+
+def _override(world: World, random: Random, what: int) -> None:
+    user_id = FIRST_USER + random.randrange(world.scenario.users)
+    status = random.choice(STATUSES)
+    until = int(world.clock.now() + random.randint(3, 8)) if random.random() < 0.3 else None
+    override = None if status is None else Override(Status(status), until, random.choice(TEXTS))
+    world.requests.set_override(user_id, override)
+
+
+def _look_up(world: World, random: Random, what: int) -> None:
+    world.requests.look_up(world.some_users(what))
+
+
+# -- the world -------------------------------------------------------------------------------------------------------
+
+
+def _stall(world: World, random: Random, what: int) -> None:
+    world.loop.stall(random.choice((0.05, 0.3, 1.0, 2.0, 5.0, 9.0)))
+
+
+def _clock(world: World, random: Random, what: int) -> None:
+    """Somebody sets the system's clock."""
+    world.clock_offset += random.choice((-3_600.0, -5.0, 2.0, 60.0, 86_400.0))
+
+
+WORLD_ACTIONS: Final[dict[str, Callable[[World, Random, int], None]]] = {
+    "override": _override,
+    "look_up": _look_up,
+    "stall": _stall,
+    "clock": _clock,
+    "engine_cut": lambda world, random, what: world.cut_engine(),
+    "engine_mend": lambda world, random, what: world.mend_engine(),
+}

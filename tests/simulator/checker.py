@@ -1,0 +1,158 @@
+"""What must hold of everything that leaves the server, and of everything that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
+
+from presence_protocol.fields import format_time
+from presence_protocol.messages import StatusEntry
+from presence_server.application.cursors import parse
+from presence_server.application.entries import entry_of
+from presence_server.application.watching import MAX_PENDING
+from presence_server.domain.model import Shown, Status, UserPresence
+from simulator.failure import require
+
+if TYPE_CHECKING:
+    from simulator.world import World
+
+OFFLINE = "OFFLINE"
+
+
+class Checker:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._last_seen: dict[int, int] = {}
+
+    # -- what leaves ---------------------------------------------------------------------------------------------------
+
+    def entry(self, viewer: int | None, entry: StatusEntry) -> None:
+        """A version says the same to everybody, for ever; and of whom one may not see, nothing is ever said."""
+        world = self._world
+        if not world.visibility.may_see(viewer, entry.user_id):
+            require(not entry.version and entry.status == OFFLINE, "seen by who may not see", viewer, entry)
+        if not entry.version:
+            is_blank = entry.status == OFFLINE and not entry.platforms and entry.last_active_time is None
+            require(is_blank and entry.status_text is None, "an unknown user shows something", entry)
+            return
+        known = world.spy.entries.setdefault((entry.user_id, entry.version), entry)
+        if world.scenario.forgets and OFFLINE in (entry.status, known.status):
+            return  # who was forgotten before it was told is OFFLINE without a time, under the version to be told
+        require(known == entry, "one version, two stories", known, entry)
+        require(entry.status != OFFLINE or not entry.platforms, "OFFLINE with platforms", entry)
+
+    def shown(self, viewer: int | None, shown: Shown) -> None:
+        """A look-up: as an entry, and beyond it what anybody may ask."""
+        presence = shown.presence
+        self.entry(viewer, entry_of(presence))
+        if presence.public.status is Status.OFFLINE:
+            require(shown.last_active == presence.last_active, "invisible, and yet a time moved", shown)
+            require(not shown.devices, "OFFLINE with devices", shown)
+        if self._world.is_late or shown.last_active is None:
+            return
+        before = self._last_seen.get(presence.user_id, 0)
+        require(shown.last_active >= before, "last seen moved back", shown, format_time(before))
+        self._last_seen[presence.user_id] = 0 if self._world.scenario.forgets else shown.last_active
+
+    def cursor(self, text: str, entries: Mapping[int, StatusEntry], whose: object) -> None:
+        """Who came back with this cursor now would be told of everybody in `entries` of whom it holds something old."""
+        world = self._world
+        cursor = parse(text)
+        require(cursor is not None and cursor.epoch == world.spy.epoch, "a cursor that is none", text)
+        assert cursor is not None
+        require(cursor.seq <= world.spy.seq, "a cursor from the future", text)
+        if cursor.seq < world.spy.floor:
+            return
+        held_back = world.held_back()
+        for user_id, entry in entries.items():
+            presence = world.known_presence(user_id)
+            if presence is None or presence.seq > cursor.seq or user_id in held_back:
+                continue
+            if entry.version or world.visibility.may_see(world.viewer_of(whose), user_id):
+                require(is_same(entry, presence), "a cursor claims what was not sent", whose, text, entry, presence)
+
+    # -- what is kept --------------------------------------------------------------------------------------------------
+
+    def structure(self) -> None:
+        """The server's parts agree with each other, and none holds more than its share."""
+        world = self._world
+        hub, fanout, interest = world.hub, world.fanout, world.interest
+        sessions = hub._sessions
+        require(not fanout._flushing or fanout.is_under_way, "flushing and not under way")
+        if not fanout.is_under_way:
+            require(not any(fanout._boxes), "an outbox outlived its flush")
+        watched = [interest.count(session.slot) for session in sessions.values()]
+        polls = [interest.count(poll.slot) for poll in world.polls._waiting if poll.slot is not None]
+        statistics = interest.statistics()
+        require(statistics.edges == sum(watched) + sum(polls), "edges that nobody watches", statistics)
+        require(statistics.watchers == sum(map(bool, watched)) + sum(map(bool, polls)), "watchers", statistics)
+        require(fanout.statistics().outlets == len(sessions) + len(polls), "outlets that nobody has")
+        require(len(hub.liveness) <= len(sessions), "deadlines of sessions that are over")
+        for session in sessions.values():
+            require(len(session.pending or ()) <= MAX_PENDING, "too much waits", session)
+            link = world.links[session.number]
+            require(link.unsent_bytes <= world.scenario.most_unsent, "a slow watcher grows", link, link.unsent_bytes)
+        self._follows()
+        self._pacing()
+        self._table()
+
+    def _follows(self) -> None:
+        world = self._world
+        edges = world.interest.statistics().edges
+        follows = sum(world.spy.follows.values())
+        require(follows >= edges, "watched and not followed", follows, edges)
+        require(follows == edges or world.is_late, "followed and not watched", follows, edges)
+
+    def _pacing(self) -> None:
+        pacing = self._world.hub._pacing
+        require(len(pacing._held_version) == len(pacing), "held without a version")
+        require(len(pacing) <= len(self._world.oracle.users), "more is held than there are users")
+
+    def _table(self) -> None:
+        table = self._world.table
+        statistics = table.statistics()
+        records = [record for shard in table._shards for record in shard.users.values()]
+        by_status = dict.fromkeys(Status, 0)
+        devices = 0
+        for record in records:
+            by_status[record.public.status] += 1
+            devices += len(record.devices)
+        recounted = (len(records), devices, *(by_status[s] for s in (Status.ONLINE, Status.AWAY, Status.BUSY)))
+        require(recounted == statistics[:5], "statistics", recounted, statistics)
+        require(statistics.remembered <= self._world.scenario.max_remembered, "too many remembered", statistics)
+        require(statistics.deadlines <= devices + len(records), "deadlines", statistics)
+
+    # -- in the end ----------------------------------------------------------------------------------------------------
+
+    def converged(self, whose: object, entries: Mapping[int, StatusEntry], watched: Iterable[int]) -> None:
+        """A watcher holds exactly what the engine says of everybody whom it watches."""
+        world = self._world
+        require(set(entries) == set(watched), "watched and not held", whose, set(entries) ^ set(watched))
+        for user_id, entry in entries.items():
+            if not world.visibility.may_see(world.viewer_of(whose), user_id):
+                require(not entry.version, "seen by who may not see", whose, entry)
+                continue
+            presence = world.known_presence(user_id)
+            kept = world.table.presence(user_id)
+            if presence is None:
+                presence = kept
+            require(presence.public == kept.public, "the replica differs", presence, kept)
+            require(is_same(entry, presence), "not converged", whose, entry, presence)
+
+    def empty(self) -> None:
+        """Nobody is connected any more: nothing is kept of anybody's interest."""
+        world = self._world
+        require(world.interest.statistics() == (0, 0, 0), "interest is left", world.interest)
+        require(not world.spy.follows, "follows are left", world.spy.follows)
+        require(world.fanout.statistics().outlets == 0, "outlets are left")
+        require(world.fanout.delay(world.clock.now()) is None, "changes are left")
+        require(not any(world.hub.statistics()[:6]), "the hub keeps something", world.hub.statistics())
+        require(len(world.hub.liveness) == len(world.polls) == 0, "somebody is still waited for")
+        require(world.table.statistics().devices == 0, "devices are left", world.table)
+
+
+def is_same(entry: StatusEntry, presence: UserPresence) -> bool:
+    """Whether a client that holds `entry` knows `presence`. Who was forgotten since stays OFFLINE at a version."""
+    if presence.version:
+        return entry == entry_of(presence)
+    return entry.status == OFFLINE

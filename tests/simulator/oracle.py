@@ -1,0 +1,362 @@
+"""What an omniscient observer knows of each device, from what the network did and what the application asked.
+
+It never looks into the table. Of each device it keeps what must be so (it is connected, or within its grace period or
+its REST lifetime: it must not be shown OFFLINE) and what may be so (it may still be shown: its end lies less than the
+printed bound back). In between, and while an answer is outstanding, it does not know, and says nothing.
+
+Times are those of the hub's clock. The ghost bound runs on a clock of its own, which stands still while the server
+stalls or its engine is away.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from presence_server.application.ports import TruthChanged
+from presence_server.domain.model import Change, Override, Status
+from presence_server.domain.transitions import (
+    AnyTransition,
+    Connect,
+    Disconnect,
+    Evicted,
+    Heartbeat,
+    Leave,
+    Offline,
+    Online,
+    SetActivity,
+    SetOverride,
+    Transition,
+)
+from simulator.failure import require
+
+if TYPE_CHECKING:
+    from simulator.network import Link
+    from simulator.world import World
+
+NEVER: Final = float("-inf")
+SLACK: Final = 2.0
+"""Seconds beyond the bounds: the promise says as much."""
+
+
+class DeviceTruth:
+    __slots__ = (
+        "comes",
+        "device_id",
+        "holder",
+        "idle",
+        "is_holder_sure",
+        "link",
+        "links",
+        "live_until",
+        "maybe_until",
+        "offlines",
+        "platform",
+        "unsure_idle",
+    )
+
+    def __init__(self, device_id: str) -> None:
+        self.device_id = device_id
+        self.platform: object = None
+        self.link: Link | None = None  # its connection, as far as the hub was told by the engine
+        self.links: dict[Link, None] = {}  # connections that said hello for it and are up
+        self.holder = 0  # of the last Connect that was submitted and whose end was not
+        self.live_until = NEVER
+        self.maybe_until = NEVER  # on the ghosts' clock
+        self.idle: bool | None = None
+        self.unsure_idle = 0
+        self.offlines = 0
+        self.comes = 0  # how often it was to come online
+        self.is_holder_sure = True
+
+    def must_live(self, now: float) -> bool:
+        return (self.link is not None and self.link.is_true) or now < self.live_until
+
+    def may_live(self, ghost_now: float) -> bool:
+        return bool(self.links) or ghost_now < self.maybe_until
+
+
+class Asked(NamedTuple):
+    """How things stood when a transition was submitted."""
+
+    at: float
+    was_held: bool
+    offlines: int
+    arrivals: int
+    comes: int
+
+
+class UserTruth:
+    __slots__ = ("arrivals", "devices", "is_sure", "override", "pending")
+
+    def __init__(self) -> None:
+        self.devices: dict[str, DeviceTruth] = {}
+        self.arrivals = 0  # of devices that may have ended another
+        self.override: Override | None = None
+        self.is_sure = True
+        self.pending = 0  # overrides that were submitted and not answered
+
+    def knows_override(self, now: float) -> bool:
+        until = None if self.override is None else self.override.until
+        return self.is_sure and not self.pending and (until is None or now < until)
+
+
+class Oracle:
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self.users: dict[int, UserTruth] = {}
+
+    def user(self, user_id: int) -> UserTruth:
+        return self.users.setdefault(user_id, UserTruth())
+
+    def device(self, user_id: int, device_id: str) -> DeviceTruth:
+        devices = self.user(user_id).devices
+        return devices.setdefault(device_id, DeviceTruth(device_id))
+
+    # -- the network ---------------------------------------------------------------------------------------------------
+
+    def link_down(self, link: Link) -> None:
+        """The two ends are not connected any more, whoever knows."""
+        client = link.client
+        if not link.said_hello or not client.user_id:
+            return
+        scenario, now = self._world.scenario, self._world.clock.now()
+        device = self.device(client.user_id, client.device_id)
+        device.links.pop(link, None)
+        device.maybe_until = max(device.maybe_until, self._world.ghost_now() + scenario.ghost_bound + SLACK)
+        if device.link is link and not link.said_goodbye:
+            device.live_until = max(device.live_until, now + scenario.lifetimes.grace)
+
+    def closed(self, link: Link, code: int, reason: str) -> None:
+        """The server closes: it must have had a reason."""
+        world, client, now = self._world, link.client, self._world.clock.now()
+        device = self.device(client.user_id, client.device_id) if client.user_id else None
+        has_reason = {
+            1000: link.said_goodbye,
+            1012: world.is_ending,
+            4409: device is not None and device.holder != (link.session.number if link.session else 0),
+            4410: device is not None and (device.offlines > 0 or world.scenario.evicts),
+            4411: world.scenario.evicts,
+            4503: world.may_be_away(),
+            4504: not link.was_welcomed and now - link.opened_at >= world.scenario.times.hello_timeout,
+            4508: link.is_blocked and self._is_late(link, now),
+        }
+        require(has_reason.get(code), "closed without reason", link, code, reason)
+
+    def _is_late(self, link: Link, now: float) -> bool:
+        times = self._world.scenario.times
+        is_silent = now - link.alive_at >= times.ping_interval + times.pong_timeout
+        return is_silent or now - link.blocked_at >= times.lag_limit
+
+    def aborted(self, link: Link) -> None:
+        world, times = self._world, self._world.scenario.times
+        patience = times.ping_interval + times.pong_timeout + SLACK
+        was_stopped = not link.is_read or world.clock.now() - link.stopped_at < patience
+        require(link.is_cut or was_stopped or not link.is_true, "a live connection was given up", link)
+
+    # -- what the application asks of the engine -----------------------------------------------------------------------
+
+    def submitted(self, transition: AnyTransition) -> Asked:
+        now, user = self._world.clock.now(), self.user(transition.user_id)
+        if isinstance(transition, Connect | Online):
+            self._comes(user, transition, now)
+        if isinstance(transition, SetOverride):
+            asked = Asked(now, False, 0, user.arrivals, 0)
+        else:
+            device = self.device(transition.user_id, transition.device_id)
+            was_held = device.holder != 0 or not device.is_holder_sure
+            asked = Asked(now, was_held, device.offlines, user.arrivals, device.comes)
+        self._submitted(transition)
+        return asked
+
+    def _comes(self, user: UserTruth, transition: Connect | Online, now: float) -> None:
+        if self._world.scenario.forgets and not any(device.must_live(now) for device in user.devices.values()):
+            user.is_sure = False  # with the record, the override may have been forgotten
+        if self._world.scenario.evicts:
+            # A new device may end any other: nothing has to be so any more.
+            user.arrivals += 1
+            for device in user.devices.values():
+                if device.device_id != transition.device_id:
+                    device.link = None
+                    device.live_until = NEVER
+
+    def _submitted(self, transition: AnyTransition) -> None:
+        user = self.user(transition.user_id)
+        now, ghost_now = self._world.clock.now(), self._world.ghost_now()
+        grace = self._world.scenario.lifetimes.grace
+        match transition:
+            case Connect(_, device_id, platform, holder):
+                device = self.device(transition.user_id, device_id)
+                device.holder, device.platform = holder, platform
+                device.is_holder_sure = True
+                device.comes += 1
+                device.unsure_idle += 1
+                user.pending += transition.status is not None
+                link = self._world.links[holder]
+                if link.is_true:
+                    device.links[link] = None
+                device.maybe_until = max(device.maybe_until, ghost_now + self._world.scenario.ghost_bound + SLACK)
+            case Disconnect(_, device_id, holder):
+                device = self.device(transition.user_id, device_id)
+                if device.holder == holder:
+                    device.holder = 0
+                    if device.link is not None and device.link.session and device.link.session.number == holder:
+                        device.link = None
+                        device.live_until = max(device.live_until, now + grace)
+            case Leave(_, device_id, holder):
+                device = self.device(transition.user_id, device_id)
+                link = self._world.links[holder]
+                is_ended = device.offlines or self._world.scenario.evicts
+                require(link.said_goodbye or is_ended, "ended without a goodbye", link)
+                if device.holder == holder:
+                    device.holder = 0
+                    self._gone(device)
+            case Online(_, device_id, platform):
+                device = self.device(transition.user_id, device_id)
+                device.platform = platform
+                device.comes += 1
+                device.unsure_idle += 1
+                device.maybe_until = max(device.maybe_until, ghost_now + self._world.scenario.rest_bound + SLACK)
+            case Heartbeat(_, device_id):
+                self.device(transition.user_id, device_id).unsure_idle += 1
+            case Offline(_, device_id):
+                device = self.device(transition.user_id, device_id)
+                device.offlines += 1
+                device.holder = 0
+                device.link, device.live_until = None, NEVER
+            case SetActivity(_, device_id):
+                self.device(transition.user_id, device_id).unsure_idle += 1
+            case SetOverride():
+                user.pending += 1
+
+    def _gone(self, device: DeviceTruth) -> None:
+        device.link = None
+        device.live_until = NEVER
+        grace = self._world.scenario.lifetimes.grace
+        device.maybe_until = self._world.ghost_now() + grace + SLACK
+
+    def done(self, transition: AnyTransition, made: Transition | None, asked: Asked) -> None:
+        user = self.user(transition.user_id)
+        now = self._world.clock.now()
+        match transition:
+            case SetOverride(_, override):
+                self._overridden(user, override, made is not None)
+            case Connect():
+                device = self.device(transition.user_id, transition.device_id)
+                device.unsure_idle -= 1
+                if transition.status is not None:
+                    self._hello_status(user, transition.status, made)
+                self._connected(device, transition, made, now)
+                if user.arrivals != asked.arrivals:
+                    device.link, device.live_until = None, NEVER
+            case Offline():
+                device = self.device(transition.user_id, transition.device_id)
+                if made is None:
+                    device.is_holder_sure = False
+                elif device.comes == asked.comes:
+                    self._gone(device)
+            case Online() | Heartbeat() | SetActivity():
+                device = self.device(transition.user_id, transition.device_id)
+                device.unsure_idle -= 1
+                if made is None:
+                    device.idle = None
+                elif made.device is None:
+                    must = device.must_live(now) and isinstance(transition, Heartbeat)
+                    require(not must, "a live REST device was refused", transition)
+                else:
+                    self._said_idle(device, transition, made)
+                    is_beat = not isinstance(transition, SetActivity) and not asked.was_held
+                    if is_beat and device.offlines == asked.offlines and user.arrivals == asked.arrivals:
+                        self._beat(device, asked.at)
+
+    def _beat(self, device: DeviceTruth, submitted_at: float) -> None:
+        scenario = self._world.scenario
+        device.live_until = max(device.live_until, submitted_at + scenario.lifetimes.rest)
+        device.maybe_until = max(device.maybe_until, self._world.ghost_now() + scenario.rest_bound + SLACK)
+
+    def _connected(self, device: DeviceTruth, connect: Connect, made: Transition | None, now: float) -> None:
+        if made is None or made.device is None:
+            device.idle = device.link = None
+            device.live_until = NEVER
+            return
+        require(made.continued or not device.must_live(now), "a live session was not continued", connect)
+        if connect.idle is not None:
+            device.idle = connect.idle
+        elif not made.continued:
+            device.idle = False
+        if device.holder != connect.holder:
+            return  # ended or replaced while the engine was at it
+        device.link = self._world.links[connect.holder]
+        down_at = device.link.down_at
+        is_dropped = down_at is not None and not device.link.said_goodbye
+        device.live_until = down_at + self._world.scenario.lifetimes.grace if is_dropped and down_at else NEVER
+
+    def _said_idle(self, device: DeviceTruth, said: Online | Heartbeat | SetActivity, made: Transition) -> None:
+        if said.idle is not None:
+            device.idle = said.idle
+        elif isinstance(said, Online) and not made.continued:
+            device.idle = False
+
+    def _overridden(self, user: UserTruth, override: Override | None, is_done: bool) -> None:
+        user.pending -= 1
+        user.is_sure = is_done
+        user.override = override
+
+    def _hello_status(self, user: UserTruth, status: Status, made: Transition | None) -> None:
+        if made is not None and made.continued:
+            user.pending -= 1
+        else:
+            self._overridden(user, Override(status), made is not None)
+
+    def lapsed(self) -> None:
+        """The engine was away for so long that it may have let go of whatever is not connected."""
+        now = self._world.clock.now()
+        for user in self.users.values():
+            for device in user.devices.values():
+                if device.live_until > now:
+                    device.live_until = NEVER
+
+    # -- what the engine tells -----------------------------------------------------------------------------------------
+
+    def told(self, event: Change | Evicted | TruthChanged) -> None:
+        if not isinstance(event, Change):
+            return
+        user, now, ghost_now = self.user(event.user_id), self._world.clock.now(), self._world.ghost_now()
+        is_sure, after = user.knows_override(now), event.after
+        override = user.override if is_sure else None
+        must = [device for device in user.devices.values() if device.must_live(now)]
+        if self._world.scenario.forgets and not must:
+            is_sure = user.is_sure = False
+        if is_sure and override is not None and override.status is Status.OFFLINE:
+            was_away = self._world.was_away and event.before == event.after
+            require(was_away, "moved while invisible", event)
+            return
+        if after.status is Status.OFFLINE:
+            require(not (must and is_sure), "false OFFLINE", event, [device.device_id for device in must])
+            return
+        maybe = [device for device in user.devices.values() if device.may_live(ghost_now)]
+        require(maybe, "false ONLINE", event)
+        shown = set(after.platforms)
+        require(shown >= {device.platform for device in must}, "a platform is missing", event)
+        require(shown <= {device.platform for device in maybe}, "a platform too many", event)
+        if not is_sure:
+            return
+        if override is not None:
+            require((after.status, after.text) == (override.status, override.text), "not the override", event)
+            return
+        idle_now = [None if device.unsure_idle else device.idle for device in maybe]
+        require(after.text is None and after.status is not Status.BUSY, "an override that nobody set", event)
+        if self._world.scenario.lifetimes.away_after:
+            return
+        is_idle = after.status is Status.AWAY
+        require(is_idle or not all(idle is True for idle in idle_now), "activity that nobody showed", event)
+        active = any(device.idle is False and not device.unsure_idle for device in must)
+        require(not is_idle or not active, "AWAY though active", event)
+
+    def check_ghosts(self) -> None:
+        """Nobody is shown whose devices are all gone for longer than the bound."""
+        ghost_now, table = self._world.ghost_now(), self._world.table
+        for user_id, user in self.users.items():
+            record = table.record(user_id)
+            if record is not None and record.public.status is not Status.OFFLINE:
+                is_there = any(device.may_live(ghost_now) for device in user.devices.values())
+                require(is_there, "false ONLINE", user_id, record.public)

@@ -1,0 +1,195 @@
+"""The whole system in one thread: the application, its engine, its driver, and everybody around them.
+
+`World` puts together what `app` does in production, and the actors. `run` (see `run.py`) moves it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from random import Random
+
+from engines.late import LateEngine
+from presence_protocol.messages import StatusEntry
+from presence_server.access import TrustOnLoopback
+from presence_server.application.fanout import Fanout
+from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.polls import Polls
+from presence_server.application.ports import Engine
+from presence_server.clock import SystemClock
+from presence_server.domain.interest import Interest
+from presence_server.domain.model import Platform, UserPresence
+from presence_server.domain.table import PresenceTable
+from presence_server.engines.memory import MemoryEngine
+from presence_server.transports.frames import FRAMERS
+from simulator.checker import Checker
+from simulator.clients import Client
+from simulator.loop import Loop, ServerTimeline, SimulatedDriver
+from simulator.network import Link
+from simulator.oracle import Oracle
+from simulator.rest import Poller, Requests, RestDevice
+from simulator.scenario import Scenario
+from simulator.spy import SpyEngine
+
+FIRST_USER = 10_001
+PLATFORMS = tuple(Platform)
+LEASE = 4.0
+AWAY_ECHO = 15.0
+"""Seconds after an outage of the engine within which something may still be refused because of it."""
+
+
+class SomeHidden:
+    """Every seventh pair of people may not see each other; nobody in particular may not see every seventh user."""
+
+    def may_see(self, viewer: int | None, user_id: int) -> bool:
+        return (user_id + (viewer or 0)) % 7 != 0
+
+
+class AllSeen:
+    def may_see(self, viewer: int | None, user_id: int) -> bool:
+        return True
+
+
+class World:
+    def __init__(self, scenario: Scenario) -> None:
+        self.scenario = scenario
+        self.is_late = scenario.is_late
+        self.is_ending = False
+        self.loop = Loop()
+        self.random = Random(f"network {scenario.seed}")
+        self.clock_offset = 0.0
+        self.clock = SystemClock(lambda: self.loop.time + self.clock_offset, self.loop.now)
+        self.table = PresenceTable(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered)
+        self.visibility = SomeHidden() if scenario.hides_some else AllSeen()
+        self.oracle = Oracle(self)
+        self.checker = Checker(self)
+        self.requests = Requests(self)
+        self.late: LateEngine | None = None
+        self.spy = SpyEngine(self._engine(), self)
+        self.interest = Interest()
+        self.driver = SimulatedDriver(self.clock)
+        self.fanout = self._fanout()
+        limits = HubLimits(max_watched=5_000, min_publish_interval=scenario.min_publish_interval, times=scenario.times)
+        self.hub = Hub(
+            self.spy,
+            self.interest,
+            self.fanout,
+            TrustOnLoopback(),
+            self.visibility,
+            limits,
+            Random(scenario.seed),
+            self.driver.wake,
+        )
+        self.driver.of(self.hub, self.fanout).start_on(self.loop)
+        self.polls = Polls(self.spy, self.interest, self.fanout, self.visibility)
+        self.links: dict[int, Link] = {}
+        self.was_away = False
+        self._away_since: float | None = None
+        self._away_for = 0.0
+        self._back_at = float("-inf")
+        self.clients = [self._client(number) for number in range(scenario.clients)]
+        self.devices = [self._device(number) for number in range(scenario.devices)]
+        self.pollers = [Poller(self, number) for number in range(scenario.pollers)]
+
+    def _engine(self) -> Engine:
+        if not self.is_late:
+            return MemoryEngine(self.table, 0xE)
+        timeline = ServerTimeline(self.loop)
+        random = Random(f"engine {self.scenario.seed}")
+        self.late = LateEngine(self.table, 0xE, self.clock, timeline, random, self.scenario.mean_delay, lease=LEASE)
+        return self.late
+
+    def _fanout(self) -> Fanout:
+        deliveries, writes, heavy = self.scenario.slices
+        return Fanout(
+            self.spy,
+            self.interest,
+            self.clock,
+            FRAMERS,
+            self.scenario.flush_interval,
+            max_flush_interval=0.25,
+            slice_deliveries=deliveries,
+            slice_writes=writes,
+            heavy=heavy,
+        )
+
+    # -- who is there --------------------------------------------------------------------------------------------------
+
+    def _client(self, number: int) -> Client:
+        """Some share a user, some a device; every eighth only watches."""
+        if number % 8 == 7:
+            return Client(self, number, number // 8 % 2, 0, "", "")
+        user_id = FIRST_USER + number % self.scenario.users
+        device = number % 3
+        return Client(self, number, number % 2, user_id, f"web{device}", PLATFORMS[device].value)
+
+    def _device(self, number: int) -> RestDevice:
+        """Some have the device id of a WebSocket client."""
+        user_id = FIRST_USER + number % self.scenario.users
+        device = number % 4
+        return RestDevice(self, user_id, f"web{device}" if device < 3 else "phone", PLATFORMS[device])
+
+    def some_users(self, what: int) -> list[int]:
+        """A few users, the first of them more often; some were never heard of."""
+        random = Random(what)
+        most = self.scenario.users + 3
+        count = random.randint(1, max(1, self.scenario.most_watched // 3))
+        return list(dict.fromkeys(FIRST_USER + int(most * random.random() ** 2) for _ in range(count)))
+
+    def viewer_of(self, whose: object) -> int | None:
+        return whose.user_id or None if isinstance(whose, Client) else None
+
+    # -- time ----------------------------------------------------------------------------------------------------------
+
+    def delay(self) -> float:
+        """Seconds that something takes on the network."""
+        return min(1.0, self.random.expovariate(1 / self.scenario.mean_delay))
+
+    def ghost_now(self) -> float:
+        """The clock by which ends are due: it stands still while the server or its engine cannot see to anything."""
+        away = 0.0 if self._away_since is None else self.clock.now() - self._away_since
+        return self.clock.now() - self.loop.stalled_for * 1.2 - self._away_for - away
+
+    def may_be_away(self) -> bool:
+        """Whether something may be refused because the engine is away, or was a moment ago."""
+        return self._away_since is not None or self.loop.time - self._back_at < AWAY_ECHO
+
+    def cut_engine(self) -> None:
+        if self.late is not None and self._away_since is None:
+            self.late.cut()
+            self.was_away = True
+            self._away_since = self.clock.now()
+
+    def mend_engine(self) -> None:
+        if self.late is not None and self._away_since is not None:
+            away = self.clock.now() - self._away_since
+            if away >= LEASE * 0.8:
+                self.oracle.lapsed()
+            self._away_for += away + 1
+            self._away_since = None
+            self._back_at = self.loop.time
+            self.late.mend()
+
+    # -- for checks ----------------------------------------------------------------------------------------------------
+
+    def known_presence(self, user_id: int) -> UserPresence | None:
+        """What the engine says of a user, if the user is known to it now."""
+        if self.late is None:
+            return self.table.presence(user_id)
+        known = self.late._known.get(user_id)
+        return None if known is None else known.presence
+
+    def held_back(self) -> dict[int, int]:
+        return self.hub._pacing._held_version
+
+    def resumed_from(self, cursor: str, entries: dict[int, StatusEntry], number: int) -> Client:
+        """An observer who comes back with a cursor that somebody was given, holding what they held."""
+        client = Client(self, number, number % 2, 0, "", "")
+        client.view.watched = set(entries)
+        client.view.entries = dict(entries)
+        client.view.cursor = cursor
+        client.hold(entries)
+        client.connect()
+        return client
+
+
+Trace = deque[str]
