@@ -10,6 +10,7 @@ from itertools import count
 import pytest
 
 from support.client import Client, vanish
+from support.raw import CONTINUATION, PING, TEXT, RawClient, frame, upgrade
 from support.server import Server, run_server
 
 LATE = 1.0
@@ -17,11 +18,6 @@ LATE = 1.0
 
 fresh_users = count(10_000)
 
-HANDSHAKE = (
-    b"GET /api/v1/presence/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
-MASK = b"\0\0\0\0"  # masking with zeros leaves the payload as it is
 HELLO = b'{"type":"hello","observer":true}'
 
 
@@ -31,23 +27,13 @@ def server() -> Iterator[Server]:
         yield running
 
 
-def frame(opcode: int, payload: bytes, fin: bool = True) -> bytes:
-    size = len(payload)
-    head = bytes((opcode | (0x80 if fin else 0),))
-    if size < 126:
-        return head + bytes((0x80 | size,)) + MASK + payload
-    if size < 65_536:
-        return head + b"\xfe" + size.to_bytes(2, "big") + MASK + payload
-    return head + b"\xff" + size.to_bytes(8, "big") + MASK + payload
-
-
 async def raw(server: Server, *, hello: bool = True) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A WebSocket by hand, that can do what no client would."""
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(HANDSHAKE)
+    writer.write(upgrade())
     await reader.readuntil(b"\r\n\r\n")
     if hello:
-        writer.write(frame(1, HELLO))
+        writer.write(frame(TEXT, HELLO))
         await reader.readuntil(b"}}")
     return reader, writer
 
@@ -121,7 +107,7 @@ def test_a_client_that_stops_reading_is_dropped_after_max_lag(server: Server) ->
         reader, writer = await raw(server)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         for _ in range(40):
-            writer.write(frame(1, b'{"type":"query","userIds":[%b]}' % b",".join(b"%d" % n for n in range(1, 1001))))
+            writer.write(frame(TEXT, b'{"type":"query","userIds":[%b]}' % b",".join(b"%d" % n for n in range(1, 1001))))
         began = time.monotonic()
         await until(lambda: server.metric("presence_hub_behind") == 1)
         await until(lambda: server.metric("presence_hub_behind") == 0)
@@ -138,7 +124,7 @@ def test_a_flood_of_pings_whose_pongs_nobody_reads(server: Server) -> None:
         before = server.resident_kb()
         _, writer = await raw(server)
         writer.transport.pause_reading()  # type: ignore[attr-defined]
-        flood = frame(9, b"x" * 100) * 1000
+        flood = frame(PING, b"x" * 100) * 1000
         with suppress(TimeoutError, ConnectionError):
             async with asyncio.timeout(1.5):
                 while True:
@@ -153,7 +139,7 @@ def test_a_flood_of_pings_whose_pongs_nobody_reads(server: Server) -> None:
 def test_fifty_thousand_messages_in_one_write(server: Server) -> None:
     async def attack(server: Server) -> None:
         reader, writer = await raw(server)
-        writer.write(frame(1, b'{"type":"ping"}') * 50_000)
+        writer.write(frame(TEXT, b'{"type":"ping"}') * 50_000)
         received = 0
         async with asyncio.timeout(20):
             while received < 50_000:
@@ -166,7 +152,7 @@ def test_fifty_thousand_messages_in_one_write(server: Server) -> None:
 def test_ten_megabytes_in_one_frame_are_refused_although_the_client_is_still_sending(server: Server) -> None:
     async def attack(server: Server) -> None:
         reader, writer = await raw(server)
-        writer.write(frame(1, b"x" * 10_000_000))
+        writer.write(frame(TEXT, b"x" * 10_000_000))
         assert await close_code(reader) in (1009, 4413)
         writer.close()
 
@@ -178,10 +164,10 @@ def test_fragments_without_end(server: Server, payload: bytes) -> None:
     async def attack(server: Server) -> None:
         before = server.resident_kb()
         reader, writer = await raw(server)
-        writer.write(frame(1, b"", fin=False))
+        writer.write(frame(TEXT, b"", head=0))
         with suppress(ConnectionError):
             for _ in range(60):
-                writer.write(frame(0, payload, fin=False) * 1000)
+                writer.write(frame(CONTINUATION, payload, head=0) * 1000)
                 await writer.drain()
         if len(payload) > 1000:
             assert await close_code(reader) in (1009, 4413, 1006)
@@ -198,10 +184,10 @@ def test_one_byte_at_a_time(server: Server, stage: str) -> None:
     async def attack(server: Server) -> None:
         if stage == "http":
             reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-            data = HANDSHAKE
+            data = upgrade()
         else:
             reader, writer = await raw(server, hello=stage == "message")
-            data = frame(1, HELLO if stage == "hello" else b'{"type":"ping","id":1}')
+            data = frame(TEXT, HELLO if stage == "hello" else b'{"type":"ping","id":1}')
         with suppress(ConnectionError):
             for position in range(10 if stage == "http" else len(data)):
                 writer.write(data[position : position + 1])
@@ -217,6 +203,84 @@ def test_one_byte_at_a_time(server: Server, stage: str) -> None:
     run(server, attack)
 
 
+def test_messages_that_lack_a_byte_cost_what_their_bytes_do(server: Server) -> None:
+    """Ten clients stop one byte short of the greatest message, having sent it in fragments of two bytes."""
+
+    async def attack(server: Server) -> None:
+        before = server.resident_kb()
+        fragments = frame(TEXT, b"xx", head=0) + frame(CONTINUATION, b"xx", head=0) * (262_140 // 2)
+        attackers = [await raw(server) for _ in range(10)]
+        for _, writer in attackers:
+            writer.write(fragments + frame(PING, b"") * 2)
+        for reader, _ in attackers:
+            async with asyncio.timeout(10):
+                await reader.readexactly(4)  # its pongs: all before them was read
+        assert server.resident_kb() - before < 10 * 600
+        for _, writer in attackers:
+            writer.transport.abort()
+
+    run(server, attack)
+
+
+DEAR = {
+    "a query of 1,000": frame(TEXT, b'{"type":"query","userIds":[%b]}' % b",".join(b"%d" % n for n in range(1, 1001))),
+    "a list of nonsense": frame(TEXT, b'{"type":"query","userIds":[%b]}' % b",".join([b"[]"] * 85_000)),
+    "a watch of 5,000": frame(TEXT, b'{"type":"watch","userIds":[%b]}' % b",".join(b"%d" % n for n in range(1, 5001))),
+}
+
+
+@pytest.mark.parametrize("message", DEAR)
+def test_who_keeps_the_server_busy_delays_nobody_by_more_than_a_turn(server: Server, message: str) -> None:
+    """Three clients send what is dear to answer as fast as they can, and read the answers."""
+
+    async def attack(server: Server) -> None:
+        attackers = [RawClient.observer(server) for _ in range(3)]
+        deeds = [(flood, attacker, DEAR[message] * 5) for attacker in attackers]
+        threads = [asyncio.create_task(asyncio.to_thread(*deed)) for deed in deeds]
+        threads += [asyncio.create_task(asyncio.to_thread(attacker.ended)) for attacker in attackers]
+        await asyncio.sleep(2)
+        for attacker in attackers:
+            attacker.socket.shutdown(socket.SHUT_RDWR)
+        await asyncio.gather(*threads)
+        for attacker in attackers:
+            attacker.socket.close()
+
+    run(server, attack)
+
+
+def flood(attacker: RawClient, data: bytes) -> None:
+    attacker.socket.settimeout(None)
+    with suppress(OSError):
+        while True:
+            attacker.send(data)
+
+
+def test_who_half_closes_with_a_full_socket_is_let_go_of(server: Server) -> None:
+    """Watchers with a tiny window that read nothing are sent diffs, and say only that they will send no more."""
+
+    async def story() -> None:
+        users = list(range(2000, 2200))
+        people = [await Client.hello(server, user_id) for user_id in users]
+        readers = [asyncio.create_task(read_all(client)) for client in people]
+        slow = [RawClient.observer(server, users, receive_buffer=4096) for _ in range(5)]
+        for turn in count():
+            for client in people:
+                await client.send(type="status", status="BUSY", statusText=f"{turn} " + "x" * 130)
+            if server.metric("presence_hub_behind") == 5:
+                break
+        for half in slow:
+            half.socket.shutdown(socket.SHUT_WR)
+        await until(lambda: server.metric("presence_gateway_connections") == len(people))
+        for reader in readers:
+            reader.cancel()
+        for half in slow:
+            half.socket.close()
+        await vanish(*people)
+        await left_alone(server)
+
+    asyncio.run(story())
+
+
 def test_opening_and_closing_in_a_loop_leaves_nothing(server: Server) -> None:
     async def cycle(server: Server, times: int) -> None:
         for number in range(times):
@@ -225,7 +289,7 @@ def test_opening_and_closing_in_a_loop_leaves_nothing(server: Server) -> None:
                 hello = b'{"type":"hello","userId":%d,"deviceId":"d","platform":"WEB","watch":[1,2,3]}' % (
                     number % 50 + 100
                 )
-                writer.write(frame(1, hello))
+                writer.write(frame(TEXT, hello))
                 if number % 2:
                     await reader.read(1)
             sock = writer.get_extra_info("socket")

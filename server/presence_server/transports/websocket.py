@@ -4,10 +4,10 @@ uvicorn's own implementations report a dropped TCP connection as 1005, so that a
 a deliberate end; and they spend tasks, queues and events on every idle connection. Here an idle connection owns
 none: bytes come in through `data_received`, and frames go out through `write`.
 
-**Reading.** A read is parsed in small chunks and handled up to a few messages per turn of the loop, so that one
-client that floods delays nobody by more than that. A session that must wait (it is behind, or being greeted) is
-not read from. **Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a second,
-so that the code reaches a client that is still sending: closing a socket with unread bytes resets it.
+**Reading.** What arrives is parsed in small chunks and handled for a few messages, or milliseconds, per turn of the
+loop, so that one client that floods delays nobody by more than that. A session that must wait (it is behind, or being
+greeted) is not read from. **Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a
+second, so that the code reaches a client that is still sending: closing a socket with unread bytes resets it.
 """
 
 from __future__ import annotations
@@ -43,6 +43,10 @@ CHUNK: Final = 4096
 
 MESSAGES_PER_TURN: Final = 32
 """Frames handled before others get their turn."""
+
+TURN: Final = 0.005
+"""Seconds after which others get their turn, however few messages that were: one of 250 KB may take 50 ms by itself.
+A turn must end with the socket paused, since uvloop reads it up to 32 times on end otherwise, 256 KB each time."""
 
 LINGER: Final = 1.0
 """Seconds for which what arrives after our close frame is discarded."""
@@ -81,7 +85,8 @@ class WebSocketConnection(asyncio.Protocol):
         )
         self._unparsed = b""
         self._frames: list[Any] = []
-        self._fragments: list[bytes] | None = None  # the first item is the kind of message
+        # The kind of message and what has come of it: one buffer, since fragments may be of two bytes each.
+        self._fragments: tuple[Opcode, bytearray] | None = None
         self._is_paused = False
         self._is_closing = False
 
@@ -116,7 +121,10 @@ class WebSocketConnection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         self._end(CloseCode.ABNORMAL)
-        return False  # close the transport
+        # The transport closes once all is written. Whoever reads nothing must not keep it for ever.
+        self._is_closing = True
+        self._gateway.driver.set_timeout(self.abort, LINGER)
+        return False
 
     def pause_writing(self) -> None:
         if self._session is not None:
@@ -129,27 +137,30 @@ class WebSocketConnection(asyncio.Protocol):
     # -- handshake -------------------------------------------------------------------------------------------------
 
     def _shake_hands(self, data: bytes) -> None:
+        """Answer the request, whose whole head is `data`: uvicorn has read it before."""
         ws = self._ws
         assert ws is not None
         ws.receive_data(data)
         request = next((event for event in ws.events_received() if isinstance(event, Request)), None)
-        if request is None and ws.handshake_exc is None:
-            return  # its head is not whole yet
-        if request is None:
-            response = _response(400, "handshake", "not a WebSocket handshake")
-        elif (refused := self._gateway.refusal(request)) is not None:
-            response = _response(*refused)
-        else:
-            response = ws.accept(request)
-            if response.status_code != 101:
-                response = _response(response.status_code, "handshake", str(ws.handshake_exc))
-        ws.send_response(response)
-        self._flush()
+        self._ws = None
+        response = self._answer(ws, request)
+        self.write(response.serialize())
         if request is not None and response.status_code == 101:
-            self._ws = None
             self._greet(request, ws.subprotocol)
         else:
             self._finish()
+
+    def _answer(self, ws: ServerProtocol, request: Request | None) -> Response:
+        """101, or a refusal. What `ws` itself would answer is not for sending: it may have done so already."""
+        if request is None:
+            reason = ws.handshake_exc and (ws.handshake_exc.__cause__ or ws.handshake_exc)
+            return _response(400, "handshake", f"is not a WebSocket handshake: {reason or 'it is not whole'}")
+        if (refused := self._gateway.refusal(request)) is not None:
+            return _response(*refused)
+        response = ws.accept(request)
+        if response.status_code != 101:
+            return _response(response.status_code, "handshake", str(ws.handshake_exc))
+        return response
 
     def _greet(self, request: Request, subprotocol: str | None) -> None:
         codec_number = next((number for number, codec in enumerate(CODECS) if codec.subprotocol == subprotocol), 0)
@@ -163,26 +174,27 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _read(self) -> None:
         """Parse and handle what has arrived, as far as the session and its turn allow."""
-        session = self._session
-        budget = MESSAGES_PER_TURN
-        while session is not None and not self._is_closing:
-            if (self._frames or self._unparsed) and (session.must_wait or not budget):
-                self._pause_reading()
-                if not session.must_wait:
-                    self._gateway.call_soon(self.read_on)
-                return
+        session, clock = self._session, self._gateway.clock
+        ends_at, budget = clock.now() + TURN, MESSAGES_PER_TURN
+        is_spent = False
+        while session is not None and not (self._is_closing or session.must_wait or is_spent):
             if self._frames:
                 budget -= 1
                 self._handle(self._frames.pop())
+                is_spent = not budget or clock.now() >= ends_at
             elif self._unparsed:
                 chunk, self._unparsed = self._unparsed[:CHUNK], self._unparsed[CHUNK:]
                 self._parse(chunk)
             else:
                 break
-        if self._ws is not None and self._gateway.parsers.give_back(self._ws):
+        if session is None or self._is_closing:
+            return
+        if self._ws is not None and not self._frames and self._gateway.parsers.give_back(self._ws):
             self._ws = None
-        if session is not None and session.must_wait:
+        if session.must_wait or is_spent:
             self._pause_reading()
+            if not session.must_wait:
+                self._gateway.call_soon(self.read_on)
         else:
             self._resume_reading()
 
@@ -208,7 +220,7 @@ class WebSocketConnection(asyncio.Protocol):
             if frame.fin:
                 self._message(frame.opcode, bytes(frame.data))
             else:
-                self._fragments = [bytes((frame.opcode,)), bytes(frame.data)]
+                self._fragments = frame.opcode, bytearray(frame.data)
         elif frame.opcode is Opcode.CONT:
             self._continue(frame)
         elif frame.opcode is Opcode.CLOSE:
@@ -221,12 +233,11 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _continue(self, frame: Frame) -> None:
         assert self._fragments is not None, "the parser let a continuation without a beginning pass"
-        if frame.data:  # endless empty fragments must not add up
-            self._fragments.append(bytes(frame.data))
+        kind, payload = self._fragments
+        payload += frame.data
         if frame.fin:
-            kind, *parts = self._fragments
             self._fragments = None
-            self._message(Opcode(kind[0]), b"".join(parts))
+            self._message(kind, bytes(payload))
 
     def _message(self, opcode: Opcode, payload: bytes) -> None:
         session, hub, now = self._session, self._gateway.hub, self._gateway.clock.now()
@@ -300,10 +311,9 @@ class WebSocketConnection(asyncio.Protocol):
             self._gateway.driver.perform(self._gateway.hub.lost(session, code, self._gateway.clock.now()))
 
     def _flush(self) -> None:
-        """Send what the parser has to send. Its request to half-close is ours to time: see `_finish`."""
-        for data in () if self._ws is None else self._ws.data_to_send():
-            if data:
-                self.write(data)
+        """Send what the parser has to send, in one write. Its request to half-close is ours to time: see `_finish`."""
+        if self._ws is not None and (data := b"".join(self._ws.data_to_send())):
+            self.write(data)
 
     def _finish(self) -> None:
         """Everything was sent: half-close, and discard what still arrives for a while."""
@@ -342,6 +352,8 @@ def _response(status: int, field: str, reason: str) -> Response:
     """A refused handshake, with the REST endpoints' envelope."""
     body = error_body(status, [FieldError(field, reason)])
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+    if status == 405:
+        headers["Allow"] = "GET"
     headers.update(error_headers(status))
     return Response(status, HTTPStatus(status).phrase, headers, body)
 
