@@ -166,10 +166,12 @@ class LateEngine:
             self._timeline.call_later(self._random.random() / 50, done, True)
 
     def _fetch(self, user_id: int, failed: Callable[[], None]) -> None:
+        asked_for = self._known.get(user_id)
+
         def answered(fetched: Fetched | None) -> None:
             if fetched is None:
                 failed()
-            else:
+            elif self._known.get(user_id) is asked_for:  # else it is older than the follow that would believe it
                 self._fetched(fetched)
 
         self.line.send(Request(user_id, partial(self.store.fetch, user_id), answered))

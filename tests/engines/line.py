@@ -51,6 +51,8 @@ class Line:
         self._there: dict[int, float] = {}
         self._back: dict[int, float] = {}
         self._last_arrival = 0.0
+        self._first_arrived = 0.0
+        """When what had to be sent first after the last outage has arrived."""
         self._under_way: dict[Request[Any], None] = {}
         self._waiting: dict[Request[Any], None] = {}
 
@@ -71,6 +73,8 @@ class Line:
         else:
             self._under_way[request] = None
             when = self._after(request.user_id, self._there)
+            if request.user_id is None:
+                when = max(when, self._first_arrived)
             self._last_arrival = max(self._last_arrival, when)
             self._timeline.call_at(when, self._arrive, request, self._breaks)
 
@@ -127,6 +131,7 @@ class Line:
         """Send what waits, after what `first` has to send."""
         self.is_broken = False
         first()
+        self._first_arrived = self._last_arrival
         waiting, self._waiting = self._waiting, {}
         for request in waiting:
             self.send(request)

@@ -205,7 +205,7 @@ class Link:
         self.write(PING)
 
     def has_room(self) -> bool:
-        return not self.is_over_here and self.unsent_bytes < 2 * self._world.scenario.socket_room
+        return not self.is_over_here and self.unsent_bytes <= 2 * self._world.scenario.socket_room
 
     def close(self, code: int, reason: str) -> None:
         if self.is_over_here:

@@ -264,13 +264,14 @@ class Oracle:
                     require(not must, "a live REST device was refused", transition)
                 else:
                     self._said_idle(device, transition, made)
-                    is_beat = not isinstance(transition, SetActivity) and not asked.was_held
-                    if is_beat and device.offlines == asked.offlines and user.arrivals == asked.arrivals:
-                        self._beat(device, asked.at)
+                    if not isinstance(transition, SetActivity):
+                        is_sure = device.offlines == asked.offlines and user.arrivals == asked.arrivals
+                        self._beat(device, asked.at, is_sure and not asked.was_held)
 
-    def _beat(self, device: DeviceTruth, submitted_at: float) -> None:
+    def _beat(self, device: DeviceTruth, submitted_at: float, is_sure: bool) -> None:
         scenario = self._world.scenario
-        device.live_until = max(device.live_until, submitted_at + scenario.lifetimes.rest)
+        if is_sure:
+            device.live_until = max(device.live_until, submitted_at + scenario.lifetimes.rest)
         device.maybe_until = max(device.maybe_until, self._world.ghost_now() + scenario.rest_bound + SLACK)
 
     def _connected(self, device: DeviceTruth, connect: Connect, made: Transition | None, now: float) -> None:
@@ -283,12 +284,14 @@ class Oracle:
             device.idle = connect.idle
         elif not made.continued:
             device.idle = False
+        device.live_until = NEVER  # of a REST client before it
         if device.holder != connect.holder:
             return  # ended or replaced while the engine was at it
         device.link = self._world.links[connect.holder]
         down_at = device.link.down_at
         is_dropped = down_at is not None and not device.link.said_goodbye
-        device.live_until = down_at + self._world.scenario.lifetimes.grace if is_dropped and down_at else NEVER
+        if is_dropped and down_at is not None:
+            device.live_until = down_at + self._world.scenario.lifetimes.grace
 
     def _said_idle(self, device: DeviceTruth, said: Online | Heartbeat | SetActivity, made: Transition) -> None:
         if said.idle is not None:
@@ -311,6 +314,7 @@ class Oracle:
         """The engine was away for so long that it may have let go of whatever is not connected."""
         now = self._world.clock.now()
         for user in self.users.values():
+            user.is_sure = user.is_sure and not self._world.scenario.forgets
             for device in user.devices.values():
                 if device.live_until > now:
                     device.live_until = NEVER
