@@ -44,9 +44,12 @@ CHUNK: Final = 4096
 MESSAGES_PER_TURN: Final = 32
 """Frames handled before others get their turn."""
 
+CHUNKS_PER_TURN: Final = 32
+"""Chunks parsed before others get their turn. A turn ends with the socket paused: uvloop would read it up to 32 times
+on end otherwise, 256 KB each time."""
+
 TURN: Final = 0.005
-"""Seconds after which others get their turn, however few messages that were: one of 250 KB may take 50 ms by itself.
-A turn must end with the socket paused, since uvloop reads it up to 32 times on end otherwise, 256 KB each time."""
+"""Seconds after which others get their turn, however little that was: one message of 250 KB may take 20 ms."""
 
 LINGER: Final = 1.0
 """Seconds for which what arrives after our close frame is discarded."""
@@ -175,16 +178,18 @@ class WebSocketConnection(asyncio.Protocol):
     def _read(self) -> None:
         """Parse and handle what has arrived, as far as the session and its turn allow."""
         session, clock = self._session, self._gateway.clock
-        ends_at, budget = clock.now() + TURN, MESSAGES_PER_TURN
+        ends_at, messages, chunks = clock.now() + TURN, MESSAGES_PER_TURN, CHUNKS_PER_TURN
         is_spent = False
         while session is not None and not (self._is_closing or session.must_wait or is_spent):
             if self._frames:
-                budget -= 1
+                messages -= 1
                 self._handle(self._frames.pop())
-                is_spent = not budget or clock.now() >= ends_at
+                is_spent = not messages or clock.now() >= ends_at
             elif self._unparsed:
+                chunks -= 1
                 chunk, self._unparsed = self._unparsed[:CHUNK], self._unparsed[CHUNK:]
                 self._parse(chunk)
+                is_spent = not chunks
             else:
                 break
         if session is None or self._is_closing:
