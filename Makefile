@@ -1,5 +1,5 @@
 # The two commands a newcomer needs are `make serve` and `make test`.
-.PHONY: serve demo test check format lint types lock picture clean
+.PHONY: serve demo simulate test check format lint types lock picture clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,6 +15,11 @@ demo: $(READY) ## the server and a few people in one terminal
 
 test: $(READY) $(NODE_READY) ## run all tests; ARGS="tests/domain -x" narrows
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+
+SEED ?=
+STEPS ?= 2000
+simulate: $(READY) ## the whole service on virtual time; SEED=1 STEPS=5000 replays
+	$(BIN)/python tests/simulator/main.py $(if $(SEED),--seed $(SEED),--seeds 20) --steps $(STEPS) --engine both
 
 check: lint types test ## what CI holds every commit to
 

@@ -100,7 +100,7 @@ def test_after_a_vanished_link_it_resumes_and_nobody_saw_it_go(server: Server) -
             changes = client.changes(initial=False)
             proxy.faults.refuse_connections = True
             proxy.cut()
-            await until(lambda: client.state.phase is Phase.WAITING)
+            await until(lambda: client.state.phase is not Phase.ONLINE)
             server.online(22)
             adding = asyncio.create_task(client.watch([24]))
             await asyncio.sleep(0.05)
@@ -155,7 +155,7 @@ def test_a_server_that_ends_and_comes_back_elsewhere_is_found_again() -> None:
             await client.__aenter__()
             first.terminate()
             await asyncio.to_thread(first.wait)
-        await until(lambda: client.state.phase is Phase.WAITING)
+        await until(lambda: client.state.phase is not Phase.ONLINE)
         assert client.view.stale
         with run_server(port=port) as second:
             second.online(41)
@@ -204,14 +204,15 @@ def test_silence_of_a_half_open_link_is_noticed(server: Server) -> None:
     async def story() -> None:
         async with run_proxy(server.port) as proxy, client_of(proxy.url, 71) as client:
             proxy.faults.black_hole = True
-            await until(lambda: client.state.phase is Phase.WAITING, 5)
+            await until(lambda: client.state.phase is not Phase.ONLINE, 5)
             proxy.faults.black_hole = False
+            proxy.cut()  # the next try may be in the hole already, and would wait for its timeout
             await client.wait_online()
 
     play(story())
 
 
-def test_nothing_leaks_in_many_cycles(server: Server) -> None:
+def test_nothing_leaks_in_a_thousand_cycles(server: Server) -> None:
     async def story() -> None:
         async def cycle(number: int) -> None:
             async with client_of(server.url, 80, watch=[81]) as client:
@@ -232,7 +233,7 @@ def test_nothing_leaks_in_many_cycles(server: Server) -> None:
                 await cycle(number)
         await asyncio.sleep(0.1)
         before = len(os.listdir("/proc/self/fd"))
-        for number in range(200):
+        for number in range(1000):
             with suppress(KeyError):
                 await (cycle if number % 2 else cancelled)(number)
             assert asyncio.all_tasks() == {asyncio.current_task()}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -177,6 +178,24 @@ def test_the_client_runs_without_the_servers_dependencies(unpacked: Path, url: s
     with run_in(unpacked, "presence_client", "status", "5", "--url", url, blocked=blocked) as process:
         out, err = process.communicate(timeout=20)
     assert (process.returncode, out, err) == (0, "5  OFFLINE  -        never seen\n", "")
+
+
+def test_an_empty_environment_gets_the_client_and_only_what_it_needs(url: str, tmp_path: Path) -> None:
+    wheel = build("wheel", tmp_path / "wheel")
+    pinned = tmp_path / "pinned.txt"
+    lock = (ROOT / "requirements.lock").read_text("utf-8")
+    pinned.write_text("\n".join(re.findall(r"^[\w.-]+==\S+", lock, re.MULTILINE)), "utf-8")
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "env"], check=True, timeout=60)
+    pip = [sys.executable, "-m", "pip", "--python", tmp_path / "env", "--disable-pip-version-check"]
+    subprocess.run([*pip, "install", "--quiet", "-c", pinned, wheel], check=True, capture_output=True, timeout=120)
+    listed = subprocess.run([*pip, "list", "--format", "json"], check=True, capture_output=True, timeout=60)
+    installed = {package["name"].lower().replace("_", "-") for package in json.loads(listed.stdout)}
+    needed = {"presence-service", "anyio", "httpx", "msgspec", "websockets"}
+    assert needed <= installed
+    assert installed - needed <= {"certifi", "h11", "httpcore", "idna", "sniffio", "typing-extensions"}
+    command = [tmp_path / "env" / "bin" / "presence-client", "status", "5", "--url", url]
+    asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
+    assert (asked.returncode, asked.stdout, asked.stderr) == (0, "5  OFFLINE  -        never seen\n", "")
 
 
 def test_the_sdist_builds_the_same_wheel(unpacked: Path, tmp_path: Path) -> None:

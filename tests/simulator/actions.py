@@ -42,7 +42,7 @@ def _connect(world: World, client: Client, random: Random, what: int) -> None:
         hello["status"] = random.choice(STATUSES[:5])
     if not client.view.watched:
         client.watch(world.some_users(what))
-    client.connect(**hello)
+    client.connect(is_mute=random.random() < 0.03, **hello)
 
 
 def _cut(world: World, client: Client, random: Random, what: int) -> None:

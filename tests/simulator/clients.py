@@ -62,10 +62,12 @@ class Client:
         self._cursors_given = 0
         self._next_id = 0
         self._fold: dict[int, StatusEntry] = {}
+        self._seen: dict[int, int] = {}
         self._merges_hello = False
         self._backoff = 0.0
         self._heard_at = 0.0
         self._is_asking = False
+        self._is_mute = False
         self._extra: dict[str, Any] = {}
 
     def __repr__(self) -> str:
@@ -78,11 +80,12 @@ class Client:
 
     # -- connections ---------------------------------------------------------------------------------------------------
 
-    def connect(self, **hello: Any) -> None:
-        """Open a connection if there is none; `hello` adds to the hello that it begins with."""
+    def connect(self, is_mute: bool = False, **hello: Any) -> None:
+        """Open a connection if there is none; `hello` adds to the hello that it begins with, unless it is mute."""
         self.wants_to_be_there = True
         if self.link is not None:
             return
+        self._is_mute = is_mute
         self.link = Link(self.world, self)
         self.session = Session(Role.CLIENT)
         self._extra = hello
@@ -90,7 +93,7 @@ class Client:
         self._watch_silence(self.link)
 
     def opened(self, link: Link) -> None:
-        if link is not self.link:
+        if link is not self.link or self._is_mute:
             return
         ids, cursor = self.view.hello()
         fields: dict[str, Any] = {"watch": ids or None, "cursor": cursor} | self._extra
@@ -212,7 +215,7 @@ class Client:
             self._merge(message.changes)
         elif isinstance(message, Statuses):
             for entry in message.statuses:
-                self.world.checker.entry(self.user_id or None, entry)
+                self._see(entry, replaces=not entry.version)  # who was forgotten has none
         elif isinstance(message, SelfChanged):
             self.self_view = SelfView(message.user_id, message.status, message.override, message.devices)
         elif isinstance(message, Reconnect):
@@ -276,6 +279,10 @@ class Client:
         held = self._fold.get(entry.user_id)
         if held is not None and (entry.version or not replaces):
             require(entry.version >= held.version, "a version went back", self, held, entry)
+        # A query may be answered before a look-up that a full snapshot was made from.
+        seen = 0 if replaces else self._seen.get(entry.user_id, 0)
+        require(entry.version >= seen or not entry.version, "a version went back", self, seen, entry)
+        self._seen[entry.user_id] = entry.version
 
     def _check(self) -> None:
         """Right after something was folded."""

@@ -40,6 +40,8 @@ class Loop(Timeline):
     def __init__(self, start: float = START) -> None:
         super().__init__(start)
         self.is_stalled = False
+        self.stall_seconds = 0.0
+        """How long the stall that is under way takes."""
         self._stalled_since = 0.0
         self._stalled_before = 0.0
         self._kept: tuple[list[Handle], list[Handle], list[Handle]] = ([], [], [])
@@ -62,6 +64,7 @@ class Loop(Timeline):
     def stall(self, seconds: float) -> None:
         if not self.is_stalled:
             self.is_stalled = True
+            self.stall_seconds = seconds
             self._stalled_since = self.time
             self.call_later(seconds, self._resume)
 
@@ -101,11 +104,13 @@ class ServerTimeline(Timeline):
 class AsyncioLike:
     """As much of asyncio's loop as the driver uses."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, turn: float) -> None:
+        """`turn` is how long a turn of the loop takes, in seconds: between two slices others are served."""
         self._loop = loop
+        self._turn = turn
 
     def call_soon(self, call: Callable[..., None], *arguments: Any) -> Handle:
-        return self._loop.serve(SOON, 0.0, call, *arguments)
+        return self._loop.serve(SOON, self._turn, call, *arguments)
 
     def call_later(self, seconds: float, call: Callable[..., None], *arguments: Any) -> Handle:
         return self._loop.serve(TIMER, seconds, call, *arguments)
@@ -114,8 +119,8 @@ class AsyncioLike:
 class SimulatedDriver(Driver):
     """The server's own driver on virtual time. A sweep that fails ends the run, instead of being logged."""
 
-    def start_on(self, loop: Loop) -> None:
-        self._loop = AsyncioLike(loop)  # type: ignore[assignment]
+    def start_on(self, loop: Loop, turn: float) -> None:
+        self._loop = AsyncioLike(loop, turn)  # type: ignore[assignment]
         self._later = loop
         loop.serve(TIMER, SWEEP_INTERVAL, self._sweep_loudly)
 

@@ -34,12 +34,15 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 NEVER: Final = float("-inf")
+LONG_STALL: Final = 1.3
+"""Seconds, on a clock that may run by a tenth faster or slower, which are more than the hub's `STALL`."""
 SLACK: Final = 2.0
 """Seconds beyond the bounds: the promise says as much."""
 
 
 class DeviceTruth:
     __slots__ = (
+        "arrived_until",
         "comes",
         "device_id",
         "holder",
@@ -61,6 +64,7 @@ class DeviceTruth:
         self.links: dict[Link, None] = {}  # connections that said hello for it and are up
         self.holder = 0  # of the last Connect that was submitted and whose end was not
         self.live_until = NEVER
+        self.arrived_until = NEVER  # because of a heartbeat that waits in a socket while the server stalls
         self.maybe_until = NEVER  # on the ghosts' clock
         self.idle: bool | None = None
         self.unsure_idle = 0
@@ -69,7 +73,12 @@ class DeviceTruth:
         self.is_holder_sure = True
 
     def must_live(self, now: float) -> bool:
-        return (self.link is not None and self.link.is_true) or now < self.live_until
+        return (self.link is not None and self.link.is_true) or now < max(self.live_until, self.arrived_until)
+
+    def forget(self) -> None:
+        """Nothing has to be so any more."""
+        self.link = None
+        self.live_until = self.arrived_until = NEVER
 
     def may_live(self, ghost_now: float) -> bool:
         return bool(self.links) or ghost_now < self.maybe_until
@@ -83,6 +92,8 @@ class Asked(NamedTuple):
     offlines: int
     arrivals: int
     comes: int
+    may_idle: bool
+    """Whether it may change who is idle."""
 
 
 class UserTruth:
@@ -160,13 +171,23 @@ class Oracle:
         if isinstance(transition, Connect | Online):
             self._comes(user, transition, now)
         if isinstance(transition, SetOverride):
-            asked = Asked(now, False, 0, user.arrivals, 0)
+            asked = Asked(now, False, 0, user.arrivals, 0, False)
         else:
             device = self.device(transition.user_id, transition.device_id)
             was_held = device.holder != 0 or not device.is_holder_sure
-            asked = Asked(now, was_held, device.offlines, user.arrivals, device.comes)
+            may_idle = self._may_idle(transition, device, now)
+            device.unsure_idle += may_idle
+            asked = Asked(now, was_held, device.offlines, user.arrivals, device.comes, may_idle)
         self._submitted(transition)
         return asked
+
+    def arrived(self, transition: AnyTransition) -> None:
+        """A request is in the server's socket, which may take its time to read it."""
+        loop, now = self._world.loop, self._world.clock.now()
+        if isinstance(transition, Online | Heartbeat) and loop.is_stalled and loop.stall_seconds > LONG_STALL:
+            device = self.device(transition.user_id, transition.device_id)
+            if not device.holder and device.is_holder_sure and device.must_live(now):
+                device.arrived_until = now + self._world.scenario.lifetimes.rest
 
     def _comes(self, user: UserTruth, transition: Connect | Online, now: float) -> None:
         if self._world.scenario.forgets and not any(device.must_live(now) for device in user.devices.values()):
@@ -176,8 +197,14 @@ class Oracle:
             user.arrivals += 1
             for device in user.devices.values():
                 if device.device_id != transition.device_id:
-                    device.link = None
-                    device.live_until = NEVER
+                    device.forget()
+
+    @staticmethod
+    def _may_idle(transition: AnyTransition, device: DeviceTruth, now: float) -> bool:
+        """Whoever says nothing of it leaves a device that is there as it is: coming back is no activity."""
+        if isinstance(transition, Connect | Online) and transition.idle is None:
+            return not device.must_live(now)
+        return isinstance(transition, Connect | Online | Heartbeat | SetActivity) and transition.idle is not None
 
     def _submitted(self, transition: AnyTransition) -> None:
         user = self.user(transition.user_id)
@@ -189,7 +216,6 @@ class Oracle:
                 device.holder, device.platform = holder, platform
                 device.is_holder_sure = True
                 device.comes += 1
-                device.unsure_idle += 1
                 user.pending += transition.status is not None
                 link = self._world.links[holder]
                 if link.is_true:
@@ -214,23 +240,20 @@ class Oracle:
                 device = self.device(transition.user_id, device_id)
                 device.platform = platform
                 device.comes += 1
-                device.unsure_idle += 1
                 device.maybe_until = max(device.maybe_until, ghost_now + self._world.scenario.rest_bound + SLACK)
-            case Heartbeat(_, device_id):
-                self.device(transition.user_id, device_id).unsure_idle += 1
             case Offline(_, device_id):
                 device = self.device(transition.user_id, device_id)
                 device.offlines += 1
                 device.holder = 0
-                device.link, device.live_until = None, NEVER
-            case SetActivity(_, device_id):
-                self.device(transition.user_id, device_id).unsure_idle += 1
+                device.forget()
             case SetOverride():
                 user.pending += 1
 
+    def _must_live(self, device: DeviceTruth) -> bool:
+        return device.must_live(self._world.clock.now())
+
     def _gone(self, device: DeviceTruth) -> None:
-        device.link = None
-        device.live_until = NEVER
+        device.forget()
         grace = self._world.scenario.lifetimes.grace
         device.maybe_until = self._world.ghost_now() + grace + SLACK
 
@@ -239,15 +262,17 @@ class Oracle:
         now = self._world.clock.now()
         match transition:
             case SetOverride(_, override):
-                self._overridden(user, override, made is not None)
+                # Set while nobody is there, it may be forgotten before whoever is on the way arrives.
+                is_kept = not self._world.scenario.forgets or any(map(self._must_live, user.devices.values()))
+                self._overridden(user, override, made is not None and is_kept)
             case Connect():
                 device = self.device(transition.user_id, transition.device_id)
-                device.unsure_idle -= 1
+                device.unsure_idle -= asked.may_idle
                 if transition.status is not None:
                     self._hello_status(user, transition.status, made)
                 self._connected(device, transition, made, now)
                 if user.arrivals != asked.arrivals:
-                    device.link, device.live_until = None, NEVER
+                    device.forget()
             case Offline():
                 device = self.device(transition.user_id, transition.device_id)
                 if made is None:
@@ -256,7 +281,8 @@ class Oracle:
                     self._gone(device)
             case Online() | Heartbeat() | SetActivity():
                 device = self.device(transition.user_id, transition.device_id)
-                device.unsure_idle -= 1
+                device.unsure_idle -= asked.may_idle
+                device.arrived_until = NEVER
                 if made is None:
                     device.idle = None
                 elif made.device is None:
@@ -276,8 +302,8 @@ class Oracle:
 
     def _connected(self, device: DeviceTruth, connect: Connect, made: Transition | None, now: float) -> None:
         if made is None or made.device is None:
-            device.idle = device.link = None
-            device.live_until = NEVER
+            device.idle = None
+            device.forget()
             return
         require(made.continued or not device.must_live(now), "a live session was not continued", connect)
         if connect.idle is not None:

@@ -36,8 +36,13 @@ class Requests:
     def __init__(self, world: World) -> None:
         self._world = world
 
-    def send(self, handle: Callable[[], None]) -> None:
-        self._world.loop.serve(SOCKET, self._world.delay(), self._turn, handle)
+    def send(self, handle: Callable[[], None], transition: AnyTransition | None = None) -> None:
+        self._world.loop.call_later(self._world.delay(), self._arrive, handle, transition)
+
+    def _arrive(self, handle: Callable[[], None], transition: AnyTransition | None) -> None:
+        if transition is not None:
+            self._world.oracle.arrived(transition)
+        self._world.loop.serve(SOCKET, 0.0, self._turn, handle)
 
     def _turn(self, handle: Callable[[], None]) -> None:
         self._world.loop.serve(SOON, 0.0, self._next_turn, handle)
@@ -54,7 +59,7 @@ class Requests:
 
             world.driver.perform(world.hub.submit(transition, world.clock.now(), done))
 
-        self.send(handle)
+        self.send(handle, transition)
 
     def set_override(self, user_id: int, override: Override | None) -> None:
         self.submit(SetOverride(user_id, override), _ignore)

@@ -6,11 +6,13 @@ A step is one thing that happens: an action, something that arrives, a sweep, a 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import NamedTuple
 
 from presence_protocol.close_codes import CloseCode
+from presence_server.application import entries, fanout
 from presence_server.application.entries import self_view_of
 from simulator.actions import perform
 from simulator.clients import Client
@@ -23,6 +25,7 @@ CHECK_EVERY = 0.5
 """Seconds of virtual time between two checks of what the server keeps."""
 MOST_RESUMED = 60
 """Cursors from which somebody resumes for real in the end."""
+PART_SIZES = ((entries, "SNAPSHOT_PART"), (fanout, "SNAPSHOT_PART"), (fanout, "FEW"))
 
 MakeWorld = Callable[[Scenario], World]
 
@@ -86,7 +89,8 @@ class Run:
     def _check(self) -> None:
         if not self.world.loop.is_stalled:
             self.world.checker.structure()
-            self.world.oracle.check_ghosts()
+            if not self.world.hub.is_draining:  # then no grace runs out any more
+                self.world.oracle.check_ghosts()
         self.world.loop.call_later(CHECK_EVERY, self._check)
 
     def go(self, actions: Iterable[Action], steps: int | None) -> None:
@@ -147,9 +151,9 @@ class Run:
         given = [item for each in whose for item in each.given if item[1]]
         chosen = given if len(given) <= MOST_RESUMED else world.random.sample(given, MOST_RESUMED)
         resumed = []
-        for number, (cursor, entries) in enumerate(chosen):
+        for number, (cursor, held) in enumerate(chosen):
             # A poller's cursor has a digest: over WebSocket it stands for the same seq.
-            resumed.append(world.resumed_from(".".join(cursor.split(".")[:2]), entries, 100_000 + number))
+            resumed.append(world.resumed_from(".".join(cursor.split(".")[:2]), held, 100_000 + number))
         self.until(8)
         for client in resumed:
             require(client.is_live, "did not come back", client)
@@ -166,6 +170,9 @@ class Run:
             device.vanish()
         for poller in world.pollers:
             poller.stop()
+        if self.scenario.drains:
+            world.driver.perform(world.hub.drain(1.0))
+            self.until(2)
         now = world.clock.now()
         world.driver.perform(world.hub.close_all(CloseCode.SERVICE_RESTART, "ending", now))
         world.loop.serve(1, 0.0, world.polls.wake_all)
@@ -173,6 +180,19 @@ class Run:
         self.until(1.2 * (world.scenario.lifetimes.rest + world.scenario.lifetimes.grace) + 13)
         world.checker.structure()
         world.checker.empty()
+
+
+@contextmanager
+def parts_of(most: int) -> Iterator[None]:
+    """Let messages hold at most so many entries, so that few users make several parts."""
+    kept = [(module, name, getattr(module, name)) for module, name in PART_SIZES]
+    for module, name, size in kept:
+        setattr(module, name, min(size, most))
+    try:
+        yield
+    finally:
+        for module, name, size in kept:
+            setattr(module, name, size)
 
 
 def simulate(
@@ -192,7 +212,8 @@ def simulate(
     violation: Violation | Exception | None = None
     run = Run(scenario, make_world)
     try:
-        run.go(actions, steps)
+        with parts_of(scenario.part):
+            run.go(actions, steps)
     except Exception as failure:
         violation = failure
     virtual = run.world.loop.time - run._start

@@ -80,6 +80,9 @@ class Scenario(NamedTuple):
     socket_room: int
     mean_delay: float
     hides_some: bool
+    part: int  # entries in one message, at most
+    drains: bool
+    turn: float  # seconds that a turn of the server's loop takes
 
     @property
     def evicts(self) -> bool:
@@ -137,6 +140,9 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         socket_room=random.choice((0, 400, 2_000)),
         mean_delay=random.choice((0.005, 0.03, 0.1)),
         hides_some=random.random() < 0.2,
+        part=random.choice((500, 500, 3)),
+        drains=random.random() < 0.5,
+        turn=random.choice((0.0, 0.002, 0.02)),
     )
 
 

@@ -79,7 +79,7 @@ class World:
             Random(scenario.seed),
             self.driver.wake,
         )
-        self.driver.of(self.hub, self.fanout).start_on(self.loop)
+        self.driver.of(self.hub, self.fanout).start_on(self.loop, scenario.turn)
         self.polls = Polls(self.spy, self.interest, self.fanout, self.visibility)
         self.links: dict[int, Link] = {}
         self.was_away = False
