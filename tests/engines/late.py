@@ -90,7 +90,7 @@ class LateEngine:
         self._hosted: dict[int, dict[int, _Hosted]] = {}
         self._truths: dict[int, Truth] = {}
         self._touches: dict[tuple[int, str, int], tuple[float, bool]] = {}
-        self._store_floor = 0
+        self._store_floor = 0  # whoever was forgotten at a version up to this cannot be held as there by anybody
 
     def attach(self, listener: Listener) -> None:
         self._listener = listener
@@ -202,6 +202,9 @@ class LateEngine:
             known.follows -= 1
             if not known.follows:
                 del self._known[user_id]
+                if known.presence is not None and known.presence.public.status is not Status.OFFLINE:
+                    # Its end may have been forgotten already, under a floor that another user's answer brought first.
+                    self._store_floor = min(self._store_floor, known.presence.version)
 
     def presence(self, user_id: int) -> UserPresence:
         known = self._known.get(user_id)

@@ -7,7 +7,7 @@ from random import Random
 from typing import Final
 
 from presence_protocol.fields import format_time
-from presence_protocol.messages import Activity, Ping, Query, SetStatus
+from presence_protocol.messages import SetStatus
 from presence_server.domain.model import Override, Status
 from simulator.clients import Client
 from simulator.rest import Poller, RestDevice
@@ -75,29 +75,26 @@ def _unwatch(world: World, client: Client, random: Random, what: int) -> None:
 
 
 def _status(world: World, client: Client, random: Random, what: int) -> None:
-    if client.is_live and client.user_id:
+    if client.user_id:
         status = random.choice(STATUSES)
         has_end = status is not None and random.random() < 0.3
         until = format_time(int(world.clock.now() + random.randint(3, 8))) if has_end else None
         text = random.choice(TEXTS) if status is not None else None
-        client.say(SetStatus(status=status, until=until, status_text=text, id=client.new_id("ok")))  # type: ignore[arg-type]
+        client.set_status(SetStatus(status=status, until=until, status_text=text))  # type: ignore[arg-type]
 
 
 def _activity(world: World, client: Client, random: Random, what: int) -> None:
-    if client.is_live and client.user_id:
+    if client.user_id:
         idle = random.random() < 0.5
-        idle_for = random.choice((None, 0, 2_000)) if idle else None
-        client.say(Activity(idle=idle, idle_for_ms=idle_for, id=client.new_id("ok")))
+        client.set_activity(idle, random.choice((None, 0, 2_000)) if idle else None)
 
 
 def _query(world: World, client: Client, random: Random, what: int) -> None:
-    if client.is_live:
-        client.say(Query(user_ids=world.some_users(what), id=client.new_id("statuses")))
+    client.query(world.some_users(what))
 
 
 def _ping(world: World, client: Client, random: Random, what: int) -> None:
-    if client.is_live:
-        client.say(Ping(id=client.new_id("pong")))
+    client.ping()
 
 
 def _stop(world: World, client: Client, random: Random, what: int) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from presence_protocol.close_codes import Advice, CloseCode, advice
 from presence_protocol.codec import CODECS
 from presence_protocol.messages import (
+    Activity,
     AnyClientMessage,
     AnyServerMessage,
     Bye,
@@ -19,9 +20,11 @@ from presence_protocol.messages import (
     Error,
     Hello,
     Ping,
+    Query,
     Reconnect,
     SelfChanged,
     SelfView,
+    SetStatus,
     Snapshot,
     StatusEntry,
     Statuses,
@@ -190,6 +193,23 @@ class Client:
         self.view.unwatch(user_ids)
         if self.is_live:
             self.say(Unwatch(user_ids=user_ids, id=self.new_id("ok")))
+
+    def set_status(self, message: SetStatus) -> None:
+        if self.is_live:
+            message.id = self.new_id("ok")
+            self.say(message)
+
+    def set_activity(self, idle: bool, idle_for_ms: int | None) -> None:
+        if self.is_live:
+            self.say(Activity(idle=idle, idle_for_ms=idle_for_ms, id=self.new_id("ok")))
+
+    def query(self, user_ids: list[int]) -> None:
+        if self.is_live:
+            self.say(Query(user_ids=user_ids, id=self.new_id("statuses")))
+
+    def ping(self) -> None:
+        if self.is_live:
+            self.say(Ping(id=self.new_id("pong")))
 
     # -- what it hears -------------------------------------------------------------------------------------------------
 

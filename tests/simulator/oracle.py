@@ -244,6 +244,7 @@ class Oracle:
             case Offline(_, device_id):
                 device = self.device(transition.user_id, device_id)
                 device.offlines += 1
+                device.is_holder_sure = device.holder == 0 and device.is_holder_sure  # until it is answered
                 device.holder = 0
                 device.forget()
             case SetOverride():
@@ -275,9 +276,8 @@ class Oracle:
                     device.forget()
             case Offline():
                 device = self.device(transition.user_id, transition.device_id)
-                if made is None:
-                    device.is_holder_sure = False
-                elif device.comes == asked.comes:
+                device.is_holder_sure = made is not None
+                if made is not None and device.comes == asked.comes:
                     self._gone(device)
             case Online() | Heartbeat() | SetActivity():
                 device = self.device(transition.user_id, transition.device_id)

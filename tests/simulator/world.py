@@ -28,6 +28,7 @@ from simulator.network import Link
 from simulator.oracle import Oracle
 from simulator.rest import Poller, Requests, RestDevice
 from simulator.scenario import Scenario
+from simulator.sdk import SdkClient
 from simulator.spy import SpyEngine
 
 FIRST_USER = 10_001
@@ -115,12 +116,13 @@ class World:
     # -- who is there --------------------------------------------------------------------------------------------------
 
     def _client(self, number: int) -> Client:
-        """Some share a user, some a device; every eighth only watches."""
+        """Some share a user, some a device; every eighth only watches; every fourth is the Python SDK."""
+        make = SdkClient if number % 4 == 1 or number % 16 == 15 else Client
         if number % 8 == 7:
-            return Client(self, number, number // 8 % 2, 0, "", "")
+            return make(self, number, number // 8 % 2, 0, "", "")
         user_id = FIRST_USER + number % self.scenario.users
         device = number % 3
-        return Client(self, number, number % 2, user_id, f"web{device}", PLATFORMS[device].value)
+        return make(self, number, number % 2, user_id, f"web{device}", PLATFORMS[device].value)
 
     def _device(self, number: int) -> RestDevice:
         """Some have the device id of a WebSocket client."""
@@ -141,8 +143,8 @@ class World:
     # -- time ----------------------------------------------------------------------------------------------------------
 
     def delay(self) -> float:
-        """Seconds that something takes on the network."""
-        return min(1.0, self.random.expovariate(1 / self.scenario.mean_delay))
+        """Seconds that something takes on the network: both ways together, less than any pong timeout."""
+        return min(0.6, self.random.expovariate(1 / self.scenario.mean_delay))
 
     def ghost_now(self) -> float:
         """The clock by which ends are due: it stands still while the server or its engine cannot see to anything."""
