@@ -212,8 +212,7 @@ class SdkClient(Client):
                 for change in changes:
                     self.world.checker.entry(self.user_id or None, change.after)
                     before = self._handed_out.get(change.user_id)
-                    is_next = before == change.before or (before and change.before and is_shown_alike(before, change.before))
-                    require(is_next, "a change from elsewhere", self, before, change)
+                    require(is_alike(before, change.before), "a change from elsewhere", self, before, change)
                     self._handed_out[change.user_id] = change.after
             case Settled(ticket, reply, error):
                 self._settled(self._waiting.pop(ticket, None), reply, error)
@@ -240,3 +239,7 @@ class SdkClient(Client):
             require(is_late or (error.code == 503 and self.world.may_be_away()), "refused", self, error)
         else:
             require(error is None or isinstance(error, ConnectionClosed), "failed", self, error)
+
+
+def is_alike(one: StatusEntry | None, other: StatusEntry | None) -> bool:
+    return one is other if one is None or other is None else is_shown_alike(one, other)
