@@ -39,6 +39,8 @@ from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Connect, Offline, Online, SetOverride, Transition
 from presence_server.engines.memory import MemoryEngine
+from presence_server.transports.frames import FRAMERS
+from support.frames import frames_of
 
 START = 1_762_700_400.0  # 2025-11-09T15:00:00Z
 TICK = 0.125
@@ -237,13 +239,17 @@ class FakeLink:
             return
         self.raw.append(frame)
         if not self.is_stopped:
-            self._client.receive(self.session.codec.decode_server(frame))
+            self._deliver(frame)
             return
         self.waiting.append(frame)
         if not self.is_blocked:
             # Transports call back at once from within a write.
             self.is_blocked = True
             self._world.hub.blocked(self.session, self._world.now)
+
+    def _deliver(self, written: bytes) -> None:
+        for _, payload in frames_of(written):
+            self._client.receive(self.session.codec.decode_server(payload))
 
     def ping(self) -> None:
         self.pings += 1
@@ -275,7 +281,7 @@ class FakeLink:
         some = len(self.waiting) if frames is None else frames
         gone, self.waiting = self.waiting[:some], self.waiting[some:]
         for frame in gone:
-            self._client.receive(self.session.codec.decode_server(frame))
+            self._deliver(frame)
         if self.waiting:
             return
         self.is_stopped = is_still_slow
@@ -428,7 +434,7 @@ class World:
             counting = CountingEngine(self.table, 0xE)
             self.engine, self.follows = counting, counting.follows
         self.interest = Interest()
-        self.fanout = Fanout(self.engine, self.interest, self.clock, (bytes, bytes), **fanout)
+        self.fanout = Fanout(self.engine, self.interest, self.clock, FRAMERS, **fanout)
         who = visibility or Everyone()
         self.is_woken = False
         self.hub = Hub(
@@ -485,7 +491,7 @@ class World:
             link = effect.session.link
             match effect:
                 case Send(session, message):
-                    link.write(session.codec.encode(message))
+                    link.write(FRAMERS[session.codec_number](session.codec.encode(message)))
                 case Close(_, code, reason):
                     link.close(code, reason)
                 case ReadOn():

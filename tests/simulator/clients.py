@@ -35,7 +35,8 @@ from presence_protocol.messages import (
 from presence_protocol.session import CLOSE, LOST, Role, Session, State, event_of
 from presence_protocol.view import View
 from simulator.failure import Violation, require
-from simulator.network import IS_PING, MESSAGE, Link, frames_of
+from simulator.network import IS_PING, MESSAGE, Link
+from support.frames import frames_of
 
 if TYPE_CHECKING:
     from simulator.world import World

@@ -16,7 +16,7 @@ from websockets.frames import Opcode
 from presence_protocol.close_codes import CloseCode
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
-from presence_server.transports.frames import PING, frame
+from presence_server.transports.frames import PING
 from simulator.loop import SOCKET
 
 if TYPE_CHECKING:
@@ -227,23 +227,4 @@ class Link:
             self._put(b"", CloseCode.ABNORMAL)
 
 
-def frames_of(data: bytes) -> list[tuple[int, bytes]]:
-    """The server's frames in what was written at once: opcode and payload of each."""
-    frames = []
-    at = 0
-    while at < len(data):
-        opcode, size = data[at] & 15, data[at + 1]
-        at += 2
-        if size == 126:
-            size = int.from_bytes(data[at : at + 2], "big")
-            at += 2
-        elif size == 127:
-            size = int.from_bytes(data[at : at + 8], "big")
-            at += 8
-        frames.append((opcode, data[at : at + size]))
-        at += size
-    return frames
-
-
 IS_PING: Final = int(Opcode.PING)
-assert frames_of(frame(Opcode.PING, b"")) == [(IS_PING, b"")]

@@ -56,6 +56,7 @@ REST: Final = {
     "poll_others": 2,
 }
 WORLD: Final = {"stall": 0.15, "clock": 0.2}
+FLAPS: Final = 6
 AWAY: Final = {"engine_cut": 0.06, "engine_mend": 0.4}
 
 
@@ -83,6 +84,7 @@ class Scenario(NamedTuple):
     part: int  # entries in one message, at most
     drains: bool
     turn: float  # seconds that a turn of the server's loop takes
+    flaps: bool  # people change their status again and again
 
     @property
     def evicts(self) -> bool:
@@ -143,6 +145,7 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         part=random.choice((500, 500, 3)),
         drains=random.random() < 0.5,
         turn=random.choice((0.0, 0.002, 0.02)),
+        flaps=random.random() < 0.3,
     )
 
 
@@ -150,9 +153,13 @@ def plan(scenario: Scenario) -> Iterator[Action]:
     """The actions of a run, without end."""
     random = Random(f"plan {scenario.seed} {scenario.is_late}")
     rest = scenario.devices + scenario.pollers
-    per_client, per_rest = sum(CLIENT.values()), sum(REST.values())
-    weights = {kind: weight / per_client * scenario.clients for kind, weight in CLIENT.items()}
-    weights |= {kind: weight / per_rest * rest for kind, weight in REST.items()}
+    of_clients, of_rest = dict(CLIENT), dict(REST)
+    if scenario.flaps:
+        of_clients["status"] *= FLAPS
+        of_rest["override"] *= FLAPS
+    per_client, per_rest = sum(of_clients.values()), sum(of_rest.values())
+    weights = {kind: weight / per_client * scenario.clients for kind, weight in of_clients.items()}
+    weights |= {kind: weight / per_rest * rest for kind, weight in of_rest.items()}
     total = sum(weights.values())
     others = WORLD | (AWAY if scenario.is_late else {})
     # So many in a second, whatever the size: they concern everybody.

@@ -20,7 +20,8 @@ from presence_protocol.messages import Bye, Query, SetStatus, StatusEntry, Statu
 from presence_protocol.view import is_shown_alike
 from simulator.clients import Client
 from simulator.failure import require
-from simulator.network import IS_PING, MESSAGE, Link, frames_of
+from simulator.network import IS_PING, MESSAGE, Link
+from support.frames import frames_of
 
 if TYPE_CHECKING:
     from simulator.world import World

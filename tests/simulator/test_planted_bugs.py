@@ -171,7 +171,12 @@ BUGS: Final = (
     Bug("an id added while offline", added_offline_served_by_the_old_cursor, 50_000, ("watched and not held",)),
     Bug("invisible leaking through lastActiveTime", invisible_leaks, 20_000, ("invisible, and yet",)),
     Bug("REST deadline not renewed", rest_deadline_not_renewed, 20_000, ("false OFFLINE",)),
-    Bug("expiry before sockets are read", expiry_before_sockets_are_read, 200_000, ("false OFFLINE",)),
+    Bug(
+        "expiry before sockets are read",
+        expiry_before_sockets_are_read,
+        200_000,
+        ("false OFFLINE", "a platform is missing"),
+    ),
     Bug("restamp removed", restamp_removed, 200_000, ("a cursor claims",)),
     Bug("known anew under an old seq", known_anew_under_an_old_seq, 100_000, ("a cursor claims",), "late"),
 )

@@ -35,7 +35,7 @@ class CatchUp:
         if not session.behind:
             session.behind = True
             session.served = self._fanout.settled
-            self._fanout.skip(session.slot)
+            session.self_due |= self._fanout.skip(session.slot)
         if not session.blocked_since:
             session.blocked_since = now
         self._drained.pop(session, None)

@@ -13,6 +13,9 @@ a celebrity delays nobody else's changes.
 still while anything is gathered, sliced or under way. A flush without slices includes itself. An outbox that waits
 for its slice is written before anything else is sent to its connection, so that no version goes back.
 
+**Riders.** What else is due to an outlet when changes are gathered, its own user's truth, goes out in front of its diff
+with the same write: a write costs more than all that is in it.
+
 **Slow watchers** have no queue: whoever is behind is skipped here, and served later from its seq (see `catchup`).
 
 **Slots.** An outlet is a small integer whose lowest bit is its codec, so that the hot loop indexes a pair of encoded
@@ -118,6 +121,9 @@ class Fanout:
         self._free: tuple[list[int], list[int]] = ([], [])
         self._freed: list[int] = []
         self._dirty: list[int] = []
+        self._riders: dict[int, bytes] = {}
+        self.before_flush: Callable[[], None] = _nothing
+        """Called when a flush begins: the time to let messages ride along."""
         self._flushes = self._deliveries = self._writes = 0
 
     # -- outlets -------------------------------------------------------------------------------------------------
@@ -140,7 +146,7 @@ class Fanout:
 
     def detach(self, slot: int) -> None:
         self._outlets[slot] = None
-        self._boxes[slot].clear()
+        self.skip(slot)
         self._freed.append(slot)
 
     def _reclaim(self) -> None:
@@ -175,6 +181,20 @@ class Fanout:
             self._settled = max(self._settled, self._before(user_id))
         self._changed[user_id] = version
 
+    @property
+    def is_gathering(self) -> bool:
+        """Whether another flush is to come."""
+        return bool(self._changed)
+
+    def ride(self, slot: int, message: AnyServerMessage) -> None:
+        """Send `message` with the flush that begins: see `before_flush`."""
+        self._riders[slot] = self._framers[slot & 1](CODECS[slot & 1].encode(message))
+        self._dirty.append(slot)
+
+    def overtake(self, slot: int) -> None:
+        """What rides is older than what is about to be sent: drop it."""
+        self._riders.pop(slot, None)
+
     def _before(self, user_id: int) -> int:
         """The seq just before that of `user_id`'s change: what was settled when it came."""
         return max(0, self._engine.presence(user_id).seq - 1)
@@ -188,6 +208,7 @@ class Fanout:
     def step(self, now: float) -> None:
         """Do one slice: of the flush under way, of a new one if it is due, or of a heavy change."""
         if self._flushing is None and self._changed and now >= self._free_at:
+            self.before_flush()
             changed, self._changed = self._changed, {}
             self._flushing = self._flush(changed, self._engine.seq)
             self._took = 0.0
@@ -296,21 +317,26 @@ class Fanout:
     def _write(self, slot: int, shared: tuple[bytes, bytes] | None) -> None:
         box = self._boxes[slot]
         outlet = self._outlets[slot]
-        if box and outlet is not None and not outlet.behind:
+        rider = self._riders.pop(slot, b"") if self._riders else b""
+        if (box or rider) and outlet is not None and not outlet.behind:
             self._writes += 1
-            if shared is not None and len(box) == 1:
-                outlet.write(shared[slot & 1])
+            if not box:
+                outlet.write(rider)
+            elif shared is not None and len(box) == 1:
+                outlet.write(rider + shared[slot & 1] if rider else shared[slot & 1])
             else:
-                self._write_all(slot, box, outlet)
+                self._write_all(slot, box, outlet, rider)
         box.clear()
 
-    def _write_all(self, slot: int, box: list[bytes], outlet: Outlet) -> None:
+    def _write_all(self, slot: int, box: list[bytes], outlet: Outlet, rider: bytes) -> None:
         codec, framer = CODECS[slot & 1], self._framers[slot & 1]
         *earlier, last = _parts(box)
         # A client that is lost between two parts must not claim the later one: only the last moves the cursor.
         for part in earlier:
-            outlet.write(framer(codec.diff(part, str(Cursor(self._engine.epoch, self._settled_before)))))
-        outlet.write(framer(codec.diff(last, str(Cursor(self._engine.epoch, self._settled)))))
+            outlet.write(rider + framer(codec.diff(part, str(Cursor(self._engine.epoch, self._settled_before)))))
+            rider = b""
+        frame = framer(codec.diff(last, str(Cursor(self._engine.epoch, self._settled))))
+        outlet.write(rider + frame if rider else frame)
 
     def write_now(self, slot: int) -> None:
         """Write what waits for its slice, since something else is about to be sent to this outlet."""
@@ -321,9 +347,13 @@ class Fanout:
         """Write one message to one outlet, outside of any tick."""
         outlet.write(self._framers[slot & 1](CODECS[slot & 1].encode(message)))
 
-    def skip(self, slot: int) -> None:
-        """Drop what waits for its slice: the outlet fell behind and is served from its seq instead."""
+    def skip(self, slot: int) -> bool:
+        """Drop what waits for its slice: the outlet fell behind and is served from its seq instead.
+
+        Returns whether a rider was among it.
+        """
         self._boxes[slot].clear()
+        return self._riders.pop(slot, None) is not None
 
     def statistics(self) -> FanoutStatistics:
         return FanoutStatistics(
@@ -334,6 +364,10 @@ class Fanout:
             deliveries=self._deliveries,
             writes=self._writes,
         )
+
+
+def _nothing() -> None:
+    """Nobody rides along."""
 
 
 def _parts(box: list[bytes]) -> Iterator[list[bytes]]:

@@ -124,6 +124,7 @@ class Hub:
         self._last_number = 0
         self._last_sweep = 0.0
         self._messages = self._changes = 0
+        fanout.before_flush = self._tell_selves
         engine.attach(self.receive)
 
     # -- entries: connections ------------------------------------------------------------------------------------
@@ -255,10 +256,13 @@ class Hub:
             return self.take()
 
     def take(self) -> list[Effect]:
-        """The effects that wait, and with them each changed truth, once."""
-        due, self._self_due = self._self_due, {}
-        for session in due:
-            self._tell_self(session)
+        """The effects that wait, and with them each changed truth, once; or it goes with the flush that is to come."""
+        if self._self_due and not self.fanout.is_gathering:
+            due, self._self_due = self._self_due, {}
+            for session in due:
+                if (message := self._self_of(session)) is not None:
+                    self.fanout.overtake(session.slot)
+                    self.send(session, message)
         effects, self._effects = self._effects, []
         # Last: what is read then may change what the effects before tell.
         effects += map(ReadOn, self._reading_on)
@@ -325,17 +329,22 @@ class Hub:
             self.fanout.gather(user_id, version)
             self._wake()
 
-    def _tell_self(self, session: Session) -> None:
+    def _tell_selves(self) -> None:
+        """A flush begins, and each changed truth with it."""
+        due, self._self_due = self._self_due, {}
+        for session in due:
+            if (message := self._self_of(session)) is not None:
+                self.fanout.ride(session.slot, message)
+
+    def _self_of(self, session: Session) -> SelfChanged | None:
+        """What to tell `session` of its user's truth now, if anything."""
         if session.state is not State.LIVE:
-            return  # it left, or `welcome` is still to come and will tell
+            return None  # it left, or `welcome` is still to come and will tell
         if session.behind:
             session.self_due = True
-            return
+            return None
         view = self_view_of(self.engine.truth(session.user_id))
-        self.send(
-            session,
-            SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices),
-        )
+        return SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices)
 
     def _catch_up(self, now: float) -> None:
         for session in self._catchup.sweep(now):
