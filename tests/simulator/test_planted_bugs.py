@@ -158,11 +158,14 @@ def known_anew_under_an_old_seq(patch: Patch) -> None:
     patch.setattr(LateEngine, "_fetched", keep_seq)
 
 
+GONE: Final = ("false OFFLINE", "a platform is missing", "a live session was not", "a live REST device was")
+"""The many faces of a device that was taken away."""
+
 # Two that it does not find yet, and that are held elsewhere: a pending slice not written before an answer
 # (tests/application/test_whole.py), and a full socket that gives a dead client more time (test_liveness.py there).
 BUGS: Final = (
-    Bug("no fencing on replace", no_fencing, 20_000, ("false OFFLINE",)),
-    Bug("grace not cancelled", grace_not_cancelled, 20_000, ("false OFFLINE",)),
+    Bug("no fencing on replace", no_fencing, 20_000, GONE),
+    Bug("grace not cancelled", grace_not_cancelled, 20_000, GONE),
     Bug("reconnect counted as activity", reconnect_is_activity, 20_000, ("activity", "a seq")),
     Bug("a change dropped for a blocked watcher", change_dropped_for_a_blocked_watcher, 20_000, ("a cursor claims",)),
     Bug("a version going back", version_going_back, 20_000, ("a version went back", "a seq went back")),
@@ -170,12 +173,12 @@ BUGS: Final = (
     Bug("a cursor that passes an unsettled slice", cursor_passes_an_unsettled_slice, 50_000, ("a cursor claims",)),
     Bug("an id added while offline", added_offline_served_by_the_old_cursor, 50_000, ("watched and not held",)),
     Bug("invisible leaking through lastActiveTime", invisible_leaks, 20_000, ("invisible, and yet",)),
-    Bug("REST deadline not renewed", rest_deadline_not_renewed, 20_000, ("false OFFLINE",)),
+    Bug("REST deadline not renewed", rest_deadline_not_renewed, 20_000, GONE),
     Bug(
         "expiry before sockets are read",
         expiry_before_sockets_are_read,
         200_000,
-        ("false OFFLINE", "a platform is missing"),
+        GONE,
     ),
     Bug("restamp removed", restamp_removed, 200_000, ("a cursor claims",)),
     Bug("known anew under an old seq", known_anew_under_an_old_seq, 100_000, ("a cursor claims",), "late"),
