@@ -1,10 +1,11 @@
-"""WebSocket frames as a server sends them: unmasked, unfragmented (RFC 6455 section 5.2)."""
+"""WebSocket frames (RFC 6455 section 5.2): as a server sends them, and the plain ones of those that it receives."""
 
 from typing import Final
 
-from websockets.frames import Opcode
+from websockets.frames import Opcode, apply_mask  # type: ignore[attr-defined]  # the one in C where there is one
 
 _FIN: Final = 0x80
+_MASKED: Final = 0x80
 
 
 def frame(opcode: Opcode, payload: bytes) -> bytes:
@@ -19,6 +20,10 @@ def frame(opcode: Opcode, payload: bytes) -> bytes:
     return head + payload
 
 
+def pong_frame(payload: bytes) -> bytes:
+    return frame(Opcode.PONG, payload)
+
+
 def text_frame(payload: bytes) -> bytes:
     return frame(Opcode.TEXT, payload)
 
@@ -31,3 +36,30 @@ FRAMERS: Final = (text_frame, binary_frame)
 """By the codec's number."""
 
 PING: Final = frame(Opcode.PING, b"")
+
+_PLAIN: Final = {_FIN | opcode: opcode for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG)}
+"""First bytes of the frames that are read without a parser."""
+
+
+def plain_frame(data: bytes, most: int) -> tuple[Opcode, bytes] | None:
+    """The message, ping or pong of `most` bytes at most that is all of `data`, unmasked; None: ask a parser.
+
+    That is what nearly every read of an idle connection brings. It costs 0.25 us here; a parser, which is lent, resumed
+    through its generators, asked whether it is between two frames and given back, costs 2.6. Whatever is unusual in any
+    way is not judged here: only a parser decides what RFC 6455 allows.
+
+    Tried as well: a list of all frames in `data`, handled by the same loop as a parser's (0.4 us more for each message,
+    for the sake of the few that arrive two at a time); unmasking as one long integer (0.5 us instead of 0.1).
+    """
+    if len(data) < 6 or (opcode := _PLAIN.get(data[0])) is None:
+        return None
+    size, start = data[1] - _MASKED, 6
+    if size > 125:
+        if size == 127 or opcode > Opcode.CLOSE:
+            return None
+        size, start = data[2] << 8 | data[3], 8
+        if size < 126:
+            return None
+    if size > most or start + size != len(data):
+        return None
+    return opcode, apply_mask(data[start:], data[start - 4 : start])

@@ -4,10 +4,12 @@ uvicorn's own implementations report a dropped TCP connection as 1005, so that a
 a deliberate end; and they spend tasks, queues and events on every idle connection. Here an idle connection owns
 none: bytes come in through `data_received`, and frames go out through `write`.
 
-**Reading.** What arrives is parsed in small chunks and handled for a few messages, or milliseconds, per turn of the
-loop, so that one client that floods delays nobody by more than that. A session that must wait (it is behind, or being
-greeted) is not read from. **Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a
-second, so that the code reaches a client that is still sending: closing a socket with unread bytes resets it.
+**Reading.** Nearly always one whole message or pong arrives, which needs no parser (see `frames.plain_frame`). All else
+is parsed in small chunks and handled for a few messages, or milliseconds, per turn of the loop, so that one client that
+floods delays nobody by more than that. A session that must wait (it is behind, or being greeted) is not read from.
+
+**Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a second, so that the code
+reaches a client that is still sending: closing a socket with unread bytes resets it.
 """
 
 from __future__ import annotations
@@ -33,7 +35,7 @@ from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
 from presence_server.transports.envelope import error_body, error_headers
-from presence_server.transports.frames import PING
+from presence_server.transports.frames import PING, plain_frame, pong_frame
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
@@ -112,15 +114,23 @@ class WebSocketConnection(asyncio.Protocol):
         self._unparsed, self._frames, self._fragments = b"", [], None
 
     def data_received(self, data: bytes) -> None:
+        session, gateway = self._session, self._gateway
         if self._is_closing:
             return
-        if self._session is None:
+        if session is None:
             self._shake_hands(data)
             return
-        self._gateway.hub.heard(self._session, self._gateway.clock.now())
+        now = gateway.clock.now()
+        gateway.hub.heard(session, now)
+        # While it is read from, nothing is left unparsed.
+        is_idle = self._ws is None and not (self._is_paused or session.must_wait)
+        if is_idle and len(data) <= CHUNK and (plain := plain_frame(data, gateway.max_message)) is not None:
+            self._handle_plain(*plain, now)
+            self._end_turn(session, gateway.clock.now() >= now + TURN)
+            return
         self._unparsed = self._unparsed + data if self._unparsed else data
         if not self._is_paused:
-            self._read()
+            self._read(now)
 
     def eof_received(self) -> bool:
         self._end(CloseCode.ABNORMAL)
@@ -175,16 +185,17 @@ class WebSocketConnection(asyncio.Protocol):
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _read(self) -> None:
+    def _read(self, now: float) -> None:
         """Parse and handle what has arrived, as far as the session and its turn allow."""
         session, clock = self._session, self._gateway.clock
-        ends_at, messages, chunks = clock.now() + TURN, MESSAGES_PER_TURN, CHUNKS_PER_TURN
+        ends_at, messages, chunks = now + TURN, MESSAGES_PER_TURN, CHUNKS_PER_TURN
         is_spent = False
         while session is not None and not (self._is_closing or session.must_wait or is_spent):
             if self._frames:
                 messages -= 1
-                self._handle(self._frames.pop())
-                is_spent = not messages or clock.now() >= ends_at
+                self._handle(self._frames.pop(), now)
+                now = clock.now()
+                is_spent = not messages or now >= ends_at
             elif self._unparsed:
                 chunks -= 1
                 chunk, self._unparsed = self._unparsed[:CHUNK], self._unparsed[CHUNK:]
@@ -192,7 +203,12 @@ class WebSocketConnection(asyncio.Protocol):
                 is_spent = not chunks
             else:
                 break
-        if session is None or self._is_closing:
+        if session is not None:
+            self._end_turn(session, is_spent)
+
+    def _end_turn(self, session: Session, is_spent: bool) -> None:
+        """Go on later if there may be more, let others have the parser, and take up reading or have it wait."""
+        if self._is_closing:
             return
         if self._ws is not None and not self._frames and self._gateway.parsers.give_back(self._ws):
             self._ws = None
@@ -220,14 +236,14 @@ class WebSocketConnection(asyncio.Protocol):
         self._flush()
         self._finish()
 
-    def _handle(self, frame: Frame) -> None:
+    def _handle(self, frame: Frame, now: float) -> None:
         if frame.opcode is Opcode.TEXT or frame.opcode is Opcode.BINARY:
             if frame.fin:
-                self._message(frame.opcode, bytes(frame.data))
+                self._message(frame.opcode, bytes(frame.data), now)
             else:
                 self._fragments = frame.opcode, bytearray(frame.data)
         elif frame.opcode is Opcode.CONT:
-            self._continue(frame)
+            self._continue(frame, now)
         elif frame.opcode is Opcode.CLOSE:
             received = self._ws.close_rcvd if self._ws is not None else None
             self._end(CloseCode.NO_STATUS if received is None else received.code)
@@ -236,16 +252,22 @@ class WebSocketConnection(asyncio.Protocol):
         if self._ws is not None and self._ws.parser_exc is not None and not self._frames and not self._is_closing:
             self._fail_parsing(self._ws)
 
-    def _continue(self, frame: Frame) -> None:
+    def _continue(self, frame: Frame, now: float) -> None:
         assert self._fragments is not None, "the parser let a continuation without a beginning pass"
         kind, payload = self._fragments
         payload += frame.data
         if frame.fin:
             self._fragments = None
-            self._message(kind, bytes(payload))
+            self._message(kind, bytes(payload), now)
 
-    def _message(self, opcode: Opcode, payload: bytes) -> None:
-        session, hub, now = self._session, self._gateway.hub, self._gateway.clock.now()
+    def _handle_plain(self, opcode: Opcode, payload: bytes, now: float) -> None:
+        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+            self._message(opcode, payload, now)
+        elif opcode is Opcode.PING:
+            self.write(pong_frame(payload))
+
+    def _message(self, opcode: Opcode, payload: bytes, now: float) -> None:
+        session, hub = self._session, self._gateway.hub
         assert session is not None
         codec = session.codec
         try:
@@ -289,7 +311,7 @@ class WebSocketConnection(asyncio.Protocol):
             self._is_paused = False
             if self._transport is not None:
                 self._transport.resume_reading()
-            self._read()
+            self._read(self._gateway.clock.now())
 
     def close(self, code: int, reason: str) -> None:
         if self._is_closing or self._transport is None:
