@@ -103,7 +103,8 @@ class Driver:
         if delay == 0:
             self._flush_timer = self._loop.call_soon(self._flush)
         elif delay is not None:
-            self._flush_timer = self._loop.call_later(delay, self._flush)
+            # Timers count milliseconds: less would be at once, again and again.
+            self._flush_timer = self._loop.call_later(max(delay, 0.001), self._flush)
 
     def _flush(self) -> None:
         self._flush_timer = None
