@@ -421,6 +421,7 @@ class World:
         limits: HubLimits | None = None,
         authenticator: Authenticator | None = None,
         visibility: Visibility | None = None,
+        was_swept: bool = True,
         **fanout: Any,
     ) -> None:
         self.clock = ManualClock()
@@ -451,6 +452,8 @@ class World:
         self.clients: list[Client] = []
         self.told: list[Transition | None] = []
         """What came of the transitions of back ends."""
+        if was_swept:
+            self.sweep()
 
     @property
     def now(self) -> float:

@@ -499,7 +499,45 @@ def test_an_engine_that_cannot_tell_of_whom_one_may_see_is_answered_so_as_well()
     assert world.hub.handle(client.session, Ping(), world.now) == []
 
 
+def test_a_truth_that_waits_for_its_slice_is_not_told_after_a_newer_one() -> None:
+    world = World(slice_writes=1)
+    web, phone = world.connect(ANN, "web"), world.connect(ANN, "phone")
+    world.connect(BOB, watch=[ANN])
+    world.flush()
+    world.clock.time += 1
+    web.say(SetStatus(status="BUSY"))
+    world.fanout.step(world.now)
+    assert world.fanout.is_under_way
+    phone.take()
+    phone.say(Activity(idle=True))
+    world.flush()
+    newest = phone.take(SelfChanged)[-1]
+    assert [device.idle for device in newest.devices] == [False, True]
+
+
+def test_a_truth_goes_out_with_the_diff_in_one_write() -> None:
+    world = World()
+    client = world.connect(ANN, watch=[ANN])
+    world.flush()
+    world.clock.time += 1
+    client.link.raw.clear()
+    client.say(SetStatus(status="BUSY"))
+    world.flush()
+    assert len(client.link.raw) == 1
+    assert client.take(SelfChanged)[-1].status == client.status(ANN) == "BUSY"
+
+
 # -- time ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_stall_before_the_first_sweep_ends_nobody_either() -> None:
+    world = World(was_swept=False)
+    world.online(ANN)  # by REST
+    world.clock.time += 9 * 60
+    world.sweep()
+    assert world.table.presence(ANN).public.status is Status.ONLINE
+    world.sweep()
+    assert world.table.presence(ANN).public.status is Status.OFFLINE
 
 
 def test_after_a_stall_sockets_are_read_before_anything_expires() -> None:

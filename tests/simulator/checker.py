@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from simulator.world import World
 
 OFFLINE = "OFFLINE"
+LONGEST_PAUSE = 0.25
+"""Seconds that changes are gathered, at most."""
 
 
 class Checker:
@@ -81,6 +83,8 @@ class Checker:
         require(not fanout._flushing or fanout.is_under_way, "flushing and not under way")
         if not fanout.is_under_way:
             require(not any(fanout._boxes), "an outbox outlived its flush")
+        delay = fanout.delay(world.clock.now())
+        require(delay is None or delay <= LONGEST_PAUSE, "a flush is put off", delay)
         watched = [interest.count(session.slot) for session in sessions.values()]
         polls = [interest.count(poll.slot) for poll in world.polls._waiting if poll.slot is not None]
         statistics = interest.statistics()

@@ -57,6 +57,7 @@ REST: Final = {
 }
 WORLD: Final = {"stall": 0.15, "clock": 0.2}
 FLAPS: Final = 6
+SLOW: Final = 4
 AWAY: Final = {"engine_cut": 0.06, "engine_mend": 0.4}
 
 
@@ -85,6 +86,7 @@ class Scenario(NamedTuple):
     drains: bool
     turn: float  # seconds that a turn of the server's loop takes
     flaps: bool  # people change their status again and again
+    is_slow: bool  # many stop reading
 
     @property
     def evicts(self) -> bool:
@@ -115,6 +117,7 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
     heartbeat = random.choice((2.0, 3.0))
     forgets = random.random() < 0.4
     grace = random.choice((1.0, 2.0, 3.0))
+    is_slow = random.random() < 0.3
     ping_interval, pong_timeout = random.choice(((3.0, 1.5), (4.0, 2.0)))
     return Scenario(
         seed,
@@ -137,15 +140,16 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         max_remembered=random.randint(1, 3) if forgets else 10_000,
         forgets=forgets,
         min_publish_interval=random.choice((0.0, 0.5, 1.0, 1.0)),
-        flush_interval=random.choice((0.0, 0.01, 0.05)),
+        flush_interval=random.choice((0.0, 0.01, 0.05)) if not is_slow else 0.05,
         slices=random.choice(((20_000, 500, 2_000), (3, 2, 1_000), (4, 2, 3), (50, 2, 5))),
-        socket_room=random.choice((0, 400, 2_000)),
+        socket_room=random.choice((0, 400, 2_000)) if not is_slow else 0,
         mean_delay=random.choice((0.005, 0.03, 0.1)),
         hides_some=random.random() < 0.2,
         part=random.choice((500, 500, 3)),
         drains=random.random() < 0.5,
-        turn=random.choice((0.0, 0.002, 0.02)),
+        turn=random.choice((0.0, 0.002, 0.02)) if not is_slow else 0.02,
         flaps=random.random() < 0.3,
+        is_slow=is_slow,
     )
 
 
@@ -157,6 +161,9 @@ def plan(scenario: Scenario) -> Iterator[Action]:
     if scenario.flaps:
         of_clients["status"] *= FLAPS
         of_rest["override"] *= FLAPS
+    if scenario.is_slow:
+        for kind in ("stop", "sip", "status", "activity"):
+            of_clients[kind] *= SLOW
     per_client, per_rest = sum(of_clients.values()), sum(of_rest.values())
     weights = {kind: weight / per_client * scenario.clients for kind, weight in of_clients.items()}
     weights |= {kind: weight / per_rest * rest for kind, weight in of_rest.items()}

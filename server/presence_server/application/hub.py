@@ -235,7 +235,8 @@ class Hub:
     def sweep(self, now: float) -> list[Effect]:
         """Let what is due happen. To be called some ten times a second."""
         with self._entered():
-            stalled = self._last_sweep and now - self._last_sweep > STALL
+            # The first sweep is skipped as well: nobody knows what was before it.
+            stalled = now - self._last_sweep > STALL
             self._last_sweep = now
             if stalled:
                 return self.take()
