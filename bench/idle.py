@@ -1,7 +1,8 @@
 """What an idle connection costs: resident memory of the server, with and without watched users.
 
-Run as `python bench/idle.py [connections] [watched]`. The load generator is this process; the server is another,
-started by its console script. Bytes of the kernel's socket buffers are not part of a process's resident memory.
+Run as `python bench/idle.py [connections] [watched] [on]`; `on` has every connection agree on compression. The load
+generator is this process; the server is another, started by its console script. Bytes of the kernel's socket buffers
+are not part of a process's resident memory.
 """
 
 import asyncio
@@ -36,19 +37,20 @@ def client_frame(payload: bytes) -> bytes:
     return head + mask + payload
 
 
-async def connect(port: int, number: int, watched: int, users: int) -> asyncio.StreamWriter:
+async def connect(port: int, number: int, watched: int, users: int, extension: str) -> asyncio.StreamWriter:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=2**20)
     key = base64.b64encode(os.urandom(16)).decode()
     writer.write(
         f"GET {PATH} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n\r\n".encode()
+        f"Sec-WebSocket-Key: {key}\r\nSec-WebSocket-Version: 13\r\n{extension}\r\n".encode()
     )
-    await reader.readuntil(b"\r\n\r\n")
+    answer = await reader.readuntil(b"\r\n\r\n")
+    assert (b"permessage-deflate" in answer) is bool(extension)
     hello = {"type": "hello", "userId": number, "deviceId": f"device-{number:029d}", "platform": "WEB"}
     if watched:
         hello["watch"] = random.Random(number).sample(range(1, users + 1), watched)
     writer.write(client_frame(json.dumps(hello).encode()))
-    await reader.readuntil(b'"cursor"' if watched else b'"welcome"')
+    await reader.readuntil(b'"welcome"')
     readers.append(asyncio.ensure_future(discard(reader)))
     return writer
 
@@ -78,19 +80,22 @@ def wait_ready(port: int) -> None:
     raise RuntimeError("the server did not come up")
 
 
-async def measure(connections: int, watched: int) -> float:
+async def measure(connections: int, watched: int, compression: str) -> float:
     port = free_port()
-    script = Path(sys.executable).parent / "presence-server"
-    server = subprocess.Popen([script, "--port", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    command = [Path(sys.executable).parent / "presence-server", "--port", str(port), "--compression", compression]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    extension = "Sec-WebSocket-Extensions: permessage-deflate\r\n" if compression == "on" else ""
     writers: list[asyncio.StreamWriter] = []
     try:
         wait_ready(port)
         for number in range(1, 101):  # what the first connections bring in is not theirs
-            writers.append(await connect(port, connections + number, watched, connections))
+            writers.append(await connect(port, connections + number, watched, connections, extension))
         before = resident_kb(server.pid)
         for first in range(1, connections + 1, BATCH):
             wanted = range(first, min(first + BATCH, connections + 1))
-            writers += await asyncio.gather(*(connect(port, number, watched, connections) for number in wanted))
+            writers += await asyncio.gather(
+                *(connect(port, number, watched, connections, extension) for number in wanted)
+            )
         await asyncio.sleep(2)
         after = resident_kb(server.pid)
         return (after - before) / connections
@@ -104,8 +109,9 @@ async def measure(connections: int, watched: int) -> float:
 def main() -> None:
     connections = int(sys.argv[1]) if len(sys.argv) > 1 else 5_000
     watched = int(sys.argv[2]) if len(sys.argv) > 2 else 100
+    compression = sys.argv[3] if len(sys.argv) > 3 else "off"
     for count in (0, watched):
-        cost = asyncio.run(measure(connections, count))
+        cost = asyncio.run(measure(connections, count, compression))
         print(f"{connections} idle connections, {count} watched users each: {cost:.2f} KB of resident memory each")
 
 

@@ -80,6 +80,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.max_message,
         settings.heartbeat_interval,
         settings.hello_timeout,
+        settings.compression,
     )
 
 

@@ -36,8 +36,10 @@ UNLIMITED_FILES: Final = 1_048_576
 WEEK: Final = 7 * 24 * 3600.0
 MILLISECOND: Final = 0.001
 MANY: Final = 1_000_000_000
+# What a switch may be written as.
+SWITCH: Final = dict.fromkeys(("on", "true", "yes", "1"), True) | dict.fromkeys(("off", "false", "no", "0"), False)
 
-Value = str | int | float | tuple[str, ...]
+Value = str | bool | int | float | tuple[str, ...]
 
 
 class SettingsError(ValueError):
@@ -75,8 +77,8 @@ class Declaration:
 
     @property
     def metavar(self) -> str:
-        if self.choices:
-            return "|".join(self.choices)
+        if self.choices or isinstance(self.default, bool):
+            return "|".join(self.choices or ("on", "off"))
         return self.unit.upper() or {int: "N", str: self.name.upper(), tuple: "LIST"}[type(self.default)]
 
     @property
@@ -84,6 +86,8 @@ class Declaration:
         """The default as one would write it, with its unit; for an empty list, what that means."""
         if isinstance(self.default, tuple):
             return ",".join(self.default) or "same host"
+        if isinstance(self.default, bool):
+            return "on" if self.default else "off"
         return f"{_number(self.default)} {self.unit}".rstrip()
 
     def parse(self, raw: str) -> Value:
@@ -93,6 +97,10 @@ class Declaration:
             return tuple(dict.fromkeys(re.split(r"[,\s]+", text.strip(",")))) if text.strip(",") else ()
         if isinstance(self.default, str):
             return text
+        if isinstance(self.default, bool):
+            if (value := SWITCH.get(text.lower())) is None:
+                raise ValueError(f"must be on or off, not {_shown(raw)}")
+            return value
         if isinstance(self.default, int):
             if re.fullmatch(r"[+-]?[0-9]+(_[0-9]+)*", text) is None:
                 raise ValueError(f"must be a whole number, not {_shown(raw)}")
@@ -109,6 +117,10 @@ class Declaration:
             raise ValueError(f"must be one of {', '.join(self.choices)}, not {_shown(value)}")
         if isinstance(self.default, str | tuple):
             return
+        if isinstance(self.default, bool):
+            if not isinstance(value, bool):
+                raise ValueError(f"must be True or False, not {_shown(value)}")
+            return
         if isinstance(value, bool) or not isinstance(value, int | float if isinstance(self.default, float) else int):
             raise ValueError(f"must be a number, not {_shown(value)}")
         unit = f" {self.unit}" if self.unit else ""
@@ -122,6 +134,10 @@ class Declaration:
 
 def _text(default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = ()) -> Any:
     return field(default=default, metadata={"help": help, "choices": choices})
+
+
+def _switch(default: bool, help: str) -> Any:
+    return field(default=default, metadata={"help": help})
 
 
 def _seconds(default: float, help: str, *, least: float = MILLISECOND, most: float = WEEK) -> Any:
@@ -155,6 +171,7 @@ class Settings:
     max_devices: int = _count(16, "devices of one user; a further one ends the one longest idle", most=1000)
     max_batch: int = _count(1000, "user ids in one query", most=100_000)
     max_message: int = _count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
+    compression: bool = _switch(False, "compress long messages for WebSocket clients that offer permessage-deflate")
     drain_timeout: float = _seconds(30.0, "for clients to move elsewhere after SIGTERM", least=0.0)
     allowed_origins: tuple[str, ...] = _text(
         (), "pages that may use it beside its own host's: scheme://host[:port], null or *, separated by commas"
@@ -359,7 +376,8 @@ def _read_flags(argv: Sequence[str]) -> dict[str, str]:
         hint = f"did you mean {close[0]}?" if close else f"see {PROGRAM} --help"
         kind = "no such flag" if name.startswith("-") else "not a flag"
         raise SettingsError(name if name.isprintable() else _shown(name), f"{kind}; {hint}")
-    return dict(vars(known))
+    # of `--host=--` argparse leaves an empty list
+    return {name: raw if isinstance(raw, str) else "--" for name, raw in vars(known).items()}
 
 
 def markdown_table() -> str:

@@ -34,6 +34,7 @@ class Peer:
         self._server = server
         self._events: queue.Queue[Event] = queue.Queue()
         self._codec = "json"
+        self.extensions = ""
         threading.Thread(target=self._read, daemon=True).start()
 
     def _read(self) -> None:
@@ -61,7 +62,9 @@ class Peer:
     def open(self, codec: str = "json") -> None:
         self._codec = codec
         self.do("open", url=self._server.ws_url, protocols=[f"presence.v1.{codec}"])
-        assert self.event("open")["protocol"] == f"presence.v1.{codec}"
+        opened = self.event("open")
+        assert opened["protocol"] == f"presence.v1.{codec}"
+        self.extensions = opened["extensions"]
 
     def send(self, **message: Any) -> None:
         if self._codec == "msgpack":
@@ -254,3 +257,21 @@ def test_without_a_subprotocol_it_is_json(server: Server, peer: Peer) -> None:
     assert peer.event("open")["protocol"] == ""
     peer.send(type="hello", observer=True)
     assert peer.receive("welcome")["self"] is None
+
+
+@pytest.mark.parametrize("codec", ["json", "msgpack"])
+def test_long_messages_are_compressed_if_the_server_is_set_to(codec: str) -> None:
+    users = list(range(1, 501))
+    with run_server(compression="on") as server, node(server) as peer:
+        peer.hello(301, codec, watch=users)
+        assert "permessage-deflate" in peer.extensions
+        assert len(peer.receive("snapshot")["statuses"]) == 500
+        peer.send(type="query", userIds=users, id=1)  # long enough for `ws` to compress it
+        assert len(peer.receive("statuses", id=1)["statuses"]) == 500
+        peer.send(type="status", status="BUSY", id=2)
+        peer.receive("ok", id=2)
+
+
+def test_nothing_is_compressed_by_default(peer: Peer) -> None:
+    peer.open()
+    assert peer.extensions == ""

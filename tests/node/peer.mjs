@@ -2,7 +2,7 @@
 //
 // Commands are JSON lines: {"do": "open", "url", "protocols"?, "headers"?}, {"do": "send", "text"},
 // {"do": "sendHex", "hex"}, {"do": "close", "code"?}, {"do": "terminate"}, {"do": "ping"}.
-// Events are JSON lines: {"event": "open", "protocol"}, {"event": "message", "data", "binary"},
+// Events are JSON lines: {"event": "open", "protocol", "extensions"}, {"event": "message", "data", "binary"},
 // {"event": "close", "code", "reason"}, {"event": "refused", "status", "headers", "body"}, {"event": "ping"},
 // {"event": "pong"}.
 // A binary message's `data` is in base64.
@@ -16,7 +16,7 @@ let socket = null;
 
 function open({ url, protocols, headers }) {
   socket = new WebSocket(url, protocols ?? [], { headers });
-  socket.on("open", () => tell({ event: "open", protocol: socket.protocol }));
+  socket.on("open", () => tell({ event: "open", protocol: socket.protocol, extensions: socket.extensions }));
   socket.on("message", (data, binary) =>
     tell({ event: "message", binary, data: data.toString(binary ? "base64" : "utf8") }),
   );

@@ -45,6 +45,7 @@ DESIGN = {
     "max_devices": 16,
     "max_batch": 1000,
     "max_message": 262_144,
+    "compression": False,
     "drain_timeout": 30,
     "allowed_origins": (),
     "engine": "memory",
@@ -66,7 +67,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
-    raw |= {"max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
+    raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")
         by_flag = load([one.flag, text], {})
@@ -106,6 +107,15 @@ def test_origins_are_a_list() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [("on", True), ("True", True), (" yes ", True), ("1", True), ("OFF", False), ("false", False), ("no", False)],
+)
+def test_a_switch_may_be_written_in_several_ways(text: str, value: bool) -> None:
+    assert load([f"--compression={text}"], {}).compression is value
+    assert load([], {"PRESENCE_COMPRESSION": text}).compression is value
+
+
 def test_settings_do_not_change() -> None:
     with pytest.raises(FrozenInstanceError):
         Settings().port = 1  # type: ignore[misc]
@@ -142,11 +152,15 @@ def test_settings_do_not_change() -> None:
         ("--heartbeat-interval 0", "--heartbeat-interval", "must be at least 0.001 seconds, not 0"),
         ("--max-lag 0", "--max-lag", "must be at least 0.001 seconds, not 0"),
         ("--away-after -1", "--away-after", "must be at least 0 seconds, not -1"),
+        ("--compression maybe", "--compression", "must be on or off, not 'maybe'"),
+        ("--compression=", "--compression", "must be on or off, not ''"),
         ("--log-level loud", "--log-level", "must be one of debug, info, warning, error, not 'loud'"),
         ("--log-format xml", "--log-format", "must be one of auto, human, json, not 'xml'"),
         ("--host http://localhost", "--host", "without scheme, port or brackets"),
         ("--host localhost:80", "--host", "without scheme, port or brackets"),
         ("--host [::1]", "--host", "without scheme, port or brackets"),
+        ("--host=--", "--host", "must be an address or a host name"),
+        ("--port=--", "--port", "must be a whole number, not '--'"),
         ("--host=", "--host", "must be an address or a host name"),
         ("--engine redis://:hunter2@h", "--engine", "a network engine is not available yet"),
         ("--engine disk", "--engine", "must be memory"),
@@ -182,6 +196,8 @@ def test_a_wrong_field_is_named_to_a_programmer() -> None:
         Settings(port=True)
     with pytest.raises(SettingsError, match=r"^shards: must be a number, not 1\.5$"):
         Settings(shards=1.5)  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"^compression: must be True or False, not 1$"):
+        Settings(compression=1)  # type: ignore[arg-type]
     assert Settings(grace_period=1).ghost_bound_websocket == 38
 
 

@@ -1,15 +1,18 @@
 """WebSocket frames (RFC 6455 section 5.2): as a server sends them, and the plain ones of those that it receives."""
 
+from collections.abc import Iterator
 from typing import Final
 
 from websockets.frames import Opcode, apply_mask  # type: ignore[attr-defined]  # the one in C where there is one
 
 _FIN: Final = 0x80
 _MASKED: Final = 0x80
+RSV1: Final = 0x40
+"""Set in the first byte of a frame whose payload is compressed (RFC 7692 section 6)."""
 
 
-def frame(opcode: Opcode, payload: bytes) -> bytes:
-    """One finished frame."""
+def frame(opcode: int, payload: bytes) -> bytes:
+    """One finished frame; reserved bits may stand beside its opcode."""
     size = len(payload)
     if size < 126:
         head = bytes((_FIN | opcode, size))
@@ -36,6 +39,21 @@ FRAMERS: Final = (text_frame, binary_frame)
 """By the codec's number."""
 
 PING: Final = frame(Opcode.PING, b"")
+
+
+def sent_frames(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """First byte and payload of each frame in `data`, which was written by a server."""
+    start = 0
+    while start < len(data):
+        head, size = data[start], data[start + 1]
+        start += 2
+        if size > 125:
+            width = 2 if size == 126 else 8
+            size = int.from_bytes(data[start : start + width], "big")
+            start += width
+        yield head, data[start : start + size]
+        start += size
+
 
 _PLAIN: Final = {_FIN | opcode: opcode for opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.PING, Opcode.PONG)}
 """First bytes of the frames that are read without a parser."""

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
+from presence_server.transports.deflate import Deflation
 from presence_server.transports.driver import Driver
 from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.parsers import Parsers
@@ -42,6 +43,7 @@ class Gateway:
         max_message: int,
         heartbeat_interval: float,
         hello_timeout: float,
+        compression: bool,
     ) -> None:
         self.hub = hub
         self.polls = polls
@@ -54,6 +56,8 @@ class Gateway:
         self.connections: set[WebSocketConnection] = set()
         self.ws_logger = logging.getLogger("websockets.server")
         self.parsers = Parsers(max_message, self.ws_logger)
+        self.deflation = Deflation(max_message, self.ws_logger)
+        self.ws_extensions = self.deflation.factories if compression else ()
         self._connection_limit = connection_limit
         self._empty = asyncio.Event()
         self._empty.set()

@@ -8,9 +8,11 @@ its connection.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import GeneratorType
 from typing import Any, Final, cast
 
+from websockets.extensions import Extension
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
 from websockets.streams import StreamReader
@@ -22,16 +24,20 @@ _BETWEEN_FRAMES: Final = StreamReader.at_eof.__code__
 
 
 class Parsers:
-    def __init__(self, max_message: int, logger: object) -> None:
+    def __init__(self, max_message: int, logger: object, extensions: Callable[[], list[Extension]] = list) -> None:
+        """`extensions` are made anew for each parser: they hold what a message in fragments needs."""
         self._max_message = max_message
         self._logger = logger
+        self._extensions = extensions
         self._idle: list[ServerProtocol] = []
 
     def take(self) -> ServerProtocol:
         """A parser of an open connection, between two frames."""
         if self._idle:
             return self._idle.pop()
-        return ServerProtocol(state=OPEN, max_size=self._max_message, logger=self._logger)  # type: ignore[arg-type]
+        parser = ServerProtocol(state=OPEN, max_size=self._max_message, logger=self._logger)  # type: ignore[arg-type]
+        parser.extensions = self._extensions()
+        return parser
 
     def give_back(self, parser: ServerProtocol) -> bool:
         """Take `parser` back if it is between two frames; False: it must stay where it is."""

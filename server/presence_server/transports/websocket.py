@@ -18,7 +18,7 @@ import asyncio
 import socket
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
@@ -34,8 +34,10 @@ from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessag
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
+from presence_server.transports import deflate
 from presence_server.transports.envelope import error_body, error_headers
 from presence_server.transports.frames import PING, plain_frame, pong_frame
+from presence_server.transports.parsers import Parsers
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
@@ -80,13 +82,15 @@ class WebSocketConnection(asyncio.Protocol):
         "_ws",
     )
 
+    _chunk: ClassVar = CHUNK
+
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         # The handshake's own; later one that is lent while something is under way, None while the connection is idle.
         self._ws: ServerProtocol | None = ServerProtocol(
-            select_subprotocol=select_subprotocol, logger=gateway.ws_logger
+            extensions=gateway.ws_extensions, select_subprotocol=select_subprotocol, logger=gateway.ws_logger
         )
         self._unparsed = b""
         self._frames: list[Any] = []
@@ -159,6 +163,8 @@ class WebSocketConnection(asyncio.Protocol):
         response = self._answer(ws, request)
         self.write(response.serialize())
         if request is not None and response.status_code == 101:
+            if ws.extensions:
+                self.__class__ = DeflatingConnection
             self._greet(request, ws.subprotocol)
         else:
             self._finish()
@@ -198,7 +204,7 @@ class WebSocketConnection(asyncio.Protocol):
                 is_spent = not messages or now >= ends_at
             elif self._unparsed:
                 chunks -= 1
-                chunk, self._unparsed = self._unparsed[:CHUNK], self._unparsed[CHUNK:]
+                chunk, self._unparsed = self._unparsed[: self._chunk], self._unparsed[self._chunk :]
                 self._parse(chunk)
                 is_spent = not chunks
             else:
@@ -210,7 +216,7 @@ class WebSocketConnection(asyncio.Protocol):
         """Go on later if there may be more, let others have the parser, and take up reading or have it wait."""
         if self._is_closing:
             return
-        if self._ws is not None and not self._frames and self._gateway.parsers.give_back(self._ws):
+        if self._ws is not None and not self._frames and self._parsers.give_back(self._ws):
             self._ws = None
         if session.must_wait or is_spent:
             self._pause_reading()
@@ -219,9 +225,13 @@ class WebSocketConnection(asyncio.Protocol):
         else:
             self._resume_reading()
 
+    @property
+    def _parsers(self) -> Parsers:
+        return self._gateway.parsers
+
     def _parse(self, chunk: bytes) -> None:
         if self._ws is None:
-            self._ws = self._gateway.parsers.take()
+            self._ws = self._parsers.take()
         self._ws.receive_data(chunk)
         self._frames = self._ws.events_received()
         self._frames.reverse()
@@ -317,7 +327,7 @@ class WebSocketConnection(asyncio.Protocol):
         if self._is_closing or self._transport is None:
             return
         if self._ws is None:
-            self._ws = self._gateway.parsers.take()
+            self._ws = self._parsers.take()
         if self._ws.state is OPEN:
             self._ws.send_close(code, _short(reason))
         self._flush()
@@ -358,6 +368,21 @@ class WebSocketConnection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<WebSocketConnection {self._session!r}>"
+
+
+class DeflatingConnection(WebSocketConnection):
+    """One that has agreed on permessage-deflate. It becomes so by its handshake: no other pays a thing for it."""
+
+    __slots__ = ()
+
+    _chunk: ClassVar = deflate.CHUNK
+
+    @property
+    def _parsers(self) -> Parsers:
+        return self._gateway.deflation.parsers
+
+    def write(self, frame: bytes) -> None:
+        super().write(self._gateway.deflation.compressed(frame))
 
 
 def select_subprotocol(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
