@@ -27,6 +27,7 @@ from presence_server.domain.interest import Interest
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
+from presence_server.garbage import settle
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, start_line
@@ -127,6 +128,7 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=1,
     )
     server = PresenceServer(config, gateway, settings.drain_timeout)
+    settle()
     print(start_line(settings, url, limit), flush=True)  # noqa: T201 (it is for a person)
     _log.info("started", url=url, connections=limit, engine=settings.engine)
     try:
