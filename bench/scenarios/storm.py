@@ -1,0 +1,82 @@
+"""A storm: everybody drops and comes back at once. What does a cursor save, and do others notice?
+
+5,000 connections with 200 watched users each lose their links and reconnect at once, as after the restart of a proxy:
+in turn with their cursors, which makes the server send only what changed meanwhile, and without, which makes it send
+all 200 entries. A resumption is counted whole: accept, handshake, hello, welcome, snapshot. 20 other connections stay,
+change their status while the rest is away, and send a ping every 50 ms. Whoever returned must hold the right state.
+"""
+
+from __future__ import annotations
+
+from generator import Generator, generating, was_bottleneck
+from lab import Plan, Row, WrongResult, cpu_seconds, in_rounds, presence_server
+
+NAME = "storm"
+LEAST_PER_CPU_SECOND = 3_000
+MOST_PING_MS = 250.0
+
+
+def run(plan: Plan) -> list[Row]:
+    connections, watched, stayers, changed = (150, 40, 20, 10) if plan.is_quick else (5_000, 200, 20, 10)
+    notes: dict[str, list[str]] = {"cursor": [], "full": []}
+    # Grace longer than everybody's way back, however slow: who is gone for good is another scenario.
+    with (
+        presence_server("--grace-period", "60") as (port, pid),
+        generating("storm", port, connections, watched, stayers, changed) as clients,
+    ):
+        clients.hear()
+        storm(clients, pid, "cursor", [])  # unmeasured
+
+        def both() -> dict[str, float]:
+            return {
+                f"{how}: {name}": value
+                for how in ("cursor", "full")
+                for name, value in storm(clients, pid, how, notes[how]).items()
+            }
+
+        found = in_rounds(plan, NAME, both)
+    figures = {
+        how: {name.removeprefix(f"{how}: "): spread for name, spread in found.items() if name.startswith(how)}
+        for how in notes
+    }
+    per_second, ping = figures["cursor"]["resumed per CPU second"].median, figures["cursor"]["ping p99 ms"].median
+    case = f"{connections:,} reconnect at once, {watched} watched users each"
+    return [
+        Row(
+            NAME,
+            case,
+            "with cursors",
+            figures["cursor"],
+            target=f"resumed per CPU second >= {LEAST_PER_CPU_SECOND:,}; p99 of others' pings <= {MOST_PING_MS:.0f} ms",
+            is_reached=per_second >= LEAST_PER_CPU_SECOND and ping <= MOST_PING_MS,
+            notes=list(dict.fromkeys(notes["cursor"])),
+        ),
+        Row(NAME, case, "full snapshots", figures["full"], notes=list(dict.fromkeys(notes["full"]))),
+    ]
+
+
+def storm(clients: Generator, pid: int, how: str, notes: list[str]) -> dict[str, float]:
+    """All drop, and all come back.
+
+    Raises:
+        WrongResult: somebody did not come back, was told something else than what changed, or got no pong.
+    """
+    clients.tell(how)
+    clients.hear()
+    before = cpu_seconds(pid)
+    clients.tell()
+    result = clients.result()
+    spent = cpu_seconds(pid) - before
+    if result["wrong"] or result["unanswered"]:
+        raise WrongResult(f"{how}: {result['wrong']} hold the wrong state, {result['unanswered']} pings unanswered")
+    notes += was_bottleneck(result)
+    return {
+        "resumed per CPU second": result["resumed"] / max(spent, 0.01),
+        "seconds until all are back": result["seconds"],
+        "entries per client": result["entries"] / result["resumed"],
+        "KB sent per client": result["bytes"] / result["resumed"] / 1000,
+        "ping p50 ms": result["ping_p50_ms"],
+        "ping p99 ms": result["ping_p99_ms"],
+        "ping max ms": result["ping_max_ms"],
+        "load busy": result["load_busy"],
+    }
