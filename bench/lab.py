@@ -173,7 +173,11 @@ def in_rounds(plan: Plan, label: str, measure: Callable[[], Mapping[str, float]]
 def machine() -> dict[str, str]:
     """What the figures were measured on."""
     model = next(
-        (line.split(":", 1)[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     return {

@@ -12,8 +12,8 @@ import gc
 from typing import Final
 
 THRESHOLDS: Final = (10_000, 5, 10_000)
-"""Objects made and not freed until the young are looked at (under 1 ms); so many times until the middle-aged are, 50,000
-objects at most (5 ms); so many of these until all are: practically never. Measured with `bench/run.py pauses`."""
+"""Objects made and not freed until the young are looked at (under 1 ms); so many times until the middle-aged are,
+50,000 objects at most (5 ms); so many of these until all are: practically never. Measured by `bench/run.py pauses`."""
 
 
 def settle() -> None:
