@@ -29,8 +29,6 @@ from conformance.frames import (
 )
 from support.raw import BINARY
 
-PASSES, NOT_STRICT, FAILS = "pass", "not strict", "fail"
-
 SMALL: Final = 1024
 """The `max_message` of the server that section 22 is played against: the least that can be set."""
 
@@ -52,14 +50,6 @@ SECTIONS: Final = {
 NOTES: Final = {
     "app": "The frame is right, and is read. The protocol above it closes with 4400, since what is in it is not one of "
     "its messages.",
-    "4400": "Section 8.1 wants the connection failed, and it is. The code is 4400, which this server's protocol has "
-    "for whatever cannot be decoded, where section 7.4.1 has 1007.",
-    "late": "The text is looked at when its message is complete, not fragment by fragment, so that the ping before the "
-    "last fragment is still answered. The RFC does not say when. The code is 4400, where section 7.4.1 has 1007.",
-    "incomplete": "Answered with 1002, as if it broke the rules. But section 5.4 wants control frames handled in the "
-    "middle of a fragmented message. To the protocol above, the link broke: the device is in grace.",
-    "room": "Refused with 1009: the control frame is held to what the message may still grow by. Section 5.4 wants "
-    "control frames handled in the middle of a fragmented message, however long that is.",
     "long": "Section 5.2 has the sender use as few bytes as will do. A receiver need not look, and this one does not.",
     "head": "Refused at its head for its length, before anybody looks at what kind of frame it is.",
 }
@@ -73,8 +63,6 @@ class Case(NamedTuple):
     sends: tuple[Sent, ...]
     expects: tuple[Expected, ...]
     codec: str = "json"
-    verdict: str = PASSES
-    """`NOT_STRICT`: what must be is kept, what should be is not. `FAILS`: it does not do what it `expects`."""
     note: str = ""
     """A key of `NOTES`; without one, there is nothing to say."""
 
@@ -102,14 +90,6 @@ def packed_case(
 ) -> Case:
     """For a connection that speaks msgpack, whose messages are binary."""
     return case(id, title, rfc, sends, *expects, note=note)._replace(codec="msgpack")
-
-
-def not_strict(note: str, wrong: Case) -> Case:
-    return wrong._replace(verdict=NOT_STRICT, note=note)
-
-
-def fails(note: str, wrong: Case) -> Case:
-    return wrong._replace(verdict=FAILS, note=note)
 
 
 # -- messages --------------------------------------------------------------------------------------------------------
@@ -307,7 +287,7 @@ def string(id: str, title: str, data: bytes) -> Case:
     """`data` in a string of a message, in one frame."""
     if is_utf8(data):
         return case(id, title, "8.1", text(saying(data)), Reply())
-    return not_strict("4400", case(id, title, "8.1", text(saying(data)), Refused(4400)))
+    return case(id, title, "8.1", text(saying(data)), Refused(1007))
 
 
 def strings(section: str, title: str, *sequences: str) -> list[Case]:
@@ -362,39 +342,28 @@ whole_unicode = [
         Pong(),
         Reply(),
     ),
-    not_strict("4400", case("6.3.1", "a surrogate after Greek", "8.1", text(BAD), Refused(4400))),
-    not_strict("4400", case("6.3.2", "the same in fragments of one byte", "8.1", in_bytes(BAD), Refused(4400))),
-    not_strict(
-        "late",
-        case(
-            "6.4.1",
-            "the second of three fragments is wrong; a ping before the third",
-            "8.1",
-            between(in_fragments(BAD, WRONG_AT, WRONG_AT + 2), ping()),
-            Pong(),
-            Refused(4400),
-        ),
+    case("6.3.1", "a surrogate after Greek", "8.1", text(BAD), Refused(1007)),
+    case("6.3.2", "the same in fragments of one byte", "8.1", in_bytes(BAD), Refused(1007)),
+    case(
+        "6.4.1",
+        "the second of three fragments is wrong; a ping before the third",
+        "8.1",
+        between(in_fragments(BAD, WRONG_AT, WRONG_AT + 2), ping()),
+        Refused(1007),
     ),
-    not_strict(
-        "late",
-        case(
-            "6.4.2",
-            "the first of two fragments is wrong; a ping before the second",
-            "8.1",
-            between(in_fragments(BAD, WRONG_AT + 2), ping()),
-            Pong(),
-            Refused(4400),
-        ),
+    case(
+        "6.4.2",
+        "the first of two fragments is wrong; a ping before the second",
+        "8.1",
+        between(in_fragments(BAD, WRONG_AT + 2), ping()),
+        Refused(1007),
     ),
-    not_strict(
-        "4400",
-        case(
-            "6.4.3",
-            "two fragments, cut in the middle of what is wrong",
-            "8.1",
-            in_fragments(BAD, WRONG_AT + 1),
-            Refused(4400),
-        ),
+    case(
+        "6.4.3",
+        "two fragments, cut in the middle of what is wrong",
+        "8.1",
+        in_fragments(BAD, WRONG_AT + 1),
+        Refused(1007),
     ),
 ]
 
@@ -477,7 +446,7 @@ closings = [
     case("7.1.4", "close; text", "5.5.1", (NORMAL, MESSAGE), NORMALLY),
     case("7.1.4b", "close; what is wrong", "5.5.1", (NORMAL, *WRONG), NORMALLY),
     case("7.1.4c", "what is wrong; close", "7.1.7", (*WRONG, NORMAL), Refused(1002)),
-    fails("incomplete", case("7.1.5", "a close between two fragments", "5.4", between(TWO, NORMAL), NORMALLY)),
+    case("7.1.5", "a close between two fragments", "5.4", between(TWO, NORMAL), NORMALLY),
     case(
         "7.1.6",
         "text of 262,144 bytes; close; ping",
@@ -632,26 +601,20 @@ greatest = [
         Pong(FULL_PING[:24]),
         Reply(),
     ),
-    fails(
-        "room",
-        case(
-            "22.16",
-            "a ping of 125 bytes where 24 are left",
-            "5.4",
-            between(in_fragments(MOST, 1000), ping(FULL_PING)),
-            Pong(FULL_PING),
-            Reply(),
-        ),
+    case(
+        "22.16",
+        "a ping of 125 bytes where 24 are left",
+        "5.4",
+        between(in_fragments(MOST, 1000), ping(FULL_PING)),
+        Pong(FULL_PING),
+        Reply(),
     ),
-    fails(
-        "room",
-        case(
-            "22.17",
-            "a pong of a byte where nothing is left",
-            "5.4",
-            between(in_fragments(MOST, SMALL), pong(b"*")),
-            Reply(),
-        ),
+    case(
+        "22.17",
+        "a pong of a byte where nothing is left",
+        "5.4",
+        between(in_fragments(MOST, SMALL), pong(b"*")),
+        Reply(),
     ),
 ]
 

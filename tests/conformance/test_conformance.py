@@ -8,10 +8,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from conformance.cases import CASES, FAILS, NOTES, PASSES, SECTIONS, Case
+from conformance.cases import CASES, NOTES, SECTIONS, Case
 from conformance.fleet import WAYS, Heard, Run, is_as_expected
 from conformance.frames import Echo, Pong, Refused, Reply, close, in_fragments, ping, text
-from conformance.report import PAGE, Outcome, explain, play_all, render, servers
+from conformance.report import PAGE, PASSES, Outcome, explain, play_all, render, servers
 
 
 @pytest.fixture(scope="module")
@@ -26,13 +26,8 @@ def outcome() -> Iterator[Outcome]:
                 time.sleep(0.02)
 
 
-def marked(case: Case) -> object:
-    failing = pytest.mark.xfail(reason=NOTES[case.note]) if case.verdict == FAILS else ()
-    return pytest.param(case, id=case.id, marks=failing)
-
-
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.parametrize("case", [marked(case) for case in CASES])
+@pytest.mark.parametrize("case", CASES, ids=[case.id for case in CASES])
 def test_case(outcome: Outcome, way: str, case: Case) -> None:
     wrong = outcome.wrong[way, case.id]
     assert not wrong, explain(case, wrong)
@@ -53,11 +48,10 @@ def test_the_cases_are_well_formed() -> None:
     assert len(ids) == len(set(ids))
     assert {case.section for case in CASES} == set(SECTIONS)
     assert {case.note for case in CASES} - {""} == set(NOTES)
-    assert not [case.id for case in CASES if case.verdict != PASSES and not case.note]
 
 
 def test_the_page_is_what_the_cases_make_of_it() -> None:
-    assert PAGE.read_text(encoding="utf-8") == render({case.id: case.verdict for case in CASES}), "run report.py"
+    assert PAGE.read_text(encoding="utf-8") == render({case.id: PASSES for case in CASES}), "run report.py"
 
 
 def test_the_page_lists_each_case_once() -> None:

@@ -60,10 +60,20 @@ def frame(pieces: list[dict[str, Any]]) -> bytes:
     )
 
 
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def answer(codec: Codec, kind: str, state: State, data: bytes) -> dict[str, Any]:
     """What a server does about a client's frame, as docs/protocol.md has it."""
     if (kind == "binary") is not codec.is_binary:
         return {"close": CloseCode.MALFORMED}
+    if kind == "text" and not is_utf8(data):
+        return {"close": CloseCode.INVALID_PAYLOAD}
     try:
         message = codec.decode_client(data)
         advance(Role.SERVER, state, event_of(message))

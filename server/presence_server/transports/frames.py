@@ -80,4 +80,15 @@ def plain_frame(data: bytes, most: int) -> tuple[Opcode, bytes] | None:
             return None
     if size > most or start + size != len(data):
         return None
-    return opcode, apply_mask(data[start:], data[start - 4 : start])
+    payload = apply_mask(data[start:], data[start - 4 : start])
+    if opcode is Opcode.TEXT and not payload.isascii() and not _is_utf8(payload):
+        return None
+    return opcode, payload
+
+
+def _is_utf8(payload: bytes) -> bool:
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -231,7 +231,8 @@ class WebSocketConnection(asyncio.Protocol):
 
     def _parse(self, chunk: bytes) -> None:
         if self._ws is None:
-            self._ws = self._parsers.take()
+            assert self._session is not None
+            self._ws = self._parsers.take(checks_text=not self._session.codec.is_binary)
         self._ws.receive_data(chunk)
         self._frames = self._ws.events_received()
         self._frames.reverse()

@@ -75,7 +75,9 @@ BROKEN = {
         frame(TEXT, b" " * 200_000, head=0) + frame(CONTINUATION, b" " * 62_145),
         1009,
     ),
-    "text that is not UTF-8": (frame(TEXT, b'{"type":"ping","x":"\xff"}'), 4400),
+    "text that is not UTF-8": (frame(TEXT, b'{"type":"ping","x":"\xff"}'), 1007),
+    "a fragment that is not UTF-8, before the rest": (frame(TEXT, b'{"type":"ping","x":"\xff', head=0), 1007),
+    "half of a surrogate": (frame(TEXT, b'{"type":"ping","x":"\xed\xa0', head=0), 1007),
     "binary where text is due": (frame(BINARY, PING_MESSAGE), 4400),
     "nothing at all": (frame(TEXT, b""), 4400),
 }
