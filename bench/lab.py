@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import resource
 import socket
 import statistics
 import subprocess
@@ -80,6 +81,12 @@ class WrongResult(Exception):
 # -- processes -------------------------------------------------------------------------------------------------------
 
 
+def raise_file_limit() -> None:
+    """Open files up to the system's hard limit: for this process and those that it starts."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
 def on_core(core: int, command: Sequence[str | Path]) -> list[str]:
     return ["taskset", "-c", str(core), *map(str, command)]
 
@@ -149,10 +156,11 @@ def resident_kb(pid: int) -> int:
 
 
 def compiled(name: str) -> Path:
-    """The program made from `load/<name>.c`, made anew when the source is newer."""
+    """The program made from `load/<name>.c`, made anew when the source or one of the headers is newer."""
     source, program = BENCH / "load" / f"{name}.c", BUILD / name
     BUILD.mkdir(exist_ok=True)
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+    newest = max(path.stat().st_mtime for path in (source, *source.parent.glob("*.h")))
+    if not program.exists() or program.stat().st_mtime < newest:
         subprocess.run(["cc", "-O2", "-Wall", "-o", program, source, "-lm"], check=True)
     return program
 

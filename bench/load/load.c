@@ -1,6 +1,6 @@
 /* The load of the scenarios idle, broadcast, graph and growth: many connections that watch each other.
  *
- * load PORT DIALECT CONNECTIONS WATCHED SEED
+ * load PORT DIALECT CONNECTIONS WATCHED CROWD
  *
  * Connection i is user i. It watches WATCHED others drawn at random, or with -1 the first user only. When all were
  * welcomed and nothing arrives any more, it prints `{"connected": N, "seconds": S}` and then carries out one command
@@ -19,14 +19,15 @@
 
 enum { AT_ONCE = 64, PATIENCE = 5 };
 
+static int crowd; /* two generators' devices must differ; also what the draw of the watched begins with */
 static int welcomed;
 static long frames, bytes;
 static double last_arrival;
 
 static void hello(struct watcher *w) {
     char *text = malloc(w->watched * 12 + 256);
-    int n = sprintf(text, "{\"type\":\"hello\",\"userId\":%d,\"deviceId\":\"device-%029d\",\"platform\":\"WEB\",\"watch\":[",
-                    w->user, w->user);
+    int n = sprintf(text, "{\"type\":\"hello\",\"userId\":%d,\"deviceId\":\"device-%05d%024d\",\"platform\":\"WEB\",\"watch\":[",
+                    w->user, crowd, w->user);
     for (int i = 0; i < w->watched; i++) n += sprintf(text + n, i ? ",%d" : "%d", w->users[i]);
     sprintf(text + n, "]}");
     say_hello(&w->link, text);
@@ -133,7 +134,7 @@ static void carry_out(const char *line) {
 int main(int argc, char **argv) {
     if (argc != 6 || !dialect_named(argv[2])) { fprintf(stderr, "see the head of load/load.c\n"); return 2; }
     connections = atoi(argv[3]);
-    srand(atoi(argv[5]));
+    srand(crowd = atoi(argv[5]));
     epoll = epoll_create1(0);
     watching_begin();
     connect_all(atoi(argv[1]), atoi(argv[4]));

@@ -35,6 +35,7 @@ static void on_frame(struct link *link, int opcode, char *payload, size_t size);
 static void on_end(struct link *link);
 
 static int epoll = -1;
+static const char *path = "/api/v1/presence/ws", *further_headers = "";
 
 static inline double now(void) {
     struct timespec t;
@@ -121,14 +122,15 @@ static inline void link_drop(struct link *link) {
 }
 
 static inline void link_shake(struct link *link) {
-    static const char REQUEST[] =
-        "GET /api/v1/presence/ws HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+    char request[512];
+    int length = snprintf(request, sizeof request,
+        "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", path, further_headers);
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &size);
     if (error) { errno = error; die("connect"); }
-    send_all(link->fd, REQUEST, sizeof REQUEST - 1);
+    send_all(link->fd, request, length);
     struct epoll_event event = {.events = EPOLLIN, .data.ptr = link};
     epoll_ctl(epoll, EPOLL_CTL_MOD, link->fd, &event);
     link->phase = SHAKING;
