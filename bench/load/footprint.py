@@ -27,6 +27,8 @@ from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Connect, Heartbeat, Online, SetOverride
 
 NOW = 1_900_000_000.0
+RATE = 1_000
+"""Clients that come in a second of the clock that is passed in."""
 SAMPLE = 50_000
 """Users with whom each operation is timed."""
 
@@ -54,12 +56,13 @@ def table(users: int) -> Iterator[tuple[str, float]]:
     before, began = resident_kb(), time.perf_counter()
     for user in range(1, users + 1):
         # Numbers and times are objects of their own for each, as they are when clients come one by one.
-        table.apply(Connect(user, device_id(user), Platform.WEB, user, user), NOW + user / 1e5)
+        number = users + user
+        table.apply(Connect(user, device_id(user), Platform.WEB, number, number), NOW + user / RATE)
     yield "connects per second", users / (time.perf_counter() - began)
-    yield "MB", (resident_kb() - before) / 1000
+    yield "MB", (resident_kb() - before) * 1024 / 1e6
     assert table.statistics().online == table.statistics().devices == users
     sample = range(1, min(users, SAMPLE) + 1)
-    later = NOW + users / 1e5
+    later = NOW + users / RATE
     beats = [Heartbeat(user, device_id(user)) for user in sample]
     yield "heartbeats per second", per_second(lambda beat: table.apply(beat, later), beats)
     changes = [SetOverride(user, Override(Status.BUSY)) for user in sample]
@@ -88,15 +91,16 @@ def dicts(users: int) -> Iterator[tuple[str, float]]:
     store: dict[int, dict[str, Any]] = {}
 
     def connect(user: int) -> None:
-        now = NOW + user / 1e5
-        device = {"platform": "WEB", "session": user, "online": int(now), "heard": now, "idle": False}
+        now = NOW + user / RATE
+        number = users + user
+        device = {"platform": "WEB", "session": number, "online": int(now), "heard": now, "idle": False}
         store[user] = {"status": "ONLINE", "version": user, "active": now, "devices": {device_id(user): device}}
 
     before, began = resident_kb(), time.perf_counter()
     for user in range(1, users + 1):
         connect(user)
     yield "connects per second", users / (time.perf_counter() - began)
-    yield "MB", (resident_kb() - before) / 1000
+    yield "MB", (resident_kb() - before) * 1024 / 1e6
     assert len(store) == users
     sample = range(1, min(users, SAMPLE) + 1)
     beats = [(user, device_id(user)) for user in sample]
@@ -126,7 +130,7 @@ def interest(users: int, watched: int) -> Iterator[tuple[str, float]]:
         edges.watch(watcher, chosen)
         spent += time.perf_counter() - began
     yield "watches per second", users * watched / spent
-    yield "MB", (resident_kb() - before) / 1000
+    yield "MB", (resident_kb() - before) * 1024 / 1e6
     assert edges.statistics().edges == users * watched
     assert set(edges.watched(7)) == set(watched_by(7, users, watched))
     assert 7 in edges.watchers(watched_by(7, users, watched)[-1])
@@ -159,7 +163,7 @@ def sets(users: int, watched: int) -> Iterator[tuple[str, float]]:
         watch(watcher, chosen)
         spent += time.perf_counter() - began
     yield "watches per second", users * watched / spent
-    yield "MB", (resident_kb() - before) / 1000
+    yield "MB", (resident_kb() - before) * 1024 / 1e6
     assert sum(map(len, watchers.values())) == users * watched
     sample = [(watcher, watched_by(watcher, users, watched)) for watcher in range(0, users, max(1, users // 500))]
     yield "unwatches per second", watched * per_second(lambda one: unwatch(*one), sample)

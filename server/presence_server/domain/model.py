@@ -98,19 +98,30 @@ class UserRecord:
     `public`, `version` and `stamped_active` are what watchers were told last; `seq` is the number under which the
     last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone or
     became idle since. Both times are in seconds since 1970, 0 while never known.
+
+    A lone device, which is most, is held without a tuple around it: that would be 48 bytes more for each user.
     """
 
-    __slots__ = ("devices", "override", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
+    __slots__ = ("_devices", "override", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
 
     def __init__(self, user_id: int) -> None:
         self.user_id = user_id
-        self.devices: tuple[Device, ...] = ()
+        self._devices: Device | tuple[Device, ...] = ()
         self.override: Override | None = None
         self.public: PublicState = OFFLINE
         self.version = 0
         self.seq = 0
         self.settled_active = 0.0
         self.stamped_active = 0
+
+    @property
+    def devices(self) -> tuple[Device, ...]:
+        held = self._devices
+        return held if type(held) is tuple else (held,)  # type: ignore[return-value]
+
+    @devices.setter
+    def devices(self, devices: tuple[Device, ...]) -> None:
+        self._devices = devices[0] if len(devices) == 1 else devices
 
     def find(self, device_id: str) -> Device | None:
         for device in self.devices:

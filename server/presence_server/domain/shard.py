@@ -61,6 +61,14 @@ class Shared:
         self.devices = 0
         self.floor = 0
         """The greatest seq of any record that was ever forgotten."""
+        self._second = 0
+
+    def second_of(self, time: float) -> int:
+        """`time` in whole seconds: one object for all who come in the same second, where each had two of its own."""
+        second = int(time)
+        if second != self._second:
+            self._second = second
+        return self._second
 
 
 class Shard:
@@ -211,6 +219,7 @@ class Shard:
 
     def _attach(self, record: UserRecord, wanted: Connect | Online, now: float) -> Device:
         device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now)
+        device.online_time = self._shared.second_of(now)
         record.devices = (*record.devices, device)
         self._shared.devices += 1
         return device
@@ -293,7 +302,7 @@ class Shard:
             # The seq of a Change that is handed to fan-out at once is its version.
             record.version = record.seq = self._shared.versions.take(now)
             record.settled_active = record.live_active()
-            record.stamped_active = int(record.settled_active)
+            record.stamped_active = self._shared.second_of(record.settled_active)
             record.public = after
             self._shared.users_by_status[before.status] -= 1
             self._shared.users_by_status[after.status] += 1
