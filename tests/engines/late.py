@@ -39,11 +39,16 @@ class LateStatistics(NamedTuple):
 
 
 class _Known:
-    """A user who is followed. `presence` is None until the store has answered."""
+    """A user who is followed. `presence` is None until the store has answered.
 
-    __slots__ = ("follows", "presence", "waiters")
+    `floor` is the store's as of that answer: of a user who was forgotten by then, no lower version is news. A look-up,
+    which keeps no order, may still bring one.
+    """
+
+    __slots__ = ("floor", "follows", "presence", "waiters")
 
     def __init__(self) -> None:
+        self.floor = 0
         self.follows = 0
         self.presence: UserPresence | None = None
         self.waiters: list[Callable[[int], None]] = []
@@ -184,6 +189,7 @@ class LateEngine:
             # Nobody here saw what happened to this user before: no cursor that was given out speaks for that.
             self.seq += 1
             known.presence = fetched.presence._replace(seq=self.seq if fetched.presence.version else 0)
+            known.floor = 0 if fetched.presence.version else fetched.floor
             if not fetched.presence.version and fetched.floor > self._store_floor:
                 # Forgotten, perhaps: whoever holds this user from before could not be told so by version.
                 self._store_floor = fetched.floor
@@ -270,7 +276,7 @@ class LateEngine:
         if not presence.version and held.public.status is not Status.OFFLINE and floor > held.version:
             # Forgotten while nobody told us. Versions only grow, and those of the forgotten end at the floor.
             presence = presence._replace(version=floor, last_active=held.last_active)
-        if presence.version > held.version:
+        if presence.version > max(held.version, known.floor):
             self.seq += 1
             known.presence = presence._replace(seq=self.seq)
             change = Change(presence.user_id, held.public, presence.public, presence.version)
