@@ -26,8 +26,9 @@ static double last_arrival;
 
 static void hello(struct watcher *w) {
     char *text = malloc(w->watched * 12 + 256);
-    int n = sprintf(text, "{\"type\":\"hello\",\"userId\":%d,\"deviceId\":\"device-%05d%024d\",\"platform\":\"WEB\",\"watch\":[",
-                    w->user, crowd, w->user);
+    int n = sprintf(
+        text, "{\"type\":\"hello\",\"userId\":%d,\"deviceId\":\"device-%05d%024d\",\"platform\":\"WEB\",\"watch\":[",
+        w->user, crowd, w->user);
     for (int i = 0; i < w->watched; i++) n += sprintf(text + n, i ? ",%d" : "%d", w->users[i]);
     sprintf(text + n, "]}");
     say_hello(&w->link, text);

@@ -78,7 +78,10 @@ static int note_change(int user) {
 static void note_told(struct watcher *w, int user, int number, double at) {
     int place = place_of(w, user);
     if (place < 0 || number <= w->last[place]) return;
-    if (number > changes || sender[number] != user) { fprintf(stderr, "never sent: %d of %d\n", number, user); exit(1); }
+    if (number > changes || sender[number] != user) {
+        fprintf(stderr, "never sent: %d of %d\n", number, user);
+        exit(1);
+    }
     for (int n = number; n > w->last[place]; n = previous[n])
         if (at - sent_at[n] > late[n]) late[n] = at - sent_at[n];
     w->last[place] = number;
