@@ -1,5 +1,5 @@
 # The two commands a newcomer needs are `make serve` and `make test`.
-.PHONY: serve demo simulate test check format lint types lock picture clean
+.PHONY: serve demo simulate bench bench-quick test check format lint types lock picture clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,6 +20,12 @@ SEED ?=
 STEPS ?= 2000
 simulate: $(READY) ## the whole service on virtual time; SEED=1 STEPS=5000 replays
 	$(BIN)/python tests/simulator/main.py $(if $(SEED),--seed $(SEED),--seeds 20) --steps $(STEPS) --engine both
+
+bench: $(READY) ## what it costs, beside floors and peers; ARGS="graph rest" narrows; needs a C compiler, Node and Go
+	$(BIN)/python bench/run.py $(ARGS)
+
+bench-quick: $(READY) ## does the bench work: small, no peers
+	$(BIN)/python bench/run.py --quick $(ARGS)
 
 check: lint types test ## what CI holds every commit to
 
