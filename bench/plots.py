@@ -1,4 +1,4 @@
-"""Draws the results that are saved: `python bench/plots.py results`. Runs with matplotlib, in an environment of its own.
+"""Draws the results that are saved: `python bench/plots.py results`. It has matplotlib in an environment of its own.
 
 Bars stand for medians, and the line on each for the lowest and the highest round.
 """
