@@ -213,7 +213,8 @@ class Hub:
             self._changes += 1
             self._publish(event.user_id, event.version, now)
         elif isinstance(event, TruthChanged):
-            self._self_due.update(dict.fromkeys(self._by_user.get(event.user_id, ())))
+            for session in self._by_user.get(event.user_id, ()):
+                self._self_due[session] = None
         else:
             self._evict(event, now)
         self._wake_outside()
@@ -326,7 +327,7 @@ class Hub:
             self._gather(user_id, version)
 
     def _gather(self, user_id: int, version: int) -> None:
-        if self.interest.watchers(user_id):
+        if self.interest.is_watched(user_id):
             self.fanout.gather(user_id, version)
             self._wake()
 

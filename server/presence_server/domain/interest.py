@@ -127,6 +127,10 @@ class Interest:
             self._watchers[last_number][last_position + 1] = place
         self._edges -= 1
 
+    def is_watched(self, user_id: int) -> bool:
+        """Whether anybody watches `user_id`; without a copy."""
+        return user_id in self._numbers
+
     def watchers(self, user_id: int) -> array[int]:
         """The slots that watch `user_id`, as of now."""
         number = self._numbers.get(user_id)
