@@ -342,8 +342,8 @@ class Oracle:
         for user in self.users.values():
             user.is_sure = user.is_sure and not self._world.scenario.forgets
             for device in user.devices.values():
-                if device.live_until > now:
-                    device.live_until = NEVER
+                if max(device.live_until, device.arrived_until) > now:
+                    device.live_until = device.arrived_until = NEVER
 
     # -- what the engine tells -----------------------------------------------------------------------------------------
 
