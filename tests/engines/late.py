@@ -208,9 +208,19 @@ class LateEngine:
             known.follows -= 1
             if not known.follows:
                 del self._known[user_id]
-                if known.presence is not None and known.presence.public.status is not Status.OFFLINE:
-                    # Its end may have been forgotten already, under a floor that another user's answer brought first.
-                    self._store_floor = min(self._store_floor, known.presence.version)
+                if known.presence is not None and known.presence.version:
+                    self._dropped(known.presence)
+
+    def _dropped(self, presence: UserPresence) -> None:
+        """Nobody follows this user any more. Cursors that were given out may speak of them all the same.
+
+        Their end may be forgotten under a floor that another user's answer has brought already; or it was told, after
+        that, and somebody holds a cursor from before it was.
+        """
+        if presence.public.status is not Status.OFFLINE:
+            self._store_floor = min(self._store_floor, presence.version)
+        elif presence.seq > self.floor:
+            self._store_floor = min(self._store_floor, presence.version - 1)
 
     def presence(self, user_id: int) -> UserPresence:
         known = self._known.get(user_id)
