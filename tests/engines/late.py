@@ -178,6 +178,8 @@ class LateEngine:
                 failed()
             elif self._known.get(user_id) is asked_for:  # else it is older than the follow that would believe it
                 self._fetched(fetched)
+            else:
+                self._fetched_truth(fetched)
 
         self.line.send(Request(user_id, partial(self.store.fetch, user_id), answered))
 
@@ -199,8 +201,12 @@ class LateEngine:
                 waiter(user_id)
         else:
             self._take_in(fetched)
-            if user_id in self._hosted:
-                self._listener(TruthChanged(user_id), self._clock.now())
+            self._fetched_truth(fetched)
+
+    def _fetched_truth(self, fetched: Fetched) -> None:
+        if fetched.user_id in self._hosted:
+            self._truths[fetched.user_id] = fetched.truth
+            self._listener(TruthChanged(fetched.user_id), self._clock.now())
 
     def unfollow(self, user_ids: Iterable[int]) -> None:
         for user_id in user_ids:
