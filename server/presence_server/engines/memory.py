@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from presence_server.application.ports import Done, Listener, TruthChanged
-from presence_server.domain.model import Shown, Truth, UserPresence
+from presence_server.domain.model import Shown, Status, Truth, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
 
@@ -54,6 +54,10 @@ class MemoryEngine:
 
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         done([self._table.shown(user_id) for user_id in user_ids])
+
+    def statuses(self, user_ids: Iterable[int]) -> list[Status]:
+        """The public status of each of `user_ids`, at once. (No part of the port: see `transports.quick`.)"""
+        return self._table.statuses(user_ids)
 
     def restamp(self, user_id: int, now: float) -> None:
         self._table.restamp(user_id, now)

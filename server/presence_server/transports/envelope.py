@@ -67,7 +67,11 @@ NOT_STORED: Final = {"Cache-Control": "no-store"}
 
 
 def success(data: Any, message: str = "success") -> Response:
-    return Response(_encode(Envelope(200, message, data)), headers=NOT_STORED, media_type="application/json")
+    return Response(success_body(data, message), headers=NOT_STORED, media_type="application/json")
+
+
+def success_body(data: Any, message: str = "success") -> bytes:
+    return _encode(Envelope(200, message, data))
 
 
 def error_body(status: int, details: Sequence[FieldError] = (), error: str | None = None) -> bytes:

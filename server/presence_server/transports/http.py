@@ -28,7 +28,7 @@ from presence_server.domain.model import Device, Override, Platform, Shown, Stat
 from presence_server.domain.transitions import AnyTransition, Heartbeat, Offline, Online, SetOverride, Transition
 from presence_server.logs import get_logger
 from presence_server.transports import bodies
-from presence_server.transports.envelope import Refusal, failure, success
+from presence_server.transports.envelope import Refusal, failure, success, success_body
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
@@ -308,6 +308,11 @@ def _summary_of(shown: Shown) -> dict[str, Any]:
 
 def _status_of(shown: Shown) -> dict[str, Any]:
     return _summary_of(shown) | {"devices": [_device_of(device) for device in shown.devices]}
+
+
+def status_body(shown: Shown) -> bytes:
+    """The whole body that tells of one user."""
+    return success_body(_status_of(shown))
 
 
 def _device_of(device: Device) -> dict[str, Any]:
