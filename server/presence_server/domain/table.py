@@ -97,6 +97,7 @@ class PresenceTable:
             self._shared.floor = seq
         else:
             record.seq = seq
+            self._shared.note(user_id, seq)
 
     # -- questions ---------------------------------------------------------------------------------------------
 
@@ -112,13 +113,15 @@ class PresenceTable:
 
     def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
         """Those of `user_ids` whose last Change was handed out after `seq`, in the order in which it was."""
-        found = []
-        for user_id in user_ids:
-            record = self.record(user_id)
-            if record is not None and record.seq > seq:
-                found.append(self.presence(user_id))
-        found.sort(key=lambda presence: presence.seq)
-        return found
+        find, count = self._find, len(self._find)
+        lately = self._shared.changed_after(seq)
+        if lately is not None:
+            # Soon after a storm of reconnects began, or on a quiet server: 20 ns a user who did not change.
+            user_ids = lately.intersection(user_ids)
+        records = [find[user_id % count](user_id) for user_id in user_ids]  # 150 ns each: they lie far apart
+        changed = [record for record in records if record is not None and record.seq > seq]
+        changed.sort(key=lambda record: record.seq)
+        return [self.presence(record.user_id) for record in changed]
 
     def shown(self, user_id: int) -> Shown:
         """What anybody may ask of `user_id`: no devices while OFFLINE to all, the last activity live otherwise."""
@@ -129,7 +132,7 @@ class PresenceTable:
         return Shown(presence, record.shown_active(), record.devices)
 
     def statuses(self, user_ids: Iterable[int]) -> list[Status]:
-        """The public status of each of `user_ids`, in their order: 50 ns each, where `shown` takes a microsecond."""
+        """The public status of each of `user_ids`, in their order: 80 ns each, where `shown` takes a microsecond."""
         find, count = self._find, len(self._find)
         records = [find[user_id % count](user_id) for user_id in user_ids]
         return [Status.OFFLINE if record is None else record.public.status for record in records]
