@@ -6,8 +6,10 @@
  * return; each watches all stayers, and for the rest of WATCHED others who do as it does, drawn at random. When all
  * are connected it prints a line and reads commands, one a line:
  *
- *   cursor | full   all drop; CHANGED stayers change meanwhile. Answered with "away" when the server has had time to
- *                   notice. The next empty line lets them return at once: each with its cursor, or without one.
+ *   cursor | full | hello   all drop; CHANGED stayers change meanwhile. Answered with "away" when the server has had
+ *                   time to notice. The next empty line lets them return at once: each with its cursor, or (full)
+ *                   without one. With hello they are connected again first, which is answered with "open", and the
+ *                   next empty line has them all say hello at once, each with its cursor.
  *
  * The return is answered with one JSON object: how long it took, the pongs' lateness meanwhile, and how many of
  * those who returned were told something else than they should have been: with a cursor, `resumed` and at least those
@@ -27,13 +29,13 @@ struct client {
 };
 
 static struct client *clients; /* by user, from 1 */
-static int port, connections, watched, stayers, changed, users, done, with_cursor, change_number;
+static int port, connections, watched, stayers, changed, users, done, with_cursor, change_number, holds, opened;
 static int *last_sent; /* by stayer */
 static double ping_sent[1 << 16], pong_late[1 << 16];
 static int pings, pongs, first_ping;
 static long bytes, entries;
 
-static void on_open(struct link *link) {
+static void say_hello(struct link *link) {
     struct client *c = (struct client *)link;
     char *hello = malloc(watched * 12 + 512);
     int n = sprintf(hello, "{\"type\":\"hello\",\"userId\":%d,\"deviceId\":\"device-%029d\",\"platform\":\"WEB\"", c->user, c->user);
@@ -46,6 +48,11 @@ static void on_open(struct link *link) {
     n += sprintf(hello + n, "}");
     send_frame(link, TEXT, hello, n);
     free(hello);
+}
+
+static void on_open(struct link *link) {
+    opened++;
+    if (!holds) say_hello(link);
 }
 
 static void on_end(struct link *link) {
@@ -144,15 +151,27 @@ static int wrong(void) {
     return count;
 }
 
+/* All connect, and say hello unless they hold it back. */
+static void connect_all(void) {
+    for (int user = stayers + 1; user <= users; user++) {
+        clients[user].is_done = clients[user].entries = clients[user].offline = 0;
+        link_connect(&clients[user].link, port, user);
+        if (user % 64 == 0) ping(), poll_links(0);
+    }
+}
+
 static void come_back(void) {
     done = 0;
     bytes = entries = 0;
     first_ping = pings = pongs = 0;
     double cpu = cpu_used(), began = now();
-    for (int user = stayers + 1; user <= users; user++) {
-        clients[user].is_done = clients[user].entries = clients[user].offline = 0;
-        link_connect(&clients[user].link, port, user);
-        if (user % 64 == 0) ping(), poll_links(0);
+    if (!holds) {
+        connect_all();
+    } else {
+        for (int user = stayers + 1; user <= users; user++) {
+            say_hello(&clients[user].link);
+            if (user % 64 == 0) ping(), poll_links(0);
+        }
     }
     while (done < connections && now() - began < 60) {
         ping();
@@ -206,14 +225,23 @@ int main(int argc, char **argv) {
     fflush(stdout);
     fcntl(0, F_SETFL, O_NONBLOCK);
     char line[64];
-    for (int is_away = 0;;) {
+    for (int is_away = 0, is_open = 0;;) {
         ssize_t got = read(0, line, sizeof line);
         if (got == 0) return 0;
-        if (got > 0 && is_away) {
+        if (got > 0 && is_away && holds && !is_open) {
+            opened = first_ping = pings = pongs = 0;
+            connect_all();
+            while (opened < connections) poll_links(20);
+            is_open = 1;
+            poll_for(0.5);
+            printf("open\n");
+            fflush(stdout);
+        } else if (got > 0 && is_away) {
             come_back();
-            is_away = 0;
+            is_away = is_open = 0;
         } else if (got > 0) {
-            with_cursor = line[0] == 'c';
+            with_cursor = line[0] != 'f';
+            holds = line[0] == 'h';
             leave();
             is_away = 1;
         }
