@@ -70,7 +70,7 @@ static void connect_all(int port, int watched) {
     }
     while (welcomed < connections) poll_links(100);
     double all = now();
-    while (now() < last_arrival + 1) poll_links(100); /* snapshots */
+    while (now() < last_arrival + 0.7) poll_links(100); /* snapshots */
     printf("{\"connected\": %d, \"seconds\": %.3f}\n", welcomed, all - began);
     fflush(stdout);
 }

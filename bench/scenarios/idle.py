@@ -17,7 +17,7 @@ from subjects import crowd, floor, ours, scaled
 NAME = "idle"
 PEER_ROUNDS = 3
 WARM_UP = 100
-PAUSE = 1.0
+PAUSE = 0.5
 """Seconds for the server to finish what the last connections began."""
 
 MOST_IDLE, MOST_WATCHING, SHARE_OF_STARLETTE = 4.0, 7.0, 1 / 6
@@ -31,7 +31,7 @@ def run(plan: Plan) -> list[Row]:
             case = f"{connections:,} connections, " + (f"{watched} watched users each" if watched else "nobody watched")
             subjects: list[Peer] = [ours()]
             if plan.is_quick:
-                subjects += [floor()]
+                subjects += [] if watched else [floor()]
             elif connections == 5_000:
                 subjects += [floor(), *PEERS] if not watched else [compressed(), *PEERS]
             elif not watched:
