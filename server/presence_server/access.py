@@ -1,5 +1,6 @@
 """Who is let in, and who may see whom: the first implementations of two ports."""
 
+from functools import lru_cache
 from ipaddress import ip_address
 
 from presence_server.application.ports import Denied, Peer
@@ -21,6 +22,7 @@ class Everyone:
         return True
 
 
+@lru_cache(maxsize=1024)  # 4 us, for each request
 def is_loopback(address: str) -> bool:
     """Whether `address` (IPv4, IPv6, or IPv4 in IPv6) is this machine's own; False for what is no address."""
     try:

@@ -41,6 +41,7 @@ from presence_server.transports.openapi import openapi_route
 from presence_server.transports.ops import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
+from presence_server.transports.quick import QuickAnswers
 from presence_server.transports.websocket import WebSocketConnection
 
 _log = get_logger(__name__)
@@ -97,7 +98,8 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
         exception_handlers={HTTPException: on_http_exception},
     )
     app.router.redirect_slashes = False
-    return CorsMiddleware(app, gateway.origins, failure(Refusal(403, [FieldError("Origin", "is not allowed here")])))
+    refused = failure(Refusal(403, [FieldError("Origin", "is not allowed here")]))
+    return QuickAnswers(CorsMiddleware(app, gateway.origins, refused), gateway)
 
 
 async def serve(settings: Settings) -> None:

@@ -36,6 +36,8 @@ class HttpConnection(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._is_in_head = False
+        self._is_new_head = False  # it began in the read that is under way
+        self._is_head_timed = False
         self._pending = 0  # bytes read since the last that were of a body, or that ended a message
         self._untaken = 0  # bytes of answers that had not gone out when last looked at
         self._expect_head()
@@ -48,9 +50,8 @@ class HttpConnection(HttpToolsProtocol):
     # -- parser callbacks ------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._is_in_head = True
+        self._is_in_head = self._is_new_head = True
         self._unset_keepalive_if_required()  # here and not at any data: empty lines alone must not keep it open
-        self._expect_head()
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
@@ -59,7 +60,9 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         self._is_in_head = False
-        self.gateway.driver.discard_timeout(self._head_timeout)
+        if self._is_head_timed:
+            self._is_head_timed = False
+            self.gateway.driver.discard_timeout(self._head_timeout)
         if not self._is_other_upgrade():
             super().on_headers_complete()
 
@@ -88,6 +91,9 @@ class HttpConnection(HttpToolsProtocol):
         except httptools.HttpParserError:
             self._refuse(400, "request", "is not an HTTP request")
         else:
+            if self._is_in_head and self._is_new_head:
+                self._expect_head()  # only now: most heads are whole in the read that brings them
+            self._is_new_head = False
             if self._pending > MAX_HEAD:
                 self._refuse(431, "request", f"has a head of more than {MAX_HEAD} bytes")
 
@@ -119,9 +125,11 @@ class HttpConnection(HttpToolsProtocol):
     # -- time ------------------------------------------------------------------------------------------------------
 
     def _expect_head(self) -> None:
+        self._is_head_timed = True
         self.gateway.driver.set_timeout(self._head_timeout, self.gateway.hello_timeout)
 
     def _head_timeout(self) -> None:
+        self._is_head_timed = False
         if self.transport.is_closing():
             return
         if self._is_under_way:
