@@ -32,7 +32,7 @@ MOST_LATE = 300.0
 PER_CPU, P50, P99, CHANGES_PER_WRITE = "M delivered per CPU s", "p50 ms", "p99 ms", "changes per write"
 OF_FLOOR, BUSY, FLOOR_COST = "x floor's CPU", "server busy", "CPU us per write"
 LEAST = {5_000: 1.8, 9_000: 3.0}
-MOST_P99 = {100: 25.0, 9_000: MOST_LATE}
+MOST_P99 = {100: 25.0, 5_000: MOST_LATE, 9_000: MOST_LATE}
 LEAST_OF_UWEBSOCKETS, LEAST_OF_OTHERS = 1.5, 5.0
 
 
