@@ -15,10 +15,9 @@ reaches a client that is still sending: closing a socket with unread bytes reset
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from websockets.datastructures import Headers
 from websockets.exceptions import NegotiationError
@@ -35,6 +34,7 @@ from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
 from presence_server.transports import deflate
+from presence_server.transports.direct import SEND_BUFFER, DirectProtocol
 from presence_server.transports.envelope import error_body, error_headers
 from presence_server.transports.frames import PING, plain_frame, pong_frame
 from presence_server.transports.parsers import Parsers
@@ -58,26 +58,21 @@ TURN: Final = 0.005
 LINGER: Final = 1.0
 """Seconds for which what arrives after our close frame is discarded."""
 
-SEND_BUFFER: Final = 64 * 1024
-"""Bytes asked of the kernel for each socket (it doubles them). Left alone, a blocked watcher holds 4 MB there."""
-
 MAX_REASON: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5: a control frame carries 125)."""
 
 _log = get_logger(__name__)
 
 
-class WebSocketConnection(asyncio.Protocol):
+class WebSocketConnection(DirectProtocol):
     """From the upgrade request to the end of the TCP connection. A `Link` for its session."""
 
     __slots__ = (
         "_fragments",
         "_frames",
         "_gateway",
-        "_is_closing",
         "_is_paused",
         "_session",
-        "_transport",
         "_unparsed",
         "_ws",
     )
@@ -85,8 +80,8 @@ class WebSocketConnection(asyncio.Protocol):
     _chunk: ClassVar = CHUNK
 
     def __init__(self, gateway: Gateway) -> None:
+        super().__init__()
         self._gateway = gateway
-        self._transport: asyncio.Transport | None = None
         self._session: Session | None = None
         # The handshake's own; later one that is lent while something is under way, None while the connection is idle.
         self._ws: ServerProtocol | None = ServerProtocol(
@@ -97,23 +92,18 @@ class WebSocketConnection(asyncio.Protocol):
         # The kind of message and what has come of it: one buffer, since fragments may be of two bytes each.
         self._fragments: tuple[Opcode, bytearray] | None = None
         self._is_paused = False
-        self._is_closing = False
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)
         # Whatever does not fit the socket at once pauses the session: nothing is queued behind it.
-        self._transport.set_write_buffer_limits(high=0)
-        raw = transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        super().connection_made(transport)
         self._gateway.enter(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.leave(self)
         self._gateway.driver.discard_timeout(self.abort)
-        self._transport = None
+        super().connection_lost(exc)
         self._end(CloseCode.ABNORMAL)
         self._unparsed, self._frames, self._fragments = b"", [], None
 
@@ -144,10 +134,12 @@ class WebSocketConnection(asyncio.Protocol):
         return False
 
     def pause_writing(self) -> None:
+        super().pause_writing()
         if self._session is not None:
             self._gateway.hub.blocked(self._session, self._gateway.clock.now())
 
     def resume_writing(self) -> None:
+        super().resume_writing()
         if self._session is not None:
             self._gateway.driver.perform(self._gateway.hub.drained(self._session, self._gateway.clock.now()))
 
@@ -305,10 +297,6 @@ class WebSocketConnection(asyncio.Protocol):
             self._transport.resume_reading()
 
     # -- Link ------------------------------------------------------------------------------------------------------
-
-    def write(self, frame: bytes) -> None:
-        if self._transport is not None and not self._is_closing:
-            self._transport.write(frame)
 
     def ping(self) -> None:
         self.write(PING)
