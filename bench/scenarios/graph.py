@@ -24,7 +24,7 @@ from subjects import Loaded, floor, loaded, ours, scaled
 NAME = "graph"
 PEER_ROUNDS = 3
 RATES = (100, 2_500, 5_000, 9_000)
-LOW_RATES = (1_000, 500, 250, 100, 50, 25)
+LOW_RATES = (1_000, 750, 500, 350, 250, 100, 50, 25)
 WINDOWS = (250, 150, 75)
 """Milliseconds."""
 
@@ -133,8 +133,9 @@ def gathering(plan: Plan, peer: Peer, connections: int, watched: int) -> list[Ro
 def writing_at_once(plan: Plan, peer: Peer, connections: int, watched: int) -> list[Row]:
     """A peer that writes each change to each watcher, at the highest rate that it bears."""
     with loaded(peer, connections, watched) as it:
-        trial = it.run("graph 1000000 50")
-        capacity = 50 / trial["seconds"]
+        it.run("graph 100 100")  # unmeasured
+        trial = it.run("graph 1000000 200")
+        capacity = 200 / trial["seconds"]
         rates = [rate for rate in (*RATES[:0:-1], *LOW_RATES) if rate < capacity]
         for rate in rates or LOW_RATES[-1:]:
             trial = it.run(f"graph {rate} {rate * 2}")
