@@ -7,6 +7,7 @@ from collections import defaultdict
 
 import uvloop
 from diff import WELCOME, encoded
+from garbage import settle
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, WSUpgradeRequest, ws_create_server
 
 watchers: defaultdict[int, set[WSTransport]] = defaultdict(set)
@@ -47,4 +48,5 @@ async def main() -> None:
 
 
 if __name__ == "__main__":
+    settle()
     asyncio.run(main(), loop_factory=uvloop.new_event_loop) if sys.version_info >= (3, 12) else uvloop.run(main())

@@ -9,6 +9,7 @@ from typing import Any
 import socketio
 import uvicorn
 from diff import diff
+from garbage import settle
 
 server = socketio.AsyncServer(async_mode="asgi", transports=["websocket"], http_compression=False)
 users: dict[str, int] = {}
@@ -33,6 +34,7 @@ async def disconnect(sid: str, reason: str) -> None:
 
 
 if __name__ == "__main__":
+    settle()
     uvicorn.run(
         socketio.ASGIApp(server),
         port=int(sys.argv[1]),

@@ -9,6 +9,7 @@ from collections import defaultdict
 
 import uvicorn
 from diff import WELCOME, encoded
+from garbage import settle
 from starlette.applications import Starlette
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket
@@ -35,6 +36,7 @@ async def presence(websocket: WebSocket) -> None:
 app = Starlette(routes=[WebSocketRoute("/api/v1/presence/ws", presence)])
 
 if __name__ == "__main__":
+    settle()
     uvicorn.run(
         app,
         port=int(sys.argv[1]),

@@ -11,6 +11,7 @@ import sys
 from typing import Any
 
 from diff import WELCOME, encoded
+from garbage import settle
 from socketify import App, CompressOptions, OpCode, WebSocket
 
 port, window = int(sys.argv[1]), int(sys.argv[2])
@@ -60,4 +61,5 @@ app.ws(
 app.listen(port)
 if window:
     timer = app.loop.uv_loop.create_timer(window, window, publish_waiting, None)
+settle()
 app.loop.uv_loop.run()
