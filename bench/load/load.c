@@ -41,7 +41,10 @@ static void on_open(struct link *link) {
 
 static void on_frame(struct link *link, int opcode, char *payload, size_t size) {
     struct watcher *w = (struct watcher *)link;
-    if (opcode == CLOSE) { on_end(link); return; }
+    if (opcode == CLOSE) {
+        if (size > 1) fprintf(stderr, "closed with %d: ", (payload[0] & 255) << 8 | (payload[1] & 255));
+        on_end(link);
+    }
     if (size > LONGEST_PING) {
         frames++;
         bytes += size;

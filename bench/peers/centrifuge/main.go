@@ -107,6 +107,7 @@ func main() {
 	}
 	http.Handle("/connection/websocket", centrifuge.NewWebsocketHandler(node, centrifuge.WebsocketConfig{
 		UseWriteBufferPool: true,
+		WriteTimeout:       10 * time.Second, // nobody is to be dropped for a stall of the machine
 		MessageSizeLimit:   1 << 20,
 	}))
 	log.Fatal(http.ListenAndServe("127.0.0.1:"+os.Args[1], nil))
