@@ -9,7 +9,10 @@ from typing import Any
 
 from generator import Generator, generating, was_bottleneck
 from lab import PRESENCE_SERVER, TICKS, Spread, WrongResult, compiled, cpu_seconds, free_port, raise_file_limit, serving
-from peers import Peer
+from peers import Peer, PeerUnavailable
+
+PEER_FAILED = (PeerUnavailable, WrongResult, RuntimeError)
+"""A peer that cannot be had, gives up or does not deliver has no figures; its row says why, and the others go on."""
 
 EVERYONE_WATCHES_THE_FIRST = -1
 DEFAULT_FRAME = 200

@@ -10,8 +10,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from lab import Plan, Row, in_rounds
-from peers import PEERS, Peer, PeerUnavailable
-from subjects import EVERYONE_WATCHES_THE_FIRST, Loaded, floor, loaded, ours
+from peers import PEERS, Peer
+from subjects import EVERYONE_WATCHES_THE_FIRST, PEER_FAILED, Loaded, floor, loaded, ours
 
 NAME = "broadcast"
 PEER_ROUNDS = 3
@@ -32,7 +32,7 @@ def run(plan: Plan) -> list[Row]:
             peer_plan = replace(plan, rounds=min(plan.rounds, PEER_ROUNDS))
             try:
                 rows.append(against_floor(peer_plan, case, peer, base, watchers, seconds)[0])
-            except PeerUnavailable as error:
+            except PEER_FAILED as error:
                 rows.append(Row(NAME, case, peer.name, missing=str(error)))
     us_row.notes.append(f"frames of {size} bytes")
     us_row.target = f"<= {MOST_OF_FLOOR} x the floor's CPU, and less than each Python and Node peer's"

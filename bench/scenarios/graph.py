@@ -21,8 +21,8 @@ from dataclasses import replace
 from typing import Any
 
 from lab import Plan, Row, Spread, in_rounds
-from peers import PEERS, UWEBSOCKETS, Peer, PeerUnavailable
-from subjects import Loaded, floor, loaded, ours, scaled
+from peers import PEERS, UWEBSOCKETS, Peer
+from subjects import PEER_FAILED, Loaded, floor, loaded, ours, scaled
 
 NAME = "graph"
 PEER_ROUNDS = 3
@@ -50,7 +50,7 @@ def run(plan: Plan) -> list[Row]:
     for peer in PEERS:
         try:
             peers += (gathering if peer.gathers else writing_at_once)(peer_plan, peer, connections, watched)
-        except PeerUnavailable as error:
+        except PEER_FAILED as error:
             peers.append(Row(NAME, "all", peer.name, missing=str(error)))
     for row in peers:
         if row.subject == UWEBSOCKETS.name and row.case in us and row.figures:

@@ -11,8 +11,8 @@ import time
 from dataclasses import replace
 
 from lab import Plan, Row, free_port, in_rounds, raise_file_limit, resident_kb, serving
-from peers import NODE_WS, PEERS, STARLETTE, UWEBSOCKETS, Peer, PeerUnavailable
-from subjects import crowd, floor, ours, scaled
+from peers import NODE_WS, PEERS, STARLETTE, UWEBSOCKETS, Peer
+from subjects import PEER_FAILED, crowd, floor, ours, scaled
 
 NAME = "idle"
 PEER_ROUNDS = 3
@@ -58,7 +58,9 @@ def compared(plan: Plan, case: str, subjects: list[Peer], connections: int, watc
                 f"{NAME}: {subject.name}, {case}",
                 lambda subject=subject: {KB: kb_per_connection(subject, connections, watched)},
             )
-        except PeerUnavailable as error:
+        except PEER_FAILED as error:
+            if not is_peer:
+                raise
             row.missing = str(error)
         rows.append(row)
     us, starlette = rows[0], next((row for row in rows if row.subject == STARLETTE.name and row.figures), None)
