@@ -19,7 +19,7 @@ from matplotlib import pyplot  # noqa: E402 (the backend is chosen before)
 from matplotlib.axes import Axes  # noqa: E402
 
 OURS = "presence-server"
-OUR_COLOUR, FLOOR_COLOUR, PEER_COLOUR = "#2563eb", "#9ca3af", "#d1a054"
+OUR_COLOUR, FLOOR_COLOUR, PEER_COLOUR, OTHER_PEER_COLOUR = "#2563eb", "#9ca3af", "#d1a054", "#8c5a2b"
 
 Row = dict[str, Any]
 
@@ -27,6 +27,8 @@ Row = dict[str, Any]
 def colour(subject: str) -> str:
     if subject.startswith(OURS):
         return OUR_COLOUR
+    if subject == "centrifuge":  # beside another peer in one plot
+        return OTHER_PEER_COLOUR
     return FLOOR_COLOUR if "floor" in subject else PEER_COLOUR
 
 
@@ -84,8 +86,9 @@ def graph(rows: list[Row]) -> None:
     for axes, title in ((delivered, "million changes delivered per CPU second"), (late, "p99 to the last watcher, ms")):
         axes.set_title(title, loc="left")
         axes.set_xlabel("changes offered per second")
-        axes.set_ylim(bottom=0)
         axes.legend(frameon=False)
+    delivered.set_ylim(bottom=0)
+    late.set_yscale("log")
 
 
 def growth(rows: list[Row]) -> None:

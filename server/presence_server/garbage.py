@@ -1,7 +1,7 @@
 """Python's garbage collector, set for a process that holds millions of objects for long.
 
 Left alone it looks at all of them again whenever their number has grown by a quarter: with a million users that is
-half a second in which nobody is served, and two fifths of the time that it takes them to arrive. Nothing here relies
+half a second in which nobody is served, and a third of the time that it takes them to arrive. Nothing here relies
 on it: what ends is let go of by its owners, without cycles, and `bench/leaks.py` shows that a hundred thousand
 connections that vanish leave nothing. Cycles made by an exception or a library die young, where they are found.
 """
