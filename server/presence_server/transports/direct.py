@@ -53,15 +53,15 @@ class DirectProtocol(asyncio.Protocol):
         if raw is not None and not transport.get_write_buffer_size():
             self._descriptor = raw.fileno()
 
-    def write(self, data: bytes) -> None:
+    def write(self, frame: bytes) -> None:
         if self._transport is None or self._is_closing:
             return
         if self._descriptor >= 0:
             try:
-                sent = os.write(self._descriptor, data)
+                sent = os.write(self._descriptor, frame)
             except OSError:
                 sent = 0  # the socket is full, or broken: the transport sees to either
-            if sent == len(data):
+            if sent == len(frame):
                 return
-            data = data[sent:]
-        self._transport.write(data)
+            frame = frame[sent:]
+        self._transport.write(frame)
