@@ -174,7 +174,10 @@ class Fanout:
 
     @property
     def cursor(self) -> str:
-        return str(Cursor(self._engine.epoch, self.settled))
+        return self._cursor_text(self.settled)
+
+    def _cursor_text(self, seq: int) -> str:
+        return str(Cursor(self._engine.epoch, seq))
 
     # -- the tick ------------------------------------------------------------------------------------------------
 
@@ -331,16 +334,14 @@ class Fanout:
 
     # -- writing -------------------------------------------------------------------------------------------------
 
-    def _cursor_text(self, seq: int) -> str:
-        return str(Cursor(self._engine.epoch, seq))
-
     def _frames(self, entries: tuple[bytes, bytes]) -> tuple[bytes, bytes]:
         """A change by itself, for all whom nothing else is to be told."""
         cursor = self._cursor_text(self._settled)
-        return (
-            self._framers[0](CODECS[0].diff([entries[0]], cursor)),
-            self._framers[1](CODECS[1].diff([entries[1]], cursor)),
+        json, msgpack = (
+            framer(codec.diff([entry], cursor)) if entry else b""  # nobody speaks it
+            for framer, codec, entry in zip(self._framers, CODECS, entries, strict=True)
         )
+        return json, msgpack
 
     def _write(self, slots: Sequence[int], shared: tuple[bytes, bytes] | None) -> None:
         """Write the boxes of `slots`, and what rides. Some 6 us each, nearly all of it the kernel's."""

@@ -7,7 +7,7 @@ the index and what was written agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
@@ -280,11 +280,9 @@ class Hub:
     def take(self) -> list[Effect]:
         """The effects that wait, and with them each changed truth, once; or it goes with the flush that is to come."""
         if self._self_due and not self.fanout.is_gathering:
-            due, self._self_due = self._self_due, {}
-            for session in due:
-                if (message := self._self_of(session)) is not None:
-                    self.fanout.overtake(session.slot)
-                    self.send(session, message)
+            for session, message in self._due_selves():
+                self.fanout.overtake(session.slot)
+                self.send(session, message)
         effects, self._effects = self._effects, []
         # Last: what is read then may change what the effects before tell.
         effects += map(ReadOn, self._reading_on)
@@ -342,20 +340,23 @@ class Hub:
 
     def _tell_selves(self) -> None:
         """A flush begins, and each changed truth with it."""
+        for session, message in self._due_selves():
+            self.fanout.ride(session.slot, message)
+
+    def _due_selves(self) -> Iterator[tuple[Session, SelfChanged]]:
+        """Who is to be told of their user's truth, which is due no more, and what it is now."""
         due, self._self_due = self._self_due, {}
         for session in due:
-            if (message := self._self_of(session)) is not None:
-                self.fanout.ride(session.slot, message)
-
-    def _self_of(self, session: Session) -> SelfChanged | None:
-        """What to tell `session` of its user's truth now, if anything."""
-        if session.state is not State.LIVE:
-            return None  # it left, or `welcome` is still to come and will tell
-        if session.behind:
-            session.self_due = True
-            return None
-        view = self_view_of(self.engine.truth(session.user_id))
-        return SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices)
+            if session.state is not State.LIVE:
+                continue  # it left, or `welcome` is still to come and will tell
+            if session.behind:
+                session.self_due = True
+                continue
+            view = self_view_of(self.engine.truth(session.user_id))
+            yield (
+                session,
+                SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices),
+            )
 
     def _catch_up(self, now: float) -> None:
         for session in self._catchup.sweep(now):

@@ -111,12 +111,18 @@ async def read(request: Request, body_type: type[B], limit: int, seconds: float)
     return decode(await _read_bytes(request, limit, seconds), body_type)
 
 
-def decode(data: bytes, body_type: type[B]) -> B:
-    """Decode `data`, or say in a Refusal each thing that is wrong with it."""
+def decode_valid(data: bytes, body_type: type[B]) -> B | None:
+    """Decode `data`; None if anything is wrong with it."""
     try:
         return _DECODERS[body_type](data)  # type: ignore[return-value]
     except DECODE_FAILURES:
-        pass
+        return None
+
+
+def decode(data: bytes, body_type: type[B]) -> B:
+    """Decode `data`, or say in a Refusal each thing that is wrong with it."""
+    if (body := decode_valid(data, body_type)) is not None:
+        return body
     if not data.strip():
         raise Refusal(400, [FieldError("body", "is empty; a JSON object is expected")])
     try:

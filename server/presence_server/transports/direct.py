@@ -1,8 +1,8 @@
 """Writing straight to the socket, past the event loop's transport.
 
-uvloop's `write` comes down to the same system call; what is around it costs 1.5 us, a quarter of a delivery. What does
-not fit the socket is left to the transport, which then pauses us (its high-water mark is 0): until it resumes us all
-goes through it, so that no byte overtakes another.
+uvloop's `write` comes down to the same system call; without what is around it a broadcast costs 1.41 times a C loop
+over `send()`, with it 1.47 times. What does not fit the socket is left to the transport, which then pauses us (its
+high-water mark is 0): until it resumes us all goes through it, so that no byte overtakes another.
 """
 
 from __future__ import annotations

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from uuid import uuid4
 
+from msgspec import Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -87,7 +88,7 @@ class RestApi:
         if made.device is None:
             reason = "is not online; call /online again"
             raise Refusal(404, [FieldError("deviceId", reason)], "device_not_online")
-        return success({"nextHeartbeatInterval": self._gateway.heartbeat_interval_ms}, "心跳成功")
+        return success(*heartbeat_answer(self._gateway.heartbeat_interval_ms))
 
     async def status(self, request: Request) -> Response:
         user_id = _user_id(request)
@@ -103,9 +104,7 @@ class RestApi:
         found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, None, body.user_ids))
         if body.detail:
             return success([_detail_of(shown) for shown in found])
-        return success(
-            [{"userId": shown.presence.user_id, "status": shown.presence.public.status.value} for shown in found]
-        )
+        return success([Summary(shown.presence.user_id, shown.presence.public.status) for shown in found])
 
     # -- beyond the document -----------------------------------------------------------------------------------------
 
@@ -308,6 +307,18 @@ def _summary_of(shown: Shown) -> dict[str, Any]:
 
 def _status_of(shown: Shown) -> dict[str, Any]:
     return _summary_of(shown) | {"devices": [_device_of(device) for device in shown.devices]}
+
+
+def heartbeat_answer(interval_ms: int) -> tuple[dict[str, int], str]:
+    """The data and the message that answer a heartbeat."""
+    return {"nextHeartbeatInterval": interval_ms}, "心跳成功"
+
+
+class Summary(Struct, rename="camel"):
+    """One user in the answer about many."""
+
+    user_id: int
+    status: Status
 
 
 def status_body(shown: Shown) -> bytes:

@@ -15,26 +15,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-import msgspec
-from msgspec import Struct
-
-from presence_protocol.codec import DECODE_FAILURES
 from presence_server.access import Everyone
 from presence_server.application.ports import Peer
 from presence_server.domain.model import Shown, Status
 from presence_server.domain.transitions import Heartbeat, Transition
-from presence_server.transports.bodies import BatchBody, Body, DeviceBody
+from presence_server.transports.bodies import BatchBody, DeviceBody, decode_valid
 from presence_server.transports.envelope import success_body
-from presence_server.transports.http import BASE_PATH, status_body
+from presence_server.transports.http import BASE_PATH, Summary, heartbeat_answer, status_body
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
     from presence_server.transports.gateway import Gateway
 
-B = TypeVar("B", bound=Body)
 Answer = Callable[[bytes], bytes | None]
 """The body of a request -> the body of its 200, or None: the long way."""
 
@@ -55,11 +50,6 @@ class HasStatuses(Protocol):
     def statuses(self, user_ids: Iterable[int]) -> list[Status]: ...
 
 
-class Summary(Struct, rename="camel"):
-    user_id: int
-    status: str
-
-
 class QuickAnswers:
     """ASGI around the whole application."""
 
@@ -69,7 +59,7 @@ class QuickAnswers:
         engine = gateway.hub.engine
         self._statuses = engine.statuses if isinstance(engine, HasStatuses) else None
         self._sees_all = isinstance(gateway.hub.visibility, Everyone)
-        self._beaten = success_body({"nextHeartbeatInterval": gateway.heartbeat_interval_ms}, "心跳成功")
+        self._beaten = success_body(*heartbeat_answer(gateway.heartbeat_interval_ms))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._find(scope) if scope["type"] == "http" else None
@@ -110,7 +100,7 @@ class QuickAnswers:
         return None
 
     def _heartbeat(self, address: str, data: bytes) -> bytes | None:
-        body = _decoded(data, _DEVICE)
+        body = decode_valid(data, DeviceBody)
         if body is None or not self._lets_in(address, body.user_id):
             return None
         made: list[Transition | None] = []
@@ -128,7 +118,7 @@ class QuickAnswers:
     def _batch(self, address: str, data: bytes) -> bytes | None:
         """The hot loops: 20 us for a hundred users, a tenth of what asking and wording one by one costs."""
         hub = self._gateway.hub
-        body = _decoded(data, _BATCH)
+        body = decode_valid(data, BatchBody)
         if (
             body is None
             or body.detail
@@ -160,14 +150,3 @@ def _is_usual(headers: Sequence[tuple[bytes, bytes]]) -> bool:
     given = dict(headers)
     is_plain = len(given) == len(headers) and _UNUSUAL.isdisjoint(given)
     return is_plain and given.get(b"content-type", b"application/json") in _JSON
-
-
-_DEVICE: Final = msgspec.json.Decoder(DeviceBody)
-_BATCH: Final = msgspec.json.Decoder(BatchBody)
-
-
-def _decoded(data: bytes, decoder: msgspec.json.Decoder[B]) -> B | None:
-    try:
-        return decoder.decode(data)
-    except DECODE_FAILURES:
-        return None
