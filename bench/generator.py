@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from lab import LOAD_CORE, WrongResult, compiled, on_core
+from lab import LOAD_CORE, TICKS, WrongResult, compiled, cpu_seconds, on_core
 
 BUSY = 0.9
 """The share of its core from which on a generator may have measured itself."""
@@ -40,6 +40,14 @@ class Generator:
     def result(self) -> dict[str, Any]:
         found: dict[str, Any] = json.loads(self.hear())
         return found
+
+    def measured(self, pid: int, line: str = "") -> dict[str, Any]:
+        """What it answers to `line`, and as `cpu` the seconds that this cost the process `pid`, at least a tick."""
+        before = cpu_seconds(pid)
+        self.tell(line)
+        result = self.result()
+        result["cpu"] = max(cpu_seconds(pid) - before, 1 / TICKS)
+        return result
 
 
 @contextmanager

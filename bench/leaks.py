@@ -11,12 +11,13 @@ import contextlib
 import json
 import socket
 import struct
-import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+
+from lab import presence_server, resident_kb
 
 PATH = "/api/v1/presence/ws"
 GRACE = 0.3
@@ -182,13 +183,6 @@ def levels(port: int, pid: int) -> Levels:
     return {"open files": len(list(Path(f"/proc/{pid}/fd").iterdir()))} | scrape(port)[0]
 
 
-def resident_kb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1])
-    raise KeyError("VmRSS")
-
-
 def wait_levels(port: int, pid: int, wanted: Callable[[Levels], bool]) -> Levels:
     """The levels once they are as wanted, or as they are when time is up."""
     give_up = time.monotonic() + REST
@@ -233,43 +227,13 @@ def measure(port: int, pid: int, count: int) -> bool:
     return is_flat and after == before and is_idle(after)
 
 
-# -- the server ------------------------------------------------------------------------------------------------------
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-def wait_ready(port: int) -> None:
-    """Until the server on `port` listens, for ten seconds at most."""
-    for _ in range(200):
-        with contextlib.suppress(OSError):
-            socket.create_connection(("127.0.0.1", port)).close()
-            return
-        time.sleep(0.05)
-    raise RuntimeError("the server did not come up")
-
-
 def main() -> int:
     count = int(sys.argv[1]) if len(sys.argv) > 1 else 100_000
     if count <= WARM_UP:
         print(f"at least {WARM_UP + 1} cycles: memory is compared with that after {WARM_UP}")
         return 2
-    port = free_port()
-    script = Path(sys.executable).parent / "presence-server"
-    server = subprocess.Popen(
-        [script, "--port", str(port), "--grace-period", str(GRACE)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        wait_ready(port)
-        return 0 if measure(port, server.pid, count) else 1
-    finally:
-        server.kill()
-        server.wait()
+    with presence_server("--grace-period", str(GRACE)) as (port, pid):
+        return 0 if measure(port, pid, count) else 1
 
 
 if __name__ == "__main__":

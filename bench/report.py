@@ -5,18 +5,11 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from lab import Row
-
 Saved = Mapping[str, Any]
 """A `Row`, as JSON has it."""
-
-
-def as_saved(row: Row) -> dict[str, Any]:
-    return asdict(row)
 
 
 def shown(value: float) -> str:

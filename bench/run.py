@@ -18,6 +18,7 @@ import sys
 import time
 import venv
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import report
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         progress.end()
     progress.begin("done")
     print(file=sys.stderr)
-    print(report.tables([report.as_saved(row) for row in rows], SCENARIOS))
+    print(report.tables([asdict(row) for row in rows], SCENARIOS))
     if not given.quick:
         report.write(RESULTS, SCENARIOS)
         plot()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from generator import Generator, generating, was_bottleneck
-from lab import PRESENCE_SERVER, TICKS, Spread, WrongResult, compiled, cpu_seconds, free_port, raise_file_limit, serving
+from lab import PRESENCE_SERVER, Spread, WrongResult, compiled, free_port, raise_file_limit, serving
 from peers import Peer, PeerUnavailable
 
 PEER_FAILED = (PeerUnavailable, WrongResult, RuntimeError)
@@ -49,10 +49,7 @@ class Loaded:
         Raises:
             WrongResult: not every watcher holds the last change of each user it watches.
         """
-        before = cpu_seconds(self.pid)
-        self.generator.tell(command)
-        result = self.generator.result()
-        result["cpu"] = max(cpu_seconds(self.pid) - before, 1 / TICKS)
+        result = self.generator.measured(self.pid, command)
         if result["behind"]:
             raise WrongResult(f"{self.name}: {result['behind']} watchers do not know the last change ({command})")
         self.notes += [note for note in was_bottleneck(result) if note not in self.notes]
@@ -108,8 +105,8 @@ def scaled(spread: Spread, by: float) -> Spread:
     return Spread(spread.median * by, spread.low * by, spread.high * by)
 
 
-def spread_of(found: dict[str, Spread], *hidden: str) -> dict[str, Spread]:
-    return {name: spread for name, spread in found.items() if name not in hidden}
-
-
-Measure = Callable[[], dict[str, float]]
+def beside_floor(us: Loaded, base: Loaded, rate: float, seconds: float) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A stretch of the graph, and what as many writes of the same mean size cost the floor in the same time."""
+    result = us.run(f"graph {rate} {round(rate * seconds)}")
+    size = round(result["bytes"] / result["frames"])
+    return result, base.pour(result["frames"], size, result["seconds"])

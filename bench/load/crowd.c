@@ -52,19 +52,14 @@ static void see(struct client *c, int user, int number, double at) {
 }
 
 static void on_frame(struct link *link, int opcode, char *payload, size_t size) {
-    static const char USER[] = "\"userId\":", LABEL[] = "\"statusText\":\"";
     struct client *c = (struct client *)link;
     if (opcode != TEXT) return;
     if (!c->greeted && memmem(payload, size, "\"welcome\"", 9)) greeted += c->greeted = 1;
     if (!c->watched[0]) return;
     double at = now();
-    char *end = payload + size, *entry = memmem(payload, size, USER, sizeof USER - 1);
-    while (entry) {
-        char *next = memmem(entry + 1, end - entry - 1, USER, sizeof USER - 1);
-        char *label = memmem(entry, (next ? next : end) - entry, LABEL, sizeof LABEL - 1);
-        if (label) see(c, atoi(entry + sizeof USER - 1), atoi(label + sizeof LABEL - 1), at);
-        entry = next;
-    }
+    struct entry entry;
+    for (char *rest = payload; next_entry(&rest, payload + size, &entry);)
+        if (entry.number) see(c, entry.user, entry.number, at);
 }
 
 static void change(int user) {

@@ -62,20 +62,11 @@ static void on_end(struct link *link) {
 
 /* Every entry of a message: how many, and the last change of each stayer. */
 static void read_entries(struct client *c, char *text, size_t size) {
-    static const char USER[] = "\"userId\":", LABEL[] = "\"statusText\":\"";
-    char *end = text + size, *entry = memmem(text, size, USER, sizeof USER - 1);
-    while (entry) {
-        char *next = memmem(entry + 1, end - entry - 1, USER, sizeof USER - 1);
-        int user = atoi(entry + sizeof USER - 1);
+    struct entry entry;
+    for (char *rest = text; next_entry(&rest, text + size, &entry);) {
         c->entries++;
-        size_t length = (next ? next : end) - entry;
-        if (user > stayers) {
-            c->offline += memmem(entry, length, "OFFLINE", 7) != NULL;
-        } else {
-            char *label = memmem(entry, length, LABEL, sizeof LABEL - 1);
-            c->last[user] = label ? atoi(label + sizeof LABEL - 1) : 0;
-        }
-        entry = next;
+        if (entry.user > stayers) c->offline += memmem(entry.text, entry.size, "OFFLINE", 7) != NULL;
+        else c->last[entry.user] = entry.number;
     }
 }
 

@@ -89,16 +89,10 @@ static void note_told(struct watcher *w, int user, int number, double at) {
     if (number == last_sent[user]) { missing[user]--; unmet--; }
 }
 
-/* Every entry with a statusText, wherever it stands in the text. An entry starts with its userId. */
+/* Every entry with a statusText, wherever it stands in the text. */
 static void read_entries(struct watcher *w, char *text, size_t size) {
-    static const char USER[] = "\"userId\":", LABEL[] = "\"statusText\":\"";
     double at = now();
-    char *end = text + size, *entry = memmem(text, size, USER, sizeof USER - 1);
-    while (entry) {
-        char *next = memmem(entry + 1, end - entry - 1, USER, sizeof USER - 1);
-        char *stop = next ? next : end;
-        char *label = memmem(entry, stop - entry, LABEL, sizeof LABEL - 1);
-        if (label) note_told(w, atoi(entry + sizeof USER - 1), atoi(label + sizeof LABEL - 1), at);
-        entry = next;
-    }
+    struct entry entry;
+    for (char *rest = text; next_entry(&rest, text + size, &entry);)
+        if (entry.number) note_told(w, entry.user, entry.number, at);
 }

@@ -205,6 +205,27 @@ static inline void poll_links(int timeout) {
     }
 }
 
+/* An entry in a message: it starts with its userId. `number` is that of its statusText, 0 without one. */
+struct entry {
+    int user, number;
+    char *text;
+    size_t size;
+};
+
+/* The next of the entries between `*rest` and `end`, or 0. `*rest` moves behind it. */
+static inline int next_entry(char **rest, char *end, struct entry *entry) {
+    static const char USER[] = "\"userId\":", LABEL[] = "\"statusText\":\"";
+    entry->text = memmem(*rest, end - *rest, USER, sizeof USER - 1);
+    if (!entry->text) return 0;
+    char *next = memmem(entry->text + 1, end - entry->text - 1, USER, sizeof USER - 1);
+    *rest = next ? next : end;
+    entry->size = *rest - entry->text;
+    char *label = memmem(entry->text, entry->size, LABEL, sizeof LABEL - 1);
+    entry->user = atoi(entry->text + sizeof USER - 1);
+    entry->number = label ? atoi(label + sizeof LABEL - 1) : 0;
+    return 1;
+}
+
 /* The text of a JSON string field, or NULL; `size` gets its length. */
 static inline char *field(char *text, size_t length, const char *name, size_t *size) {
     char *found = memmem(text, length, name, strlen(name));

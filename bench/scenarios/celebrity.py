@@ -9,7 +9,7 @@ connections. Every watcher must hold the last change of whom it watches.
 from __future__ import annotations
 
 from generator import Generator, generating, was_bottleneck
-from lab import Plan, Row, WrongResult, cpu_seconds, in_rounds, presence_server
+from lab import Plan, Row, WrongResult, in_rounds, presence_server
 
 NAME = "celebrity"
 RATE = 50
@@ -58,10 +58,7 @@ def phase(crowd: Generator, pid: int, seconds: float, celebrity_rate: float, not
     Raises:
         WrongResult: not everybody holds the last change of whom they watch.
     """
-    before = cpu_seconds(pid)
-    crowd.tell(f"{seconds} {RATE} {celebrity_rate}")
-    result = crowd.result()
-    spent = cpu_seconds(pid) - before
+    result = crowd.measured(pid, f"{seconds} {RATE} {celebrity_rate}")
     if result["behind"]:
         raise WrongResult(f"{result['behind']} watched users are not up to date")
     notes += was_bottleneck(result)
@@ -70,7 +67,7 @@ def phase(crowd: Generator, pid: int, seconds: float, celebrity_rate: float, not
         "p99 ms": result["p99_ms"],
         "max ms": result["max_ms"],
         "celebrity to the last watcher ms": result["celebrity_p50_ms"],
-        "delivered per CPU second": result["delivered"] / max(spent, 0.01),
-        "server busy": spent / seconds,
+        "delivered per CPU second": result["delivered"] / result["cpu"],
+        "server busy": result["cpu"] / seconds,
         "load busy": result["load_busy"],
     }

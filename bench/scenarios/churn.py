@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 from generator import generating, was_bottleneck
-from lab import BENCH, Plan, Row, WrongResult, cpu_seconds, free_port, in_rounds, presence_server, serving
+from lab import BENCH, Plan, Row, WrongResult, free_port, in_rounds, presence_server, serving
 
 NAME = "churn"
 MOST_OF_STARLETTE = 0.7
@@ -80,17 +80,14 @@ def churn(port: int, pid: int, rate: int, seconds: float, size: int, notes: list
     """
     with generating("churn", port, rate, seconds, size) as clients:
         clients.hear()
-        before = cpu_seconds(pid)
-        clients.tell()
-        result = clients.result()
-    spent = cpu_seconds(pid) - before
+        result = clients.measured(pid)
     if result["wrong"] or result["unfinished"]:
         raise WrongResult(f"{result['wrong']} cycles were not as they should be, {result['unfinished']} had no end")
     notes += was_bottleneck(result)
     return {
-        "CPU us per cycle": spent / result["cycles"] * 1e6,
+        "CPU us per cycle": result["cpu"] / result["cycles"] * 1e6,
         "cycle p50 ms": result["p50_ms"],
         "cycle p99 ms": result["p99_ms"],
-        "server busy": spent / result["seconds"],
+        "server busy": result["cpu"] / result["seconds"],
         "load busy": result["load_busy"],
     }

@@ -23,7 +23,7 @@ from typing import Any
 
 from lab import Plan, Row, Spread, in_rounds
 from peers import PEERS, UWEBSOCKETS, Peer
-from subjects import PEER_FAILED, Loaded, floor, loaded, ours, scaled
+from subjects import PEER_FAILED, Loaded, beside_floor, floor, loaded, ours, scaled
 
 NAME = "graph"
 PEER_ROUNDS = 3
@@ -96,10 +96,9 @@ def us_and_floor(plan: Plan, connections: int, watched: int, rates: tuple[int, .
 
 
 def with_floor(us: Loaded, base: Loaded, rate: int, seconds: float) -> dict[str, float]:
-    result = us.run(f"graph {rate} {round(rate * seconds)}")
-    writes, size = result["frames"], round(result["bytes"] / result["frames"])
-    least = base.pour(writes, size, result["seconds"])
-    return figures(result) | {OF_FLOOR: result["cpu"] / least["cpu"], FLOOR_COST: least["cpu"] / writes * 1e6}
+    result, least = beside_floor(us, base, rate, seconds)
+    of_floor = {OF_FLOOR: result["cpu"] / least["cpu"], FLOOR_COST: least["cpu"] / least["frames"] * 1e6}
+    return figures(result) | of_floor
 
 
 def judge(row: Row, rate: int) -> None:

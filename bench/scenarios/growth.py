@@ -7,7 +7,7 @@ cost of as many writes of the same size to as many sockets, since the kernel's o
 from __future__ import annotations
 
 from lab import Plan, Row, in_rounds
-from subjects import Loaded, floor, loaded, ours
+from subjects import Loaded, beside_floor, floor, loaded, ours
 
 NAME = "growth"
 CHANGES_PER_USER = 0.2
@@ -39,13 +39,11 @@ def run(plan: Plan) -> list[Row]:
 
 
 def both(us: Loaded, base: Loaded, rate: float, seconds: float) -> dict[str, float]:
-    result = us.run(f"graph {rate} {round(rate * seconds)}")
-    writes, size = result["frames"], round(result["bytes"] / result["frames"])
-    least = base.pour(writes, size, result["seconds"])
+    result, least = beside_floor(us, base, rate, seconds)
     return {
         COST: result["cpu"] / result["delivered"] * 1e6,
         "p99 ms": result["p99_ms"],
-        "changes per write": result["delivered"] / writes,
+        "changes per write": result["delivered"] / result["frames"],
         OF_FLOOR: result["cpu"] / least["cpu"],
-        FLOOR_COST: least["cpu"] / writes * 1e6,
+        FLOOR_COST: least["cpu"] / least["frames"] * 1e6,
     }

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from generator import generating, was_bottleneck
-from lab import BENCH, Plan, Row, Spread, WrongResult, cpu_seconds, free_port, in_rounds, presence_server, serving
+from lab import BENCH, Plan, Row, Spread, WrongResult, free_port, in_rounds, presence_server, serving
 
 NAME = "rest"
 BASE = "/api/v1/presence"
@@ -148,15 +148,12 @@ def measure(port: int, pid: int, seconds: float, file: Path, notes: list[str]) -
     """
     with generating("http", port, CONNECTIONS, seconds, file) as clients:
         clients.hear()
-        before = cpu_seconds(pid)
-        clients.tell()
-        result = clients.result()
-        spent = cpu_seconds(pid) - before
+        result = clients.measured(pid)
     if result["wrong"]:
         raise WrongResult(f"{result['wrong']} of {result['answered']} answers were not as expected")
     notes += was_bottleneck(result)
     return {
-        PER_CPU: result["answered"] / max(spent, 0.01),
-        "CPU us per request": spent / result["answered"] * 1e6,
+        PER_CPU: result["answered"] / result["cpu"],
+        "CPU us per request": result["cpu"] / result["answered"] * 1e6,
         "load busy": result["load_busy"],
     }

@@ -11,7 +11,7 @@ is away, and send a ping every 50 ms. Whoever returned must hold the right state
 from __future__ import annotations
 
 from generator import Generator, generating, was_bottleneck
-from lab import Plan, Row, WrongResult, cpu_seconds, in_rounds, presence_server
+from lab import Plan, Row, WrongResult, in_rounds, presence_server
 
 NAME = "storm"
 LEAST_PER_CPU_SECOND = 3_000
@@ -69,15 +69,12 @@ def storm(clients: Generator, pid: int, how: str, notes: list[str]) -> dict[str,
     if how == "hello":
         clients.tell()
         clients.hear()
-    before = cpu_seconds(pid)
-    clients.tell()
-    result = clients.result()
-    spent = cpu_seconds(pid) - before
+    result = clients.measured(pid)
     if result["wrong"] or result["unanswered"]:
         raise WrongResult(f"{how}: {result['wrong']} hold the wrong state, {result['unanswered']} pings unanswered")
     notes += was_bottleneck(result)
     return {
-        "resumed per CPU second": result["resumed"] / max(spent, 0.01),
+        "resumed per CPU second": result["resumed"] / result["cpu"],
         "seconds until all are back": result["seconds"],
         "entries per client": result["entries"] / result["resumed"],
         "KB sent per client": result["bytes"] / result["resumed"] / 1000,
