@@ -27,6 +27,7 @@ from conformance.frames import (
     pong,
     text,
 )
+from support.frames import is_utf8
 from support.raw import BINARY
 
 SMALL: Final = 1024
@@ -272,15 +273,6 @@ WRONG_AT: Final = BAD.index(SURROGATE)
 
 FIRST: Final = ("\0", "\x80", "\u0800", "\U00010000")
 LAST: Final = ("\x7f", "\u07ff", "\uffff", "\U0010ffff")
-
-
-def is_utf8(data: bytes) -> bool:
-    """As Python has it, which is as RFC 3629 has it."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def string(id: str, title: str, data: bytes) -> Case:

@@ -14,6 +14,7 @@ from presence_protocol.codec import JSON, MSGPACK, Codec
 from presence_protocol.errors import InvalidMessage, MalformedMessage, OutOfTurn, Refused
 from presence_protocol.session import CLIENT_EVENTS, SERVER_EVENTS, Role, Session, State, advance, event_of
 from presence_protocol.view import View
+from support.frames import is_utf8
 
 VECTORS = Path(__file__).parent.parent / "vectors"
 
@@ -58,14 +59,6 @@ def frame(pieces: list[dict[str, Any]]) -> bytes:
         (piece["text"].encode() if "text" in piece else bytes.fromhex(piece["hex"])) * piece.get("times", 1)
         for piece in pieces
     )
-
-
-def is_utf8(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def answer(codec: Codec, kind: str, state: State, data: bytes) -> dict[str, Any]:

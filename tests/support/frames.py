@@ -1,21 +1,19 @@
-"""What a server wrote, cut into frames."""
+"""WebSocket frames, and what may be in them."""
 
 from __future__ import annotations
+
+from presence_server.transports.frames import sent_frames
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:
     """The server's frames in what was written at once: opcode and payload of each."""
-    frames = []
-    at = 0
-    while at < len(data):
-        opcode, size = data[at] & 15, data[at + 1]
-        at += 2
-        if size == 126:
-            size = int.from_bytes(data[at : at + 2], "big")
-            at += 2
-        elif size == 127:
-            size = int.from_bytes(data[at : at + 8], "big")
-            at += 8
-        frames.append((opcode, data[at : at + size]))
-        at += size
-    return frames
+    return [(head & 0x0F, payload) for head, payload in sent_frames(data)]
+
+
+def is_utf8(data: bytes) -> bool:
+    """As Python has it, which is as RFC 3629 has it."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
