@@ -5,7 +5,6 @@ A step is one thing that happens: an action, something that arrives, a sweep, a 
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -53,9 +52,7 @@ class Run:
         self.world = make_world(scenario)
         self.steps = 0
         self.performed: list[Action] = []
-        self.log: deque[str] = deque(maxlen=40)
         self._start = self.world.loop.time
-        self._plan: Iterable[Action] = ()
         self.is_planned_out = False
 
     # -- moving --------------------------------------------------------------------------------------------------------

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from random import Random
 
 from engines.late import LateEngine
@@ -192,6 +191,3 @@ class World:
         client.hold(entries)
         client.connect()
         return client
-
-
-Trace = deque[str]
