@@ -31,6 +31,7 @@ from presence_server.garbage import settle
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, start_line
+from presence_server.transports.direct import OpenSockets
 from presence_server.transports.driver import Driver
 from presence_server.transports.envelope import Refusal, failure
 from presence_server.transports.frames import FRAMERS
@@ -62,7 +63,9 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     interest = Interest()
     visibility = Everyone()
     driver = Driver(clock)
-    fanout = Fanout(engine, interest, clock, FRAMERS, settings.flush_interval, settings.max_flush_interval)
+    sockets = OpenSockets()
+    intervals = settings.flush_interval, settings.max_flush_interval
+    fanout = Fanout(engine, interest, clock, FRAMERS, *intervals, sockets=sockets)
     limits = HubLimits(
         settings.max_watched,
         settings.max_batch,
@@ -76,6 +79,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         hub,
         Polls(engine, interest, fanout, visibility),
         driver,
+        sockets,
         clock,
         OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),
         connection_limit,

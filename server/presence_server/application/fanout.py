@@ -7,7 +7,8 @@ a maximum: the busier, the more changes per write.
 
 **Slices.** `step` does a bounded piece of work, so that the loop serves others in between. A user with very many
 watchers goes by a lane of its own, a segment of the watchers at a time, whenever the ordinary lane has nothing due:
-a celebrity delays nobody else's changes.
+a celebrity delays nobody else's changes. Nothing else is due to anybody then, so that one frame goes to all of a
+segment, past their outboxes and, where they have sockets, past everything else that is theirs.
 
 **Cursors.** `settled` is the seq up to which everything was written to every watcher that is not behind. It stands
 still while anything is gathered, sliced or under way. A flush without slices includes itself. An outbox that waits
@@ -28,7 +29,7 @@ slicing the ordinary lane by deliveries alone cost changes per write, which is a
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from presence_protocol.codec import CODECS
@@ -36,7 +37,7 @@ from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import AnyServerMessage
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import PART_BYTES, entry_of
-from presence_server.application.ports import Clock, Engine
+from presence_server.application.ports import Clock, Engine, Sockets
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import OFFLINE, UserPresence
 
@@ -98,6 +99,7 @@ class Fanout:
         slice_deliveries: int = SLICE_DELIVERIES,
         slice_writes: int = SLICE_WRITES,
         heavy: int = HEAVY,
+        sockets: Sockets | None = None,
     ) -> None:
         self._engine = engine
         self._interest = interest
@@ -108,6 +110,7 @@ class Fanout:
         self._slice_deliveries = slice_deliveries
         self._slice_writes = slice_writes
         self._heavy_from = heavy
+        self._sockets = sockets or _NoSockets()
         self._changed: dict[int, int] = {}
         self._heavy: dict[int, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
@@ -140,6 +143,7 @@ class Fanout:
                 first = len(self._outlets)
                 self._outlets += (None, None)
                 self._boxes += ([], [])
+                self._sockets.reserve(len(self._outlets))
                 for number in (0, 1):
                     self._free[number].append(first + number)
         slot = free.pop()
@@ -149,6 +153,7 @@ class Fanout:
 
     def detach(self, slot: int) -> None:
         self._outlets[slot] = None
+        self._sockets.forget(slot)
         self._spoken[slot & 1] -= 1
         self.skip(slot)
         self._freed.append(slot)
@@ -288,10 +293,7 @@ class Fanout:
         heavy.position += self._slice_writes
         if self._interest.is_watched(user_id):
             # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
-            entries = self._encode(user_id, heavy.version)
-            self._append(entries, segment)
-            dirty, self._dirty = self._dirty, []
-            self._write(dirty, self._frames(entries))
+            self._share(segment, self._frames(self._encode(user_id, heavy.version)))
         else:
             heavy.position = len(heavy.slots)  # all have left: nobody follows the user any more
         if heavy.position >= len(heavy.slots):
@@ -362,6 +364,21 @@ class Fanout:
                 outlet.write(rider + frame if rider else frame)
             box.clear()
 
+    def _share(self, slots: array[int], frames: tuple[bytes, bytes]) -> None:
+        """Write one change to many to whom nothing else is due: 0.3 us each beside the kernel's 5.5.
+
+        It touches nothing of those whom it reaches but their sockets: outbox, session, connection and transport are
+        each memory out of the cache, together 1.3 us.
+        """
+        self._deliveries += len(slots)
+        self._writes += len(slots)
+        for slot, rest in self._sockets.write_all(slots, frames):
+            outlet = self._outlets[slot]
+            if outlet is None or outlet.behind:
+                self._writes -= 1
+            else:
+                outlet.write(rest)
+
     def _write_parts(self, slot: int, box: list[bytes], outlet: Outlet) -> list[bytes]:
         """Write all parts but the last, which is returned: only that one's cursor covers the tick.
 
@@ -403,6 +420,19 @@ class Fanout:
 
 def _nothing() -> None:
     """Nobody rides along."""
+
+
+class _NoSockets:
+    """Whatever is written is the outlets' to write."""
+
+    def write_all(self, slots: Iterable[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
+        return [(slot, frames[slot & 1]) for slot in slots]
+
+    def reserve(self, slots: int) -> None:
+        """There is nothing to reserve."""
+
+    def forget(self, slot: int) -> None:
+        """There is nothing to forget."""
 
 
 def _parts(box: list[bytes]) -> Iterator[list[bytes]]:

@@ -157,6 +157,22 @@ class Visibility(Protocol):
         ...
 
 
+class Sockets(Protocol):
+    """The sockets of outlets, by slot: one frame to many of them, past their links."""
+
+    def reserve(self, slots: int) -> None:
+        """Slots below that number may be named from now on."""
+        ...
+
+    def write_all(self, slots: Iterable[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
+        """Write to each slot the frame of its codec. Returns whom it did not reach whole, and what is left for each."""
+        ...
+
+    def forget(self, slot: int) -> None:
+        """Nothing more is to be written to `slot` here."""
+        ...
+
+
 class Link(Protocol):
     """The connection beneath a session. Nothing here waits or fails.
 

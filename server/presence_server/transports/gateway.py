@@ -12,6 +12,7 @@ from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.transports.deflate import Deflation
+from presence_server.transports.direct import OpenSockets
 from presence_server.transports.driver import Driver
 from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.parsers import Parsers
@@ -37,6 +38,7 @@ class Gateway:
         hub: Hub,
         polls: Polls,
         driver: Driver,
+        sockets: OpenSockets,
         clock: Clock,
         origins: OriginPolicy,
         connection_limit: int,
@@ -48,6 +50,7 @@ class Gateway:
         self.hub = hub
         self.polls = polls
         self.driver = driver
+        self.sockets = sockets
         self.clock = clock
         self.origins = origins
         self.max_message = max_message

@@ -136,11 +136,13 @@ class WebSocketConnection(DirectProtocol):
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._session is not None:
+            self._put_socket(self._session)
             self._gateway.hub.blocked(self._session, self._gateway.clock.now())
 
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._session is not None:
+            self._put_socket(self._session)
             self._gateway.driver.perform(self._gateway.hub.drained(self._session, self._gateway.clock.now()))
 
     # -- handshake -------------------------------------------------------------------------------------------------
@@ -179,7 +181,12 @@ class WebSocketConnection(DirectProtocol):
         address = self._transport.get_extra_info("peername")
         peer = Peer(address[0] if address else "", request.headers.get("Authorization"))
         self._session = self._gateway.hub.open(self, codec_number, peer, self._gateway.clock.now())
+        self._put_socket(self._session)
         _log.debug("connection opened", session=self._session.number, codec=CODECS[codec_number].name)
+
+    def _put_socket(self, session: Session) -> None:
+        """Say whether what goes to many may go past this connection."""
+        self._gateway.sockets.put(session.slot, self._descriptor)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -369,6 +376,9 @@ class DeflatingConnection(WebSocketConnection):
     @property
     def _parsers(self) -> Parsers:
         return self._gateway.deflation.parsers
+
+    def _put_socket(self, session: Session) -> None:
+        """Nothing may go past it."""
 
     def write(self, frame: bytes) -> None:
         super().write(self._gateway.deflation.compressed(frame))
