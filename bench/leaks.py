@@ -25,9 +25,9 @@ WARM_UP = 1_000
 USERS = 500
 WATCHED = 20
 SIDE_BY_SIDE = 50
-TOLERANCE_KB = 512
-"""For garbage that waits for its collection, and pages of which the allocator uses a part: 60 KB is what is usual. It
-is 5 bytes for each of 100,000 cycles; an entry in a dict, the least that could be left of one, takes 100."""
+TOLERANCE_KB = 256
+"""For pages of which the allocator uses a part: 60 KB is what is usual. It is 2.6 bytes for each of 100,000 cycles; an
+entry in a dict, the least that could be left of one, takes 100."""
 
 REST = 20.0
 """Seconds within which all must have ended."""

@@ -31,13 +31,13 @@ from presence_server.garbage import settle
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, start_line
-from presence_server.transports.direct import OpenSockets
+from presence_server.transports.direct import SEND_BUFFER, OpenSockets
+from presence_server.transports.door import opened_for
 from presence_server.transports.driver import Driver
 from presence_server.transports.envelope import Refusal, failure
 from presence_server.transports.frames import FRAMERS
 from presence_server.transports.gateway import Gateway
 from presence_server.transports.http import RestApi, on_http_exception
-from presence_server.transports.http1 import bound_to
 from presence_server.transports.openapi import openapi_route
 from presence_server.transports.ops import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
@@ -124,7 +124,7 @@ async def serve(settings: Settings) -> None:
 
     config = uvicorn.Config(
         build_http(gateway, settings.grace_period),
-        http=bound_to(gateway),
+        http=opened_for(gateway),  # type: ignore[arg-type]
         ws=open_websocket,  # type: ignore[arg-type]
         lifespan="off",
         log_config=None,
@@ -179,6 +179,7 @@ def _listener(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         listener.bind(address)
         listener.listen(2048)  # already here, so that a taken port is seen before anything is said to run
         listener.setblocking(False)

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from array import array
 from collections.abc import Iterable
 from typing import Final, cast
 
 SEND_BUFFER: Final = 64 * 1024
-"""Bytes asked of the kernel for each socket (it doubles them). Left alone, a blocked watcher holds 4 MB there."""
+"""Bytes asked of the kernel for each socket (it doubles them), by the listener, from whom connections inherit it. Left
+alone, a blocked watcher holds 4 MB there."""
 
 
 class DirectProtocol(asyncio.Protocol):
@@ -31,9 +31,6 @@ class DirectProtocol(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._transport.set_write_buffer_limits(high=0)
-        raw = transport.get_extra_info("socket")
-        if raw is not None:
-            raw.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
         self._find_descriptor()
 
     def connection_lost(self, exc: Exception | None) -> None:

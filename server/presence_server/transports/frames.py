@@ -27,6 +27,10 @@ def pong_frame(payload: bytes) -> bytes:
     return frame(Opcode.PONG, payload)
 
 
+def close_frame(code: int, reason: bytes = b"") -> bytes:
+    return frame(Opcode.CLOSE, code.to_bytes(2, "big") + reason)
+
+
 def text_frame(payload: bytes) -> bytes:
     return frame(Opcode.TEXT, payload)
 

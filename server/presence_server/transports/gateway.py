@@ -18,11 +18,7 @@ from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.parsers import Parsers
 
 if TYPE_CHECKING:
-    from websockets.http11 import Request
-
     from presence_server.transports.websocket import WebSocketConnection
-
-WS_PATH = "/api/v1/presence/ws"
 
 
 class GatewayStatistics(NamedTuple):
@@ -79,17 +75,9 @@ class Gateway:
         with suppress(TimeoutError):
             await asyncio.wait_for(self._empty.wait(), seconds)
 
-    def refusal(self, request: Request) -> tuple[int, str, str] | None:
-        """Why a WebSocket handshake is refused: HTTP status, the field at fault and the reason; None lets it on."""
-        if request.path.partition("?")[0] != WS_PATH:
-            return 404, "path", f"the WebSocket is at {WS_PATH}"
-        if not self.origins.allows(_header(request, "Origin"), _header(request, "Host")):
-            return 403, "Origin", "is not allowed here"
-        if self.hub.is_draining:
-            return 503, "server", "is draining; connect elsewhere"
-        if self._taken > self._connection_limit:  # this connection has been entered already
-            return 503, "server", "is full"
-        return None
+    def lets_in(self) -> bool:
+        """Whether one more WebSocket may come."""
+        return not self.hub.is_draining and self.has_room()
 
     def has_room(self) -> bool:
         """Whether one more may stay, connected or waiting in a long poll."""
@@ -104,9 +92,3 @@ class Gateway:
 
     def statistics(self) -> GatewayStatistics:
         return GatewayStatistics(len(self.connections), len(self.polls))
-
-
-def _header(request: Request, name: str) -> str | None:
-    """The only value of a header; one that is given twice is as good as garbage."""
-    values = request.headers.get_all(name)
-    return None if not values else ", ".join(values)

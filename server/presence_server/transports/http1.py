@@ -31,7 +31,9 @@ ANSWER_TIMEOUT: Final = 30.0
 
 
 class HttpConnection(HttpToolsProtocol):
-    gateway: Gateway  # set on the subclass that `bound_to` makes
+    def __init__(self, gateway: Gateway, **uvicorns: Any) -> None:
+        super().__init__(**uvicorns)
+        self.gateway = gateway
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -183,8 +185,3 @@ class HttpConnection(HttpToolsProtocol):
             upgraded.data_received(rest)
         self.parser = None  # type: ignore[assignment]
         self.cycle = None  # type: ignore[assignment]
-
-
-def bound_to(gateway: Gateway) -> type[HttpConnection]:
-    """The protocol class for uvicorn's `http` setting, which takes a class and nothing else."""
-    return type("HttpConnection", (HttpConnection,), {"gateway": gateway})

@@ -93,6 +93,13 @@ class Parsers:
         return f"<Parsers, {len(self._idle)} idle>"
 
 
+def let_go(parser: ServerProtocol) -> None:
+    """Untie what will not be used again: it and its generator hold each other, and so do its failure and its frames."""
+    parser.parser.close()
+    if parser.parser_exc is not None:
+        parser.parser_exc.__traceback__ = None
+
+
 def is_between_frames(parser: ServerProtocol) -> bool:
     """Whether `parser` is as good as new: it has consumed whole messages and nothing else.
 

@@ -1,4 +1,4 @@
-"""One WebSocket connection: a protocol for uvicorn's `ws` setting, on websockets' Sans-I/O `ServerProtocol`.
+"""One WebSocket connection: a protocol of our own, on websockets' Sans-I/O `ServerProtocol`.
 
 uvicorn's own implementations report a dropped TCP connection as 1005, so that a grace period could not be told from
 a deliberate end; and they spend tasks, queues and events on every idle connection. Here an idle connection owns
@@ -14,30 +14,22 @@ reaches a client that is still sending: closing a socket with unread bytes reset
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Sequence
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from websockets.datastructures import Headers
-from websockets.exceptions import NegotiationError
 from websockets.frames import Frame, Opcode
-from websockets.http11 import Request, Response
 from websockets.protocol import OPEN
 from websockets.server import ServerProtocol
-from websockets.typing import Subprotocol
 
 from presence_protocol.close_codes import CloseCode
-from presence_protocol.codec import CODECS
-from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessage
+from presence_protocol.errors import InvalidMessage, MalformedMessage
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
 from presence_server.transports import deflate
 from presence_server.transports.direct import SEND_BUFFER, DirectProtocol
-from presence_server.transports.envelope import error_body, error_headers
-from presence_server.transports.frames import PING, plain_frame, pong_frame
-from presence_server.transports.parsers import Parsers
+from presence_server.transports.frames import PING, close_frame, plain_frame, pong_frame
+from presence_server.transports.handshake import Handshake, shake_hands
+from presence_server.transports.parsers import Parsers, let_go
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
@@ -83,10 +75,8 @@ class WebSocketConnection(DirectProtocol):
         super().__init__()
         self._gateway = gateway
         self._session: Session | None = None
-        # The handshake's own; later one that is lent while something is under way, None while the connection is idle.
-        self._ws: ServerProtocol | None = ServerProtocol(
-            extensions=gateway.ws_extensions, select_subprotocol=select_subprotocol, logger=gateway.ws_logger
-        )
+        self._ws: ServerProtocol | None = None
+        """Lent while something is under way."""
         self._unparsed = b""
         self._frames: list[Any] = []
         # The kind of message and what has come of it: one buffer, since fragments may be of two bytes each.
@@ -95,24 +85,19 @@ class WebSocketConnection(DirectProtocol):
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # Whatever does not fit the socket at once pauses the session: nothing is queued behind it.
-        super().connection_made(transport)
-        self._gateway.enter(self)
-
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.leave(self)
         self._gateway.driver.discard_timeout(self.abort)
         super().connection_lost(exc)
         self._end(CloseCode.ABNORMAL)
-        self._unparsed, self._frames, self._fragments = b"", [], None
+        self._drop_unread()
 
     def data_received(self, data: bytes) -> None:
         session, gateway = self._session, self._gateway
         if self._is_closing:
             return
         if session is None:
-            self._shake_hands(data)
+            self.open(shake_hands(data, gateway))
             return
         now = gateway.clock.now()
         gateway.hub.heard(session, now)
@@ -147,42 +132,22 @@ class WebSocketConnection(DirectProtocol):
 
     # -- handshake -------------------------------------------------------------------------------------------------
 
-    def _shake_hands(self, data: bytes) -> None:
-        """Answer the request, whose whole head is `data`: uvicorn has read it before."""
-        ws = self._ws
-        assert ws is not None
-        ws.receive_data(data)
-        request = next((event for event in ws.events_received() if isinstance(event, Request)), None)
-        self._ws = None
-        response = self._answer(ws, request)
-        self.write(response.serialize())
-        if request is not None and response.status_code == 101:
-            if ws.extensions:
-                self.__class__ = DeflatingConnection
-            self._greet(request, ws.subprotocol)
-        else:
+    def open(self, handshake: Handshake) -> None:
+        """The handshake has been answered so: say it, and begin or end."""
+        self.write(handshake.answer)
+        if not handshake.is_accepted:
             self._finish()
-
-    def _answer(self, ws: ServerProtocol, request: Request | None) -> Response:
-        """101, or a refusal. What `ws` itself would answer is not for sending: it may have done so already."""
-        if request is None:
-            reason = ws.handshake_exc and (ws.handshake_exc.__cause__ or ws.handshake_exc)
-            return _response(400, "handshake", f"is not a WebSocket handshake: {reason or 'it is not whole'}")
-        if (refused := self._gateway.refusal(request)) is not None:
-            return _response(*refused)
-        response = ws.accept(request)
-        if response.status_code != 101:
-            return _response(response.status_code, "handshake", str(ws.handshake_exc))
-        return response
-
-    def _greet(self, request: Request, subprotocol: str | None) -> None:
-        codec_number = next((number for number, codec in enumerate(CODECS) if codec.subprotocol == subprotocol), 0)
+            return
+        self._gateway.enter(self)
+        if handshake.is_deflating:
+            self.__class__ = DeflatingConnection
         assert self._transport is not None
         address = self._transport.get_extra_info("peername")
-        peer = Peer(address[0] if address else "", request.headers.get("Authorization"))
-        self._session = self._gateway.hub.open(self, codec_number, peer, self._gateway.clock.now())
-        self._put_socket(self._session)
-        _log.debug("connection opened", session=self._session.number, codec=CODECS[codec_number].name)
+        peer = Peer(address[0] if address else "", handshake.authorization)
+        session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
+        self._session = session
+        self._put_socket(session)
+        _log.debug("connection opened", session=session.number, codec=session.codec.name)
 
     def _put_socket(self, session: Session) -> None:
         """Say whether what goes to many may go past this connection."""
@@ -322,11 +287,9 @@ class WebSocketConnection(DirectProtocol):
     def close(self, code: int, reason: str) -> None:
         if self._is_closing or self._transport is None:
             return
-        if self._ws is None:
-            self._ws = self._parsers.take()
-        if self._ws.state is OPEN:
-            self._ws.send_close(code, _short(reason))
         self._flush()
+        if self._ws is None or self._ws.state is OPEN:
+            self.write(close_frame(code, _short(reason)))
         self._finish()
 
     def abort(self) -> None:
@@ -351,8 +314,7 @@ class WebSocketConnection(DirectProtocol):
     def _finish(self) -> None:
         """Everything was sent: half-close, and discard what still arrives for a while."""
         self._is_closing = True
-        self._ws = None
-        self._unparsed, self._frames, self._fragments = b"", [], None
+        self._drop_unread()
         if self._transport is None:
             return
         if self._is_paused:
@@ -361,6 +323,13 @@ class WebSocketConnection(DirectProtocol):
         if self._transport.can_write_eof():
             self._transport.write_eof()
         self._gateway.driver.set_timeout(self.abort, LINGER)
+
+    def _drop_unread(self) -> None:
+        """What has arrived and was not handled is of no interest any more."""
+        self._unparsed, self._frames, self._fragments = b"", [], None
+        if self._ws is not None:
+            let_go(self._ws)
+            self._ws = None
 
     def __repr__(self) -> str:
         return f"<WebSocketConnection {self._session!r}>"
@@ -384,30 +353,5 @@ class DeflatingConnection(WebSocketConnection):
         super().write(self._gateway.deflation.compressed(frame))
 
 
-def select_subprotocol(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
-    """The first of `offered` that we speak; None if nothing was offered.
-
-    Raises:
-        NegotiationError: only unknown ones were offered; the handshake is refused with 400.
-    """
-    known = [codec.subprotocol for codec in CODECS]
-    for subprotocol in offered:
-        if subprotocol in known:
-            return subprotocol
-    if offered:
-        raise NegotiationError(f"none of the offered subprotocols is known; known are {', '.join(known)}")
-    return None
-
-
-def _response(status: int, field: str, reason: str) -> Response:
-    """A refused handshake, with the REST endpoints' envelope."""
-    body = error_body(status, [FieldError(field, reason)])
-    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
-    if status == 405:
-        headers["Allow"] = "GET"
-    headers.update(error_headers(status))
-    return Response(status, HTTPStatus(status).phrase, headers, body)
-
-
-def _short(reason: str) -> str:
-    return reason.encode()[:MAX_REASON].decode(errors="ignore")
+def _short(reason: str) -> bytes:
+    return reason.encode()[:MAX_REASON].decode(errors="ignore").encode()

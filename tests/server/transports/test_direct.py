@@ -8,8 +8,9 @@ from contextlib import ExitStack
 
 import pytest
 
+from presence_server.app import listen
 from presence_server.application.fanout import HEAVY
-from presence_server.transports.direct import OpenSockets
+from presence_server.transports.direct import SEND_BUFFER, OpenSockets
 from support.raw import RawClient, message, upgrade
 from support.server import Server, run_server
 
@@ -86,6 +87,15 @@ def test_what_fits_in_part_is_sent_and_the_rest_is_named(sockets: OpenSockets, e
 def test_a_slot_that_was_reserved_and_never_put_is_left(sockets: OpenSockets) -> None:
     sockets.reserve(2)
     assert sockets.write_all([0, 1], (JSON, MSGPACK)) == [(0, JSON), (1, MSGPACK)]
+
+
+def test_what_the_kernel_keeps_for_a_connection_is_bounded() -> None:
+    (listener,) = listen("127.0.0.1", 0)
+    with listener, socket.create_connection(listener.getsockname()):
+        listener.setblocking(True)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == 2 * SEND_BUFFER
 
 
 # -- a real celebrity ------------------------------------------------------------------------------------------------

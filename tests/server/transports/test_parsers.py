@@ -1,11 +1,13 @@
 """Parsers are lent: whatever piece of a frame has arrived, giving one back must not lose or mix anything."""
 
+import gc
 import logging
+import weakref
 
 import pytest
 from websockets.frames import Frame, Opcode
 
-from presence_server.transports.parsers import MOST_KEPT, Parsers, is_between_frames
+from presence_server.transports.parsers import MOST_KEPT, Parsers, is_between_frames, let_go
 
 LOGGER = logging.getLogger("test")
 
@@ -83,3 +85,18 @@ def test_no_more_are_kept_than_are_of_use() -> None:
     lent = [parsers.take() for _ in range(MOST_KEPT + 10)]
     assert all(parsers.give_back(parser) for parser in lent)
     assert len({id(parsers.take()) for _ in range(MOST_KEPT + 10)} & {id(parser) for parser in lent}) == MOST_KEPT
+
+
+@pytest.mark.parametrize("data", [masked(Opcode.TEXT, b"cut short")[:-3], b"\x83\x80\0\0\0\0"])
+def test_one_that_was_let_go_of_is_freed_at_once(data: bytes) -> None:
+    parser = Parsers(2**20, LOGGER).take()
+    parser.receive_data(data)
+    parser.events_received()
+    is_freed = weakref.ref(parser)
+    gc.disable()
+    try:
+        let_go(parser)
+        del parser
+        assert is_freed() is None
+    finally:
+        gc.enable()

@@ -1,0 +1,174 @@
+"""The opening handshake (RFC 6455 section 4.2): a request to upgrade in, the answer to it out.
+
+**Nearly every request** that a browser, a phone or a library makes looks the same but for its key, and `usual` answers
+it by itself: 10 us with all headers of a browser. **Whatever is unusual in any way**, and whatever is to be refused,
+is left to uvicorn's HTTP parser and websockets' `ServerProtocol`: 90 us. The usual way must never let in what the other
+would not.
+"""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from hashlib import sha1
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from websockets.datastructures import Headers
+from websockets.exceptions import NegotiationError
+from websockets.http11 import Request, Response
+from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
+
+from presence_protocol.codec import CODECS
+from presence_protocol.errors import FieldError
+from presence_server.transports.envelope import error_body, error_headers
+from presence_server.transports.parsers import let_go
+
+if TYPE_CHECKING:
+    from presence_server.transports.gateway import Gateway
+
+WS_PATH: Final = "/api/v1/presence/ws"
+
+LONGEST: Final = 8 * 1024
+"""Bytes of a usual head."""
+
+_SUBPROTOCOLS: Final = {codec.subprotocol: number for number, codec in enumerate(CODECS)}
+
+
+class Handshake(NamedTuple):
+    """The answer, and of one that lets in: the number of the codec, what `Authorization` said, whether to deflate."""
+
+    answer: bytes
+    is_accepted: bool
+    codec_number: int = 0
+    authorization: str | None = None
+    is_deflating: bool = False
+
+
+# -- the usual request -----------------------------------------------------------------------------------------------
+
+_HEAD: Final = re.compile(
+    rb"GET /api/v1/presence/ws HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){4,64}\r\n"
+)
+_KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
+_TOKENS: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:, [!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_CONNECTION: Final = {"upgrade", "keep-alive, upgrade"}
+_UNUSUAL: Final = {"content-length", "transfer-encoding", "expect", "te", "trailer"}
+_ACCEPTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+_SALT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
+    """The answer to a usual request that is let in, and what follows it in `data`; None: ask the others."""
+    end = data.find(b"\r\n\r\n", 0, LONGEST) + 4
+    if end < 4 or not _HEAD.fullmatch(data, 0, end):
+        return None
+    headers: dict[str, str] = {}
+    for line in data[:end].decode().split("\r\n")[1:-2]:
+        name, _, value = line.partition(":")
+        headers[name.lower()] = value.strip(" ")
+    if len(headers) != data.count(b"\r\n", 0, end) - 2 or not _UNUSUAL.isdisjoint(headers):
+        return None  # a header that comes twice, or a body
+    get = headers.get
+    key, offered = get("sec-websocket-key", ""), get("sec-websocket-protocol")
+    if (
+        get("upgrade", "").lower() != "websocket"
+        or get("connection", "").lower() not in _CONNECTION
+        or get("sec-websocket-version") != "13"
+        or not _KEY.fullmatch(key)
+        or (gateway.ws_extensions and "sec-websocket-extensions" in headers)
+        or not (gateway.origins.allows(get("origin"), get("host")) and gateway.lets_in())
+    ):
+        return None
+    subprotocol = None
+    if offered is not None:
+        subprotocol = _chosen(offered.split(", ")) if _TOKENS.fullmatch(offered) else None
+        if subprotocol is None:
+            return None
+    accept = b"Sec-WebSocket-Accept: %b\r\n" % b64encode(sha1(key.encode() + _SALT, usedforsecurity=False).digest())
+    chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
+    answer = b"%b%b%b\r\n" % (_ACCEPTED, accept, chosen)
+    return Handshake(answer, True, _codec_number(subprotocol), get("authorization")), data[end:]
+
+
+# -- any request -----------------------------------------------------------------------------------------------------
+
+
+def shake_hands(data: bytes, gateway: Gateway) -> Handshake:
+    """Answer the request, whose whole head is `data`: uvicorn has read it before."""
+    ws = ServerProtocol(
+        extensions=gateway.ws_extensions, select_subprotocol=select_subprotocol, logger=gateway.ws_logger
+    )
+    ws.receive_data(data)
+    request = next((event for event in ws.events_received() if isinstance(event, Request)), None)
+    response = _response(ws, request, gateway)
+    let_go(ws)
+    if request is None or response.status_code != 101:
+        return Handshake(response.serialize(), False)
+    return Handshake(
+        response.serialize(),
+        True,
+        _codec_number(ws.subprotocol),
+        request.headers.get("Authorization"),
+        bool(ws.extensions),
+    )
+
+
+def _response(ws: ServerProtocol, request: Request | None, gateway: Gateway) -> Response:
+    """101, or a refusal. What `ws` itself would answer is not for sending: it may have done so already."""
+    if request is None:
+        reason = ws.handshake_exc and (ws.handshake_exc.__cause__ or ws.handshake_exc)
+        return _refusal(400, "handshake", f"is not a WebSocket handshake: {reason or 'it is not whole'}")
+    path = request.path.partition("?")[0]
+    if path != WS_PATH:
+        return _refusal(404, "path", f"the WebSocket is at {WS_PATH}")
+    if not gateway.origins.allows(_header(request, "Origin"), _header(request, "Host")):
+        return _refusal(403, "Origin", "is not allowed here")
+    if not gateway.lets_in():
+        return _refusal(503, "server", "is draining; connect elsewhere" if gateway.hub.is_draining else "is full")
+    response = ws.accept(request)
+    if response.status_code != 101:
+        return _refusal(response.status_code, "handshake", str(ws.handshake_exc))
+    return response
+
+
+def _header(request: Request, name: str) -> str | None:
+    """The only value of a header; one that is given twice is as good as garbage."""
+    values = request.headers.get_all(name)
+    return None if not values else ", ".join(values)
+
+
+def _refusal(status: int, field: str, reason: str) -> Response:
+    """A refused handshake, with the REST endpoints' envelope."""
+    body = error_body(status, [FieldError(field, reason)])
+    headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
+    if status == 405:
+        headers["Allow"] = "GET"
+    headers.update(error_headers(status))
+    return Response(status, HTTPStatus(status).phrase, headers, body)
+
+
+# -- subprotocols ----------------------------------------------------------------------------------------------------
+
+
+def select_subprotocol(_protocol: ServerProtocol, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """The first of `offered` that we speak; None if nothing was offered.
+
+    Raises:
+        NegotiationError: only unknown ones were offered; the handshake is refused with 400.
+    """
+    chosen = _chosen(offered)
+    if offered and chosen is None:
+        raise NegotiationError(f"none of the offered subprotocols is known; known are {', '.join(_SUBPROTOCOLS)}")
+    return None if chosen is None else Subprotocol(chosen)
+
+
+def _chosen(offered: Sequence[str]) -> str | None:
+    return next((subprotocol for subprotocol in offered if subprotocol in _SUBPROTOCOLS), None)
+
+
+def _codec_number(subprotocol: str | None) -> int:
+    """JSON's for whoever asked for nothing."""
+    return 0 if subprotocol is None else _SUBPROTOCOLS[subprotocol]
