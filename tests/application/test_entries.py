@@ -6,7 +6,17 @@ from presence_protocol.codec import JSON
 from presence_protocol.limits import MAX_MESSAGE, MAX_STATUS_TEXT, MAX_USER_ID, SNAPSHOT_PART
 from presence_protocol.messages import Snapshot, StatusEntry
 from presence_server.application.entries import entry_of, live_entry_of, parts, self_view_of, unknown
-from presence_server.domain.model import Device, Override, Platform, PublicState, Shown, Status, Truth, UserPresence
+from presence_server.domain.model import (
+    Device,
+    Idle,
+    Override,
+    Platform,
+    PublicState,
+    Shown,
+    Status,
+    Truth,
+    UserPresence,
+)
 
 NINE = 1_762_668_000  # 2025-11-09T06:00:00Z
 
@@ -29,7 +39,7 @@ def test_who_is_unknown_is_offline_since_ever() -> None:
 def test_the_own_view_tells_what_others_may_not_see() -> None:
     device = Device(1, "web", Platform.WEB, 1, NINE + 0.9)
     idle = Device(1, "phone", Platform.IOS, 2, NINE)
-    idle.idle_since = NINE
+    idle.activity = Idle(NINE, is_said=True)
     view = self_view_of(Truth(1, Status.OFFLINE, Override(Status.OFFLINE, NINE, "away"), (device, idle)))
     assert (view.user_id, view.status) == (1, "OFFLINE")
     assert view.override is not None

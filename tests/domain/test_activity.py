@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.scene import START, Scene
-from presence_server.domain.model import Status
+from presence_server.domain.model import Idle, Status
 from presence_server.domain.transitions import NOTHING
 
 
@@ -30,7 +30,7 @@ def test_saying_the_same_again_changes_nothing() -> None:
     again = scene.activity(link, idle=True)
     assert again.change is None
     assert not again.truth_changed
-    assert scene.device().idle_since == START
+    assert scene.device().idle == Idle(START, is_said=True)
 
 
 def test_away_only_when_every_device_is_idle() -> None:
@@ -242,7 +242,7 @@ def test_a_connected_device_that_rest_called_idle_stays_so_though_its_silence_la
     scene.wait(10)
     scene.heartbeat(idle=True)
     scene.wait(100)
-    assert scene.device().idle_since == START + 10
+    assert scene.device().idle == Idle(START + 10, is_said=True)
     scene.speak(link)
     assert scene.status() is Status.AWAY
 

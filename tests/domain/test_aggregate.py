@@ -5,14 +5,14 @@ from itertools import product
 import pytest
 
 from presence_server.domain.aggregate import aggregate
-from presence_server.domain.model import OFFLINE, Device, Override, Platform, PublicState, Status
+from presence_server.domain.model import OFFLINE, Device, Idle, Override, Platform, PublicState, Status
 
 WEB, IOS, ANDROID, PC = Platform
 
 
 def device(platform: Platform = WEB, *, idle: bool = False) -> Device:
     made = Device(1, f"{platform}-{idle}", platform, 1, 100.0)
-    made.idle_since = 100.0 if idle else None
+    made.activity = Idle(100.0, is_said=True) if idle else 100.0
     return made
 
 

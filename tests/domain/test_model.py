@@ -8,6 +8,7 @@ from presence_server.domain.model import (
     OFFLINE,
     REST,
     Device,
+    Idle,
     Platform,
     PublicState,
     Status,
@@ -37,7 +38,7 @@ def test_holders_that_are_no_connection_cannot_be_mistaken_for_one() -> None:
 def test_a_new_device_is_active_and_online_since_now_in_whole_seconds() -> None:
     device = make_device(now=1000.7)
     assert device.online_time == 1000
-    assert device.idle_since is None
+    assert device.idle is None
     assert device.holder == GRACE
 
 
@@ -45,14 +46,14 @@ def test_an_active_device_was_active_when_last_heard_an_idle_one_when_it_became_
     device = make_device()
     device.heard = 1050.0
     assert device.last_active == 1050.0
-    device.idle_since = 1020.0
+    device.activity = Idle(1020.0, is_said=True)
     assert device.last_active == 1020.0
 
 
 def test_idle_since_the_beginning_of_time_is_still_idle() -> None:
     device = make_device()
     device.heard = 1050.0
-    device.idle_since = 0.0
+    device.activity = Idle(0.0, is_said=True)
     assert device.last_active == 0.0
 
 
@@ -93,7 +94,7 @@ def test_a_device_says_who_holds_it(holder: int, words: str) -> None:
     device = make_device()
     device.holder = holder
     assert repr(device) == f"<Device {ANN}/web WEB active, held by {words}>"
-    device.idle_since = 5.0
+    device.activity = Idle(5.0, is_said=True)
     assert "idle" in repr(device)
 
 

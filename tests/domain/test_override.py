@@ -201,7 +201,7 @@ def test_nothing_that_happens_underneath_shows() -> None:
     happened(scene.ping(link), scene.speak(link))
     happened(scene.activity(link, idle=True), scene.activity(link, idle=False))
     happened(*scene.wait(60))
-    assert scene.device().idle_since is not None, "the user was inferred idle"
+    assert scene.device().idle is not None, "the user was inferred idle"
     happened(scene.speak(link))
     happened(scene.connect(device_id="phone", platform=Platform.IOS).made)
     happened(scene.online(device_id="tablet", platform=Platform.ANDROID), scene.heartbeat(device_id="tablet"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.scene import ANN, BOB, START, Link, Scene
-from presence_server.domain.model import GRACE, OFFLINE, REST, Platform, PublicState, Status
+from presence_server.domain.model import GRACE, OFFLINE, REST, Idle, Platform, PublicState, Status
 from presence_server.domain.transitions import NOTHING, Evicted, Loss, Transition
 
 ONLINE_WEB = PublicState(Status.ONLINE, (Platform.WEB,))
@@ -78,7 +78,7 @@ def test_a_device_in_grace_is_still_listed_and_keeps_its_activity() -> None:
     scene.wait(9)
     assert scene.devices() == ["active", "idle"]
     assert scene.status() is Status.ONLINE
-    assert scene.device(device_id="idle").idle_since == START
+    assert scene.device(device_id="idle").idle == Idle(START, is_said=True)
 
 
 def test_a_reconnect_within_grace_continues_the_session_and_nobody_notices() -> None:

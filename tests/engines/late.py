@@ -336,7 +336,7 @@ class LateEngine:
             confirmed = [hosted for hosted in held.values() if hosted.is_confirmed]
             truth = self._truths.get(user_id)
             devices = () if truth is None else truth.devices
-            idle_since = {device.device_id: device.idle_since for device in devices}
+            idle_since = {device.device_id: device.idle and device.idle.since for device in devices}
             all_of_them = [
                 Announced(hosted.connect, idle_since.get(hosted.connect.device_id), hosted.has_lapsed)
                 for hosted in confirmed

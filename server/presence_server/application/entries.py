@@ -50,7 +50,7 @@ def self_view_of(truth: Truth) -> SelfView:
             device.device_id,
             device.platform.value,
             format_time(device.online_time),
-            device.idle_since is not None,
+            device.idle is not None,
         )
         for device in truth.devices
     ]

@@ -37,7 +37,7 @@ def _said(override: Override) -> tuple[Status, str | None]:
 
 
 def _from_activity(devices: Iterable[Device]) -> Status:
-    return Status.ONLINE if any(device.idle_since is None for device in devices) else Status.AWAY
+    return Status.ONLINE if any(device.idle is None for device in devices) else Status.AWAY
 
 
 def _platforms(devices: Sequence[Device]) -> tuple[Platform, ...]:

@@ -20,6 +20,7 @@ from presence_server.domain.model import (
     REST,
     Change,
     Device,
+    Idle,
     Override,
     Status,
     UserRecord,
@@ -119,8 +120,8 @@ class Shard:
         device.platform = wanted.platform
         if wanted.idle is not None:
             truth_changed |= self._set_idle(record, device, wanted.idle, wanted.idle_for, now)
-        if device.holder == REST:
-            device.spoke = now  # over REST nothing was inferred, so its silence begins here
+        if device.holder == REST and not device.idle:
+            device.activity = now  # over REST nothing was inferred, so its silence begins here
         # Only now: a device that comes idle was not active a moment ago.
         device.heard = now
         device.holder = wanted.holder
@@ -195,10 +196,12 @@ class Shard:
         device.heard = now
         if not spoke:
             return NOTHING
-        device.spoke = now
-        if device.idle_since is None or device.idle_said:
+        idle = device.idle
+        if idle is not None and idle.is_said:
             return NOTHING
-        device.idle_since = None
+        device.activity = now
+        if idle is None:
+            return NOTHING
         self._watch_activity(device)
         return self._conclude(record, now, device, True, (), truth_changed=True)
 
@@ -215,10 +218,10 @@ class Shard:
         if key.holder <= 0:
             return self._end(record, key, now)
         away_after = self._shared.lifetimes.away_after
-        if not away_after or key.spoke + away_after > now:
+        if not away_after or isinstance(key.activity, Idle) or key.activity + away_after > now:
             self._watch_activity(key)
             return NOTHING
-        self._become_idle(record, key, now)
+        self._become_idle(record, key, now, is_said=False)
         return self._conclude(record, now, key, True, (), truth_changed=True)
 
     # -- parts of transitions ------------------------------------------------------------------------------------
@@ -255,7 +258,7 @@ class Shard:
         """End the device longest idle, else the oldest, when there is no room for one more."""
         if len(record.devices) < self._shared.lifetimes.max_devices:
             return ()
-        idle = [device for device in record.devices if device.idle_since is not None]
+        idle = [device for device in record.devices if device.idle]
         last = min(idle, key=lambda d: d.last_active) if idle else min(record.devices, key=lambda d: d.session)
         self._detach(record, last)
         return (Evicted(last.holder, Loss.TOO_MANY_DEVICES),) if last.holder > 0 else ()
@@ -277,27 +280,26 @@ class Shard:
 
     def _set_idle(self, record: UserRecord, device: Device, idle: bool, idle_for: float | None, now: float) -> bool:
         """Said idleness. Returns whether the device changed between active and idle."""
-        was_idle = device.idle_since is not None
-        device.spoke = now
+        was = device.idle
         if not idle:
             # The link may have been heard last before the device became idle: the time must not move back to that.
             record.settled_active = max(record.settled_active, device.last_active)
-            device.idle_since = None
-        elif not was_idle or idle_for is not None:
-            self._become_idle(record, device, max(0.0, now - (idle_for or 0.0)))
-        device.idle_said = idle
-        return was_idle is not idle
+            device.activity = now
+        elif was is None or idle_for is not None:
+            self._become_idle(record, device, max(0.0, now - (idle_for or 0.0)), is_said=True)
+        else:
+            device.activity = Idle(was.since, is_said=True)
+        return (was is not None) is not idle
 
-    def _become_idle(self, record: UserRecord, device: Device, since: float) -> None:
+    def _become_idle(self, record: UserRecord, device: Device, since: float, is_said: bool) -> None:
         record.settled_active = max(record.settled_active, device.last_active)
-        device.idle_since = since
-        device.idle_said = False
+        device.activity = Idle(since, is_said)
 
     def _watch_activity(self, device: Device) -> None:
         """A connected device has a deadline only while its idleness may have to be inferred."""
         away_after = self._shared.lifetimes.away_after
-        if away_after and device.idle_since is None:
-            self._shared.deadlines.set(device, device.spoke + away_after)
+        if away_after and not isinstance(device.activity, Idle):
+            self._shared.deadlines.set(device, device.activity + away_after)
         else:
             self._shared.deadlines.discard(device)
 
