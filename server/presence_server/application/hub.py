@@ -163,7 +163,7 @@ class Hub:
         return self._last_number
 
     def heard(self, session: Session, now: float) -> None:
-        """Something arrived on the session's link."""
+        """Something arrived on the session's link, and may be no message, or not yet."""
         session.heard = now
         if session.user_id and session.state is State.LIVE:
             self.engine.touch(session.user_id, session.device_id, session.number, now, spoke=False)
@@ -172,6 +172,7 @@ class Hub:
         """Act on what a client said. A session that is over is not listened to any more."""
         with _Entered(self):
             self._messages += 1
+            session.heard = now
             if session.is_over:
                 return []
             try:
@@ -182,8 +183,9 @@ class Hub:
             except OutOfTurn:
                 self.close(session, CloseCode.MALFORMED, "the first message must be a hello", now)
             else:
-                if session.user_id and not isinstance(message, SILENT):
-                    self.engine.touch(session.user_id, session.device_id, session.number, now, spoke=True)
+                spoke = not isinstance(message, SILENT)
+                if session.user_id and (spoke or state is State.LIVE):
+                    self.engine.touch(session.user_id, session.device_id, session.number, now, spoke)
                 if state < State.CLOSING:  # a bye is closed by its handler
                     session.state = state
                 HANDLERS[type(message)](self, session, message, now)
@@ -192,6 +194,7 @@ class Hub:
     def refuse(self, session: Session, failure: InvalidMessage, now: float) -> list[Effect]:
         """A message was read, but something in it is wrong."""
         with _Entered(self):
+            self.heard(session, now)
             if session.state is State.OPEN:
                 self.close(session, CloseCode.MALFORMED, f"not a valid hello: {failure}", now)
             elif not session.is_over:

@@ -47,6 +47,9 @@ on end otherwise, 256 KB each time."""
 TURN: Final = 0.005
 """Seconds after which others get their turn, however little that was: one message of 250 KB may take 20 ms."""
 
+BRIEF: Final = 256
+"""Bytes of a message that cannot take as long as a turn."""
+
 LINGER: Final = 1.0
 """Seconds for which what arrives after our close frame is discarded."""
 
@@ -100,13 +103,13 @@ class WebSocketConnection(DirectProtocol):
             self.open(shake_hands(data, gateway))
             return
         now = gateway.clock.now()
-        gateway.hub.heard(session, now)
         # While it is read from, nothing is left unparsed.
         is_idle = self._ws is None and not (self._is_paused or session.must_wait)
         if is_idle and len(data) <= CHUNK and (plain := plain_frame(data, gateway.max_message)) is not None:
             self._handle_plain(*plain, now)
-            self._end_turn(session, gateway.clock.now() >= now + TURN)
+            self._end_turn(session, len(data) > BRIEF and gateway.clock.now() >= now + TURN)
             return
+        gateway.hub.heard(session, now)
         self._unparsed = self._unparsed + data if self._unparsed else data
         if not self._is_paused:
             self._read(now)
@@ -238,8 +241,10 @@ class WebSocketConnection(DirectProtocol):
     def _handle_plain(self, opcode: Opcode, payload: bytes, now: float) -> None:
         if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
             self._message(opcode, payload, now)
-        elif opcode is Opcode.PING:
-            self.write(pong_frame(payload))
+        elif self._session is not None:
+            self._gateway.hub.heard(self._session, now)
+            if opcode is Opcode.PING:
+                self.write(pong_frame(payload))
 
     def _message(self, opcode: Opcode, payload: bytes, now: float) -> None:
         session, hub = self._session, self._gateway.hub

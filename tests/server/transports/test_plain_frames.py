@@ -15,7 +15,7 @@ from websockets.frames import Frame, Opcode
 
 from presence_server.transports import websocket
 from presence_server.transports.frames import plain_frame
-from presence_server.transports.websocket import CHUNK, TURN
+from presence_server.transports.websocket import BRIEF, CHUNK, TURN
 from support.frames import frames_of
 from support.raw import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT, frame, message
 from support.transport import Wire
@@ -208,6 +208,8 @@ def test_a_message_that_takes_long_ends_the_turn() -> None:
 
     with patch.object(wire.gateway.hub, "handle", slowly):
         wire.receive(message(type="ping"))
+        assert wire.transport.is_reading, "a brief one cannot take long: not even the clock is asked"
+        wire.receive(message(type="ping", padding="x" * BRIEF))
     assert not wire.transport.is_reading
     wire.receive(message(type="ping", id=2))  # already read when the transport was paused
     assert b'"id":2' not in wire.transport.written
