@@ -28,9 +28,13 @@ class StoppedClock:
         return NOW
 
 
+def joined(*pieces: bytes) -> bytes:
+    return b"".join(pieces)
+
+
 def test_a_client_lost_between_two_parts_does_not_claim_the_later_one() -> None:
     engine, interest, outlet = MemoryEngine(PresenceTable(), epoch=1), Interest(), Outlet()
-    fanout = Fanout(engine, interest, StoppedClock(), (bytes, bytes))
+    fanout = Fanout(engine, interest, StoppedClock(), (joined, joined))
     slot = fanout.attach(outlet, 0)
     users = range(1, 1201)
     interest.watch(slot, users)

@@ -141,7 +141,7 @@ class Story:
 
     def pick_waiting(self) -> Client | None:
         """One whose changes wait for their slice, so that what is done now comes between; else any."""
-        boxes = self.world.fanout._boxes
+        boxes = self.world.fanout._outlets.boxes
         some = [client for client in self.world.clients if client.is_up and boxes[client.session.slot]]
         return self.random.choice(some) if some else self.pick()
 

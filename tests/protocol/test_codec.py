@@ -164,14 +164,14 @@ def test_a_diff_of_encoded_entries_is_the_diff_encoded_whole(codec: Codec, count
         for number in range(count)
     ]
     cursor = "k3J-_9.~" * 5
-    joined = codec.diff([codec.encode(entry) for entry in changes], cursor)
+    joined = b"".join(codec.diff([codec.encode(entry) for entry in changes], cursor))
     assert joined == codec.encode(Diff(changes=changes, cursor=cursor))
 
 
 @pytest.mark.parametrize("codec", CODECS)
 @given(changes=entry_lists)
 def test_a_diff_of_any_encoded_entries_arrives(codec: Codec, changes: list[StatusEntry]) -> None:
-    joined = codec.diff([codec.encode(entry) for entry in changes], "c1")
+    joined = b"".join(codec.diff([codec.encode(entry) for entry in changes], "c1"))
     assert codec.decode_server(joined) == Diff(changes=changes, cursor="c1")
 
 

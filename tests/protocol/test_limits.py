@@ -36,7 +36,7 @@ def test_a_snapshot_part_fits_a_message_whatever_it_says() -> None:
         status_text="😀" * limits.MAX_STATUS_TEXT,
     )
     for codec in CODECS:
-        whole = codec.diff([codec.encode(entry)] * limits.SNAPSHOT_PART, "c" * 64)
+        whole = b"".join(codec.diff([codec.encode(entry)] * limits.SNAPSHOT_PART, "c" * 64))
         assert len(whole) < 2 * limits.MAX_MESSAGE
 
 

@@ -82,7 +82,7 @@ class Checker:
         sessions = hub._sessions
         require(not fanout._flushing or fanout.is_under_way, "flushing and not under way")
         if not fanout.is_under_way:
-            require(not any(fanout._boxes), "an outbox outlived its flush")
+            require(not any(fanout._outlets.boxes), "an outbox outlived its flush")
         delay = fanout.delay(world.clock.now())
         require(delay is None or delay <= LONGEST_PAUSE, "a flush is put off", delay)
         watched = [interest.count(session.slot) for session in sessions.values()]

@@ -36,16 +36,17 @@ class Codec:
         decode_client: Callable[[bytes], AnyClientMessage],
         decode_server: Callable[[bytes], AnyServerMessage],
         encode: Callable[[Any], bytes],
-        diff: Callable[[list[bytes], str], bytes],
+        diff: Callable[[list[bytes], str], tuple[bytes, ...]],
     ) -> None:
         self.name = name
         self.subprotocol = subprotocol
         self.is_binary = is_binary
         self.encode: Callable[[AnyClientMessage | AnyServerMessage | StatusEntry], bytes] = encode
         self.diff = diff
-        """Join encoded entries and a cursor into an encoded `Diff`, so that an entry is encoded once for all.
+        """Encoded entries and a cursor -> the pieces of an encoded `Diff`, so that an entry is encoded once for all.
 
-        The cursor is one of the server's own: printable ASCII, without quotes or backslashes.
+        Pieces, since whoever puts them into a frame copies them in any case. The cursor is one of the server's own:
+        printable ASCII, without quotes or backslashes.
         """
         self._decode_any = decode_any
         self._decode_client = decode_client
@@ -148,8 +149,8 @@ def _not_plain(raw: dict[Any, Any]) -> str | None:
     return None
 
 
-def _json_diff(entries: list[bytes], cursor: str) -> bytes:
-    return b'{"type":"diff","changes":[%b],"cursor":"%b"}' % (b",".join(entries), cursor.encode())
+def _json_diff(entries: list[bytes], cursor: str) -> tuple[bytes, ...]:
+    return b'{"type":"diff","changes":[', b",".join(entries), b'],"cursor":"%b"}' % cursor.encode()
 
 
 _PACK = msgspec.msgpack.encode
@@ -157,7 +158,7 @@ _DIFF_HEAD = b"\x83" + _PACK("type") + _PACK("diff") + _PACK("changes")
 _CURSOR_KEY = _PACK("cursor")
 
 
-def _msgpack_diff(entries: list[bytes], cursor: str) -> bytes:
+def _msgpack_diff(entries: list[bytes], cursor: str) -> tuple[bytes, ...]:
     count = len(entries)
     if count < 16:
         array = bytes((0x90 | count,))
@@ -165,7 +166,7 @@ def _msgpack_diff(entries: list[bytes], cursor: str) -> bytes:
         array = b"\xdc" + count.to_bytes(2, "big")
     else:
         array = b"\xdd" + count.to_bytes(4, "big")
-    return b"".join((_DIFF_HEAD, array, *entries, _CURSOR_KEY, _PACK(cursor)))
+    return _DIFF_HEAD, array, b"".join(entries), _CURSOR_KEY, _PACK(cursor)
 
 
 JSON: Final = Codec(

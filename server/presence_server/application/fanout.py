@@ -19,9 +19,6 @@ with the same write: a write costs more than all that is in it.
 
 **Slow watchers** have no queue: whoever is behind is skipped here, and served later from its seq (see `catchup`).
 
-**Slots.** An outlet is a small integer whose lowest bit is its codec, so that the hot loop indexes a pair of encoded
-entries instead of looking a codec up. Slots are reused only while no slice is under way, for a slice holds slots.
-
 Measured when this was tried: a list per watcher and one join cost 15-40 ns a delivery, a dict per watcher 90-150;
 slicing the ordinary lane by deliveries alone cost changes per write, which is all that matters when busy.
 """
@@ -29,7 +26,7 @@ slicing the ordinary lane by deliveries alone cost changes per write, which is a
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from presence_protocol.codec import CODECS
@@ -37,6 +34,7 @@ from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import AnyServerMessage
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import PART_BYTES, entry_of
+from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import OFFLINE, UserPresence
@@ -52,15 +50,6 @@ FEW: Final = 200
 
 HEAVY: Final = 2_000
 """Watchers from which on a user goes by the lane of their own."""
-
-
-class Outlet(Protocol):
-    """Where diffs go: a connection, or a poller that waits."""
-
-    @property
-    def behind(self) -> bool: ...
-
-    def write(self, frame: bytes) -> None: ...
 
 
 class FanoutStatistics(NamedTuple):
@@ -84,7 +73,10 @@ class _Heavy:
         self.again = False
 
 
-Framer = Callable[[bytes], bytes]
+class Framer(Protocol):
+    """Puts a payload, in pieces, into a frame."""
+
+    def __call__(self, *pieces: bytes) -> bytes: ...
 
 
 class Fanout:
@@ -110,7 +102,7 @@ class Fanout:
         self._slice_deliveries = slice_deliveries
         self._slice_writes = slice_writes
         self._heavy_from = heavy
-        self._sockets = sockets or _NoSockets()
+        self._outlets = Outlets(sockets)
         self._changed: dict[int, int] = {}
         self._heavy: dict[int, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
@@ -119,14 +111,6 @@ class Fanout:
         """What was settled when the flush under way, or the last one, began."""
         self._free_at = 0.0
         self._took = 0.0
-        self._outlets: list[Outlet | None] = []
-        self._spoken = [0, 0]
-        """Outlets by codec."""
-        self._boxes: list[list[bytes]] = []
-        self._free: tuple[list[int], list[int]] = ([], [])
-        self._freed: list[int] = []
-        self._dirty: list[int] = []
-        self._riders: dict[int, bytes] = {}
         self.before_flush: Callable[[], None] = _nothing
         """Called when a flush begins: the time to let messages ride along."""
         self._flushes = self._deliveries = self._writes = 0
@@ -134,34 +118,11 @@ class Fanout:
     # -- outlets -------------------------------------------------------------------------------------------------
 
     def attach(self, outlet: Outlet, codec_number: int) -> int:
-        """Give `outlet` a slot whose lowest bit is its codec."""
-        free = self._free[codec_number]
-        if not free:
-            if not self.is_under_way:
-                self._reclaim()
-            if not free:
-                first = len(self._outlets)
-                self._outlets += (None, None)
-                self._boxes += ([], [])
-                self._sockets.reserve(len(self._outlets))
-                for number in (0, 1):
-                    self._free[number].append(first + number)
-        slot = free.pop()
-        self._outlets[slot] = outlet
-        self._spoken[slot & 1] += 1
-        return slot
+        """Give `outlet` a slot whose lowest bit is its codec. A slice holds slots: none is reused meanwhile."""
+        return self._outlets.attach(outlet, codec_number, may_reuse=not self.is_under_way)
 
     def detach(self, slot: int) -> None:
-        self._outlets[slot] = None
-        self._sockets.forget(slot)
-        self._spoken[slot & 1] -= 1
-        self.skip(slot)
-        self._freed.append(slot)
-
-    def _reclaim(self) -> None:
-        for slot in self._freed:
-            self._free[slot & 1].append(slot)
-        self._freed.clear()
+        self._outlets.detach(slot)
 
     # -- cursors -------------------------------------------------------------------------------------------------
 
@@ -200,12 +161,11 @@ class Fanout:
 
     def ride(self, slot: int, message: AnyServerMessage) -> None:
         """Send `message` with the flush that begins: see `before_flush`."""
-        self._riders[slot] = self._framers[slot & 1](CODECS[slot & 1].encode(message))
-        self._dirty.append(slot)
+        self._outlets.put_rider(slot, self._framers[slot & 1](CODECS[slot & 1].encode(message)))
 
     def overtake(self, slot: int) -> None:
         """What rides is older than what is about to be sent: drop it."""
-        self._riders.pop(slot, None)
+        self._outlets.riders.pop(slot, None)
 
     def _before(self, user_id: int) -> int:
         """The seq just before that of `user_id`'s change: what was settled when it came."""
@@ -242,10 +202,10 @@ class Fanout:
 
         A change may come right after a flush began: it is late by that flush, this pause and its own flush. So the
         pause is twice the flush while all of it together stays below the maximum, then less, but never so little
-        that flushing takes more than half of the loop.
+        that flushing takes more than two thirds of the loop.
         """
         took, most = self._took, self._max_flush_interval
-        return max(self._flush_interval, min(2 * took, max(most - 2 * took, took), most))
+        return max(self._flush_interval, min(2 * took, max(most - 2 * took, took / 2), most))
 
     def _flush(self, changed: dict[int, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
@@ -259,13 +219,14 @@ class Fanout:
                 self._add_heavy(user_id, version, slots)
             elif slots:
                 entries = self._encode(user_id, version)
-                self._append(entries, slots)
+                self._outlets.put(entries, slots)
+                self._deliveries += len(slots)
                 told += 1
                 room -= len(slots)
                 if room <= 0:
                     yield
                     room = self._slice_deliveries
-        dirty, self._dirty = self._dirty, []
+        dirty = self._outlets.take_dirty()
         sliced = len(dirty) > self._slice_writes or bool(self._heavy)
         if not sliced:
             self._settled = target
@@ -310,29 +271,8 @@ class Fanout:
             presence = UserPresence(user_id, OFFLINE, None, version, version)
         entry = entry_of(presence)
         # Of most servers all clients speak one codec.
-        json, msgpack = self._spoken
+        json, msgpack = self._outlets.spoken
         return CODECS[0].encode(entry) if json else b"", CODECS[1].encode(entry) if msgpack else b""
-
-    def _append(self, entries: tuple[bytes, bytes], slots: array[int]) -> None:
-        """The hot loop: some 40 ns a delivery, most of it memory out of the cache; 33 where one codec is spoken.
-
-        Tried as well: no look at each box and a set of the slots instead (57), `map` with `list.append` (41).
-        """
-        boxes, dirty = self._boxes, self._dirty
-        if all(self._spoken):
-            for slot in slots:
-                box = boxes[slot]
-                if not box:
-                    dirty.append(slot)
-                box.append(entries[slot & 1])
-        else:
-            entry = entries[0] or entries[1]
-            for slot in slots:
-                box = boxes[slot]
-                if not box:
-                    dirty.append(slot)
-                box.append(entry)
-        self._deliveries += len(slots)
 
     # -- writing -------------------------------------------------------------------------------------------------
 
@@ -340,7 +280,7 @@ class Fanout:
         """A change by itself, for all whom nothing else is to be told."""
         cursor = self._cursor_text(self._settled)
         json, msgpack = (
-            framer(codec.diff([entry], cursor)) if entry else b""  # nobody speaks it
+            framer(*codec.diff([entry], cursor)) if entry else b""  # nobody speaks it
             for framer, codec, entry in zip(self._framers, CODECS, entries, strict=True)
         )
         return json, msgpack
@@ -348,7 +288,8 @@ class Fanout:
     def _write(self, slots: Sequence[int], shared: tuple[bytes, bytes] | None) -> None:
         """Write the boxes of `slots`, and what rides. Some 6 us each, nearly all of it the kernel's."""
         cursor = self._cursor_text(self._settled)
-        boxes, outlets, riders, framers = self._boxes, self._outlets, self._riders, self._framers
+        boxes, outlets, riders = self._outlets.boxes, self._outlets.by_slot, self._outlets.riders
+        framers = self._framers
         for slot in slots:
             box, outlet = boxes[slot], outlets[slot]
             rider = riders.pop(slot, b"") if riders else b""
@@ -360,7 +301,7 @@ class Fanout:
                     frame = shared[slot & 1]
                 else:
                     last = box if len(box) <= FEW else self._write_parts(slot, box, outlet)
-                    frame = framers[slot & 1](CODECS[slot & 1].diff(last, cursor))
+                    frame = framers[slot & 1](*CODECS[slot & 1].diff(last, cursor))
                 outlet.write(rider + frame if rider else frame)
             box.clear()
 
@@ -372,8 +313,8 @@ class Fanout:
         """
         self._deliveries += len(slots)
         self._writes += len(slots)
-        for slot, rest in self._sockets.write_all(slots, frames):
-            outlet = self._outlets[slot]
+        for slot, rest in self._outlets.sockets.write_all(slots, frames):
+            outlet = self._outlets.by_slot[slot]
             if outlet is None or outlet.behind:
                 self._writes -= 1
             else:
@@ -387,12 +328,12 @@ class Fanout:
         *earlier, last = _parts(box)
         cursor = self._cursor_text(self._settled_before)
         for part in earlier:
-            outlet.write(self._framers[slot & 1](CODECS[slot & 1].diff(part, cursor)))
+            outlet.write(self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
         return last
 
     def write_now(self, slot: int) -> None:
         """Write what waits for its slice, since something else is about to be sent to this outlet."""
-        if self._boxes[slot]:
+        if self._outlets.boxes[slot]:
             self._write((slot,), None)
 
     def write_message(self, slot: int, outlet: Outlet, message: AnyServerMessage) -> None:
@@ -404,12 +345,11 @@ class Fanout:
 
         Returns whether a rider was among it.
         """
-        self._boxes[slot].clear()
-        return self._riders.pop(slot, None) is not None
+        return self._outlets.drop(slot)
 
     def statistics(self) -> FanoutStatistics:
         return FanoutStatistics(
-            outlets=sum(outlet is not None for outlet in self._outlets),
+            outlets=len(self._outlets),
             gathered=len(self._changed),
             heavy=len(self._heavy),
             flushes=self._flushes,
@@ -420,19 +360,6 @@ class Fanout:
 
 def _nothing() -> None:
     """Nobody rides along."""
-
-
-class _NoSockets:
-    """Whatever is written is the outlets' to write."""
-
-    def write_all(self, slots: Iterable[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
-        return [(slot, frames[slot & 1]) for slot in slots]
-
-    def reserve(self, slots: int) -> None:
-        """There is nothing to reserve."""
-
-    def forget(self, slot: int) -> None:
-        """There is nothing to forget."""
 
 
 def _parts(box: list[bytes]) -> Iterator[list[bytes]]:

@@ -11,16 +11,16 @@ RSV1: Final = 0x40
 """Set in the first byte of a frame whose payload is compressed (RFC 7692 section 6)."""
 
 
-def frame(opcode: int, payload: bytes) -> bytes:
-    """One finished frame; reserved bits may stand beside its opcode."""
-    size = len(payload)
+def frame(opcode: int, *pieces: bytes) -> bytes:
+    """One finished frame with a payload of those pieces; reserved bits may stand beside its opcode."""
+    size = sum(map(len, pieces))
     if size < 126:
         head = bytes((_FIN | opcode, size))
     elif size < 65_536:
         head = bytes((_FIN | opcode, 126)) + size.to_bytes(2, "big")
     else:
         head = bytes((_FIN | opcode, 127)) + size.to_bytes(8, "big")
-    return head + payload
+    return b"".join((head, *pieces))
 
 
 def pong_frame(payload: bytes) -> bytes:
@@ -31,12 +31,12 @@ def close_frame(code: int, reason: bytes = b"") -> bytes:
     return frame(Opcode.CLOSE, code.to_bytes(2, "big") + reason)
 
 
-def text_frame(payload: bytes) -> bytes:
-    return frame(Opcode.TEXT, payload)
+def text_frame(*pieces: bytes) -> bytes:
+    return frame(Opcode.TEXT, *pieces)
 
 
-def binary_frame(payload: bytes) -> bytes:
-    return frame(Opcode.BINARY, payload)
+def binary_frame(*pieces: bytes) -> bytes:
+    return frame(Opcode.BINARY, *pieces)
 
 
 FRAMERS: Final = (text_frame, binary_frame)
