@@ -59,6 +59,9 @@ from presence_server.domain.transitions import (
 STALL: Final = 1.0
 """Seconds without a sweep after which one is skipped, so that sockets are read before anything expires."""
 
+_LIVE: Final = State.LIVE  # see `sessions`
+_CLOSING: Final = State.CLOSING
+
 SILENT: Final = (Ping, Activity, Bye)
 """Messages that do not end inferred idleness: a ping is no activity, and the others settle it themselves."""
 
@@ -165,7 +168,7 @@ class Hub:
     def heard(self, session: Session, now: float) -> None:
         """Something arrived on the session's link, and may be no message, or not yet."""
         session.heard = now
-        if session.user_id and session.state is State.LIVE:
+        if session.user_id and session.state is _LIVE:
             self.engine.touch(session.user_id, session.device_id, session.number, now, spoke=False)
 
     def handle(self, session: Session, message: AnyClientMessage, now: float) -> list[Effect]:
@@ -184,9 +187,9 @@ class Hub:
                 self.close(session, CloseCode.MALFORMED, "the first message must be a hello", now)
             else:
                 spoke = not isinstance(message, SILENT)
-                if session.user_id and (spoke or state is State.LIVE):
+                if session.user_id and (spoke or state is _LIVE):
                     self.engine.touch(session.user_id, session.device_id, session.number, now, spoke)
-                if state < State.CLOSING:  # a bye is closed by its handler
+                if state < _CLOSING:  # a bye is closed by its handler
                     session.state = state
                 HANDLERS[type(message)](self, session, message, now)
             return self.take()
@@ -350,7 +353,7 @@ class Hub:
         """Who is to be told of their user's truth, which is due no more, and what it is now."""
         due, self._self_due = self._self_due, {}
         for session in due:
-            if session.state is not State.LIVE:
+            if session.state is not _LIVE:
                 continue  # it left, or `welcome` is still to come and will tell
             if session.behind:
                 session.self_due = True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from presence_protocol.codec import CODECS, Codec
 from presence_protocol.messages import AnyServerMessage, Unwatch, Watch
@@ -12,6 +12,11 @@ from presence_protocol.session import State
 if TYPE_CHECKING:
     from presence_server.application.ports import Link, Peer
     from presence_server.application.watching import Lookup
+
+
+# An enum's member costs 50 ns to look up, ten times what a global does, and these are looked up with every message.
+_GREETED: Final = State.GREETED
+_CLOSING: Final = State.CLOSING
 
 
 class Session:
@@ -71,12 +76,12 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        return self.state >= State.CLOSING
+        return self.state >= _CLOSING
 
     @property
     def must_wait(self) -> bool:
         """Whether nothing more is to be read from it for now: it is being greeted, or cannot be written to."""
-        return self.behind or self.state is State.GREETED
+        return self.behind or self.state is _GREETED
 
     def write(self, frame: bytes) -> None:
         self.link.write(frame)

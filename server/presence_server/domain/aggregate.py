@@ -19,13 +19,16 @@ _SHARED: dict[tuple[Status, tuple[Platform, ...]], PublicState] = {
 }
 
 
+_INVISIBLE = Status.OFFLINE  # an enum's member costs 50 ns to look up
+
+
 def aggregate(override: Override | None, devices: Sequence[Device]) -> PublicState:
     """A user with no device is OFFLINE; else the override if there is one; else ONLINE if any device is active.
 
     Whoever is OFFLINE shows no platforms and no text, so that being invisible cannot be told from being away
     from every device.
     """
-    if not devices or (override is not None and override.status is Status.OFFLINE):
+    if not devices or (override is not None and override.status is _INVISIBLE):
         return OFFLINE
     status, text = _said(override) if override is not None else (_from_activity(devices), None)
     platforms = _platforms(devices)

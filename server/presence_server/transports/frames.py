@@ -5,6 +5,10 @@ from typing import Final
 
 from websockets.frames import Opcode, apply_mask  # type: ignore[attr-defined]  # the one in C where there is one
 
+# An enum's member costs 50 ns to look up, ten times what a global does.
+_TEXT: Final = Opcode.TEXT
+_BINARY: Final = Opcode.BINARY
+
 _FIN: Final = 0x80
 _MASKED: Final = 0x80
 RSV1: Final = 0x40
@@ -32,11 +36,11 @@ def close_frame(code: int, reason: bytes = b"") -> bytes:
 
 
 def text_frame(*pieces: bytes) -> bytes:
-    return frame(Opcode.TEXT, *pieces)
+    return frame(_TEXT, *pieces)
 
 
 def binary_frame(*pieces: bytes) -> bytes:
-    return frame(Opcode.BINARY, *pieces)
+    return frame(_BINARY, *pieces)
 
 
 FRAMERS: Final = (text_frame, binary_frame)
@@ -85,7 +89,7 @@ def plain_frame(data: bytes, most: int) -> tuple[Opcode, bytes] | None:
     if size > most or start + size != len(data):
         return None
     payload = apply_mask(data[start:], data[start - 4 : start])
-    if opcode is Opcode.TEXT and not payload.isascii() and not _is_utf8(payload):
+    if opcode is _TEXT and not payload.isascii() and not _is_utf8(payload):
         return None
     return opcode, payload
 

@@ -56,6 +56,9 @@ LINGER: Final = 1.0
 MAX_REASON: Final = 123
 """Bytes of a close reason (RFC 6455 section 5.5: a control frame carries 125)."""
 
+_TEXT: Final = Opcode.TEXT  # an enum's member costs 50 ns to look up
+_BINARY: Final = Opcode.BINARY
+
 _log = get_logger(__name__)
 
 
@@ -239,7 +242,7 @@ class WebSocketConnection(DirectProtocol):
             self._message(kind, bytes(payload), now)
 
     def _handle_plain(self, opcode: Opcode, payload: bytes, now: float) -> None:
-        if opcode is Opcode.TEXT or opcode is Opcode.BINARY:
+        if opcode is _TEXT or opcode is _BINARY:
             self._message(opcode, payload, now)
         elif self._session is not None:
             self._gateway.hub.heard(self._session, now)
@@ -251,7 +254,7 @@ class WebSocketConnection(DirectProtocol):
         assert session is not None
         codec = session.codec
         try:
-            if (opcode is Opcode.BINARY) is not codec.is_binary:
+            if (opcode is _BINARY) is not codec.is_binary:
                 raise MalformedMessage(f"{codec.subprotocol} takes {'binary' if codec.is_binary else 'text'} frames")
             effects = hub.handle(session, codec.decode_client(payload), now)
         except MalformedMessage as malformed:
