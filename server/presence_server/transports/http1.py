@@ -56,10 +56,6 @@ class HttpConnection(HttpToolsProtocol):
         self._unset_keepalive_if_required()  # here and not at any data: empty lines alone must not keep it open
         super().on_message_begin()
 
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_head:  # else a trailer, which nobody asked for
-            super().on_header(name, value)
-
     def on_headers_complete(self) -> None:
         self._is_in_head = False
         if self._is_head_timed:
@@ -67,6 +63,8 @@ class HttpConnection(HttpToolsProtocol):
             self.gateway.driver.discard_timeout(self._head_timeout)
         if not self._is_other_upgrade():
             super().on_headers_complete()
+        if not self.parser.should_upgrade():
+            self.headers = []  # what still comes are trailers, which nobody asked for
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
