@@ -36,10 +36,10 @@ def run(plan: Plan) -> list[Row]:
                 rows.append(Row(NAME, case, peer.name, missing=str(error)))
     us_row.notes.append(f"frames of {size} bytes")
     us_row.target = f"<= {MOST_OF_FLOOR} x the floor's CPU, and less than each Python and Node peer's"
-    others = [row.figures[COST].median for row in rows[2:] if row.figures and "uWebSockets" not in row.subject]
-    us_row.is_reached = us_row.figures[OF_FLOOR].median <= MOST_OF_FLOOR and all(
-        us_row.figures[COST].median < other for other in others
-    )
+    # By the floor, which was measured in turn with each: the machine is not equally fast from minute to minute.
+    others = [row.figures[OF_FLOOR].median for row in rows[2:] if row.figures and "uWebSockets" not in row.subject]
+    mine = us_row.figures[OF_FLOOR].median
+    us_row.is_reached = mine <= MOST_OF_FLOOR and all(mine < other for other in others)
     return rows
 
 
