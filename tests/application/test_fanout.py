@@ -66,10 +66,13 @@ def test_the_next_flush_waits_for_the_flush_interval_and_gathers_last_values() -
     assert [(entry.user_id, entry.status) for entry in diff.changes] == [(BOB, "ONLINE"), (ANN, "AWAY")]
 
 
-@pytest.mark.parametrize(("took", "waits"), [(0.001, 0.25), (0.25, 0.5), (8, 1.0)])
-def test_the_busier_it_is_the_longer_it_waits_up_to_a_maximum(took: float, waits: float) -> None:
+@pytest.mark.parametrize(
+    ("took", "together", "waits"),
+    [(0.001, 4, 0.25), (0.25, 4, 0.375), (0.25, 2, 0.25), (0.25, 10, 0.45), (0.25, 1, 0.25), (8, 4, 1.0)],
+)
+def test_the_more_writes_it_saves_the_longer_it_waits_up_to_a_maximum(took: float, together: int, waits: float) -> None:
     world = World(flush_interval=0.25, max_flush_interval=1.0)
-    (client,) = crowd(world, 1, [ANN, BOB])
+    (client,) = crowd(world, 1, CROWD)
     write = client.link.write
 
     def slow(frame: bytes) -> None:
@@ -77,9 +80,10 @@ def test_the_busier_it_is_the_longer_it_waits_up_to_a_maximum(took: float, waits
         write(frame)
 
     client.link.write = slow  # type: ignore[method-assign]
-    world.online(ANN)
+    for user_id in CROWD[:together]:
+        world.online(user_id)
     world.fanout.step(world.now)
-    world.online(BOB)
+    world.offline(CROWD[0])
     assert world.fanout.delay(world.now) == pytest.approx(waits)
 
 

@@ -111,6 +111,8 @@ class Fanout:
         """What was settled when the flush under way, or the last one, began."""
         self._free_at = 0.0
         self._took = 0.0
+        self._saved = 0.0
+        """The share of the last flush's deliveries that went out with another one's write."""
         self.before_flush: Callable[[], None] = _nothing
         """Called when a flush begins: the time to let messages ride along."""
         self._flushes = self._deliveries = self._writes = 0
@@ -198,20 +200,21 @@ class Fanout:
             self._step_heavy()
 
     def _pause(self) -> float:
-        """Seconds to gather before the next flush, by what the last one took.
+        """Seconds to gather before the next flush, by what the last one took and by the writes that gathering saved.
 
-        A change may come right after a flush began: it is late by that flush, this pause and its own flush. So the
-        pause is twice the flush while all of it together stays below the maximum, then less, but never so little
-        that flushing takes more than two thirds of the loop.
+        Gathering pays by the writes that it saves, and not at all where every change goes to others. Where it saves
+        most of them the pause is twice the flush. But a change may come right after a flush began, and is late by that
+        flush, this pause and its own flush: all of it together stays below the maximum, as long as flushing takes no
+        more than two thirds of the loop for that.
         """
         took, most = self._took, self._max_flush_interval
-        return max(self._flush_interval, min(2 * took, max(most - 2 * took, took / 2), most))
+        return max(self._flush_interval, min(2 * took * self._saved, max(most - 2 * took, took / 2), most))
 
     def _flush(self, changed: dict[int, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
         room = self._slice_deliveries
         entries: tuple[bytes, bytes] = (b"", b"")
-        told = 0
+        told = put = 0
         for user_id, version in changed.items():
             slots = self._interest.watchers(user_id)
             # Who is under way in the lane stays there, whoever is left to watch: no change may overtake another.
@@ -220,13 +223,15 @@ class Fanout:
             elif slots:
                 entries = self._encode(user_id, version)
                 self._outlets.put(entries, slots)
-                self._deliveries += len(slots)
+                put += len(slots)
                 told += 1
                 room -= len(slots)
                 if room <= 0:
                     yield
                     room = self._slice_deliveries
         dirty = self._outlets.take_dirty()
+        self._deliveries += put
+        self._saved = max(0.0, 1 - len(dirty) / put) if put else 0.0
         sliced = len(dirty) > self._slice_writes or bool(self._heavy)
         if not sliced:
             self._settled = target
