@@ -11,9 +11,10 @@ from __future__ import annotations
 import gc
 from typing import Final
 
-THRESHOLDS: Final = (10_000, 5, 10_000)
-"""Objects made and not freed until the young are looked at (under 1 ms); so many times until the middle-aged are,
-50,000 objects at most (5 ms); so many of these until all are: practically never. Measured by `bench/run.py pauses`."""
+THRESHOLDS: Final = (10_000, 1, 10_000)
+"""Objects made and not freed until the young are looked at (1 ms); so many times more until the middle-aged are, 20,000
+objects at most (5 ms; with 50,000 it was 8 to 20); so many of these until all are: practically never. Measured by
+`bench/run.py pauses`."""
 
 
 def settle() -> None:

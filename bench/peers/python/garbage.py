@@ -6,4 +6,4 @@ import gc
 def settle() -> None:
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 5, 10_000)
+    gc.set_threshold(10_000, 1, 10_000)

@@ -90,7 +90,15 @@ def parse_time(value: str) -> int | None:
 @lru_cache(maxsize=4096)  # a busy server formats the same few seconds for everybody
 def format_time(seconds: int) -> str:
     """`2025-11-09T15:00:00Z` for whole seconds since 1970."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    days, seconds = divmod(seconds, 86_400)
+    minutes, seconds = divmod(seconds, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{_date(days)}T{hours:02}:{minutes:02}:{seconds:02}Z"
+
+
+@lru_cache(maxsize=64)  # 3 us less where all times differ, as those at which devices came online do
+def _date(days: int) -> str:
+    return datetime.fromtimestamp(days * 86_400, UTC).strftime("%Y-%m-%d")
 
 
 message_id = integer(-limits.MAX_USER_ID, limits.MAX_USER_ID)

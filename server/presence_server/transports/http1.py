@@ -61,10 +61,11 @@ class HttpConnection(HttpToolsProtocol):
         if self._is_head_timed:
             self._is_head_timed = False
             self.gateway.driver.discard_timeout(self._head_timeout)
-        if not self._is_other_upgrade():
-            super().on_headers_complete()
         if not self.parser.should_upgrade():
+            super().on_headers_complete()
             self.headers = []  # what still comes are trailers, which nobody asked for
+        elif not self._is_other_upgrade():
+            super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
@@ -72,7 +73,7 @@ class HttpConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         self._pending = 0
-        if not self._is_other_upgrade():
+        if not (self.parser.should_upgrade() and self._is_other_upgrade()):
             super().on_message_complete()
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -158,9 +159,8 @@ class HttpConnection(HttpToolsProtocol):
     # -- upgrades --------------------------------------------------------------------------------------------------
 
     def _is_other_upgrade(self) -> bool:
-        """Whether the request asks for something else than a WebSocket (CONNECT, which also does, is no request)."""
-        parser = self.parser
-        return bool(parser.should_upgrade() and parser.get_method() != b"CONNECT" and not self._should_upgrade())
+        """Whether a request for an upgrade asks for something else than a WebSocket (CONNECT is no such request)."""
+        return self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
 
     def _read_plainly(self, rest: bytes) -> None:
         """Serve a request that asks for another upgrade as if it did not.
