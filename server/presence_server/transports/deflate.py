@@ -2,7 +2,7 @@
 
 **Without context takeover**, which every answer to an offer says for both sides: each message stands alone. What zlib
 would remember between two messages is 135 KB a connection, or 28 KB with a window of 4 KB and less compression, where
-all else of an idle connection is 3.4 KB; and a frame that goes to many could not be compressed once for all.
+all else of an idle connection is 2.8 KB; and a frame that goes to many could not be compressed once for all.
 
 **With the full window.** As nothing is kept, a smaller one would save nothing here, and costs time: a diff of 500
 entries takes 91 us with the full window, 200 with 8 KB, 300 with 4 KB. Whoever insists on a smaller one for what the

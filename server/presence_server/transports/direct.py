@@ -1,8 +1,9 @@
 """Writing straight to the socket, past the event loop's transport.
 
-uvloop's `write` comes down to the same system call; without what is around it a broadcast costs 1.41 times a C loop
-over `send()`, with it 1.47 times. What does not fit the socket is left to the transport, which then pauses us (its
-high-water mark is 0): until it resumes us all goes through it, so that no byte overtakes another.
+uvloop's `write` comes down to the same system call; without what is around it a broadcast cost 1.41 times a C loop over
+`send()` instead of 1.47 times, and it is 1.18 times where one frame goes to all from an array of descriptors. What does
+not fit the socket is left to the transport, which then pauses us (its high-water mark is 0): until it resumes us all
+goes through it, so that no byte overtakes another.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class DirectProtocol(asyncio.Protocol):
 class OpenSockets:
     """The descriptors that may be written to now, by the slot of their outlet: `Sockets` for the fan-out.
 
-    They lie in one array, so that a change to thousands leaves the cache to the kernel: 1.1 times a C loop over
+    They lie in one array, so that a change to thousands leaves the cache to the kernel: 1.18 times a C loop over
     `send()`, where asking each connection to write came to 1.4.
     """
 

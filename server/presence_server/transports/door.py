@@ -43,15 +43,17 @@ class Door(asyncio.Protocol):
         if transport is None:
             return
         found = usual(data, self._gateway)
-        protocol = self._http() if found is None else WebSocketConnection(self._gateway)
-        protocol.connection_made(transport)
-        transport.set_protocol(protocol)
-        rest = data
-        if found is not None and isinstance(protocol, WebSocketConnection):
-            handshake, rest = found
-            protocol.open(handshake)
+        if found is None:
+            http = self._http()
+            _hand_over(transport, http)
+            http.data_received(data)
+            return
+        handshake, rest = found
+        connection = WebSocketConnection(self._gateway)
+        _hand_over(transport, connection)
+        connection.open(handshake)
         if rest:
-            protocol.data_received(rest)
+            connection.data_received(rest)
 
     def shutdown(self) -> None:
         if self._transport is not None:
@@ -63,6 +65,11 @@ class Door(asyncio.Protocol):
         self._waiting.discard(self)
         self._gateway.driver.discard_timeout(self.shutdown)
         return transport
+
+
+def _hand_over(transport: asyncio.Transport, protocol: HttpConnection | WebSocketConnection) -> None:
+    transport.set_protocol(protocol)
+    protocol.connection_made(transport)
 
 
 def opened_for(gateway: Gateway) -> Callable[..., Door]:

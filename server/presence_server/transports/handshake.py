@@ -2,8 +2,8 @@
 
 **Nearly every request** that a browser, a phone or a library makes looks the same but for its key, and `usual` answers
 it by itself: 10 us with all headers of a browser. **Whatever is unusual in any way**, and whatever is to be refused,
-is left to uvicorn's HTTP parser and websockets' `ServerProtocol`: 90 us. The usual way must never let in what the other
-would not.
+is left to uvicorn's HTTP parser and websockets' `ServerProtocol`, of which the latter alone takes 49 us. The usual way
+must never let in what the other would not.
 """
 
 from __future__ import annotations
