@@ -192,7 +192,7 @@ def shared_frame_in_the_wrong_codec(patch: Patch) -> None:
 
 
 def flush_that_stretches_for_ever(patch: Patch) -> None:
-    def pause(self: Fanout) -> float:
+    def pause(self: Fanout, lasted: float) -> float:
         self._flush_interval = 1.5 * max(self._flush_interval, 0.01)
         return self._flush_interval
 

@@ -110,7 +110,7 @@ class Fanout:
         self._settled_before = 0
         """What was settled when the flush under way, or the last one, began."""
         self._free_at = 0.0
-        self._took = 0.0
+        self._began = self._took = 0.0
         self._saved = 0.0
         """The share of the last flush's deliveries that went out with another one's write."""
         self.before_flush: Callable[[], None] = _nothing
@@ -185,7 +185,7 @@ class Fanout:
             self.before_flush()
             changed, self._changed = self._changed, {}
             self._flushing = self._flush(changed, self._engine.seq)
-            self._took = 0.0
+            self._began, self._took = now, 0.0
         if self._flushing is not None:
             try:
                 next(self._flushing)
@@ -195,12 +195,14 @@ class Fanout:
             ended = self._clock.now()
             self._took += ended - now
             if self._flushing is None:
-                self._free_at = ended + self._pause()
+                self._free_at = ended + self._pause(ended - self._began)
         elif self._heavy:
             self._step_heavy()
 
-    def _pause(self) -> float:
+    def _pause(self, lasted: float) -> float:
         """Seconds to gather before the next flush, by what the last one took and by the writes that gathering saved.
+
+        It `lasted` longer than it took, where others were served between its slices.
 
         Gathering pays by the writes that it saves, and not at all where every change goes to others. Where it saves
         most of them the pause is twice the flush. But a change may come right after a flush began, and is late by that
@@ -208,7 +210,7 @@ class Fanout:
         more than two thirds of the loop for that.
         """
         took, most = self._took, self._max_flush_interval
-        return max(self._flush_interval, min(2 * took * self._saved, max(most - 2 * took, took / 2), most))
+        return max(self._flush_interval, min(2 * took * self._saved, max(most - 2 * lasted, took / 2), most))
 
     def _flush(self, changed: dict[int, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
