@@ -89,22 +89,9 @@ def main() -> None:
     with loaded(ours(), 5_000, 200) as us, tempfile.TemporaryDirectory() as folder:
         us.run(f"graph {rate} {rate * 2}")  # unmeasured
         stacks = Path(folder) / "stacks"
-        command = [
-            "py-spy",
-            "record",
-            "--native",
-            "-p",
-            us.pid,
-            "-d",
-            SECONDS,
-            "-r",
-            SAMPLES,
-            "-f",
-            "raw",
-            "-o",
-            stacks,
-        ]
-        with subprocess.Popen([*map(str, command)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
+        options = f"--native --pid {us.pid} --duration {SECONDS} --rate {SAMPLES} --format raw --output".split()
+        command = ["py-spy", "record", *options, stacks]
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL):
             us.run(f"graph {rate} {rate * (SECONDS + 2)}")
         root = tree(stacks.read_text())
     title = (

@@ -31,7 +31,7 @@ def pong_frame(payload: bytes) -> bytes:
     return frame(Opcode.PONG, payload)
 
 
-def close_frame(code: int, reason: bytes = b"") -> bytes:
+def close_frame(code: int, reason: bytes) -> bytes:
     return frame(Opcode.CLOSE, code.to_bytes(2, "big") + reason)
 
 

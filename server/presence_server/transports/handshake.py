@@ -49,11 +49,11 @@ class Handshake(NamedTuple):
 
 # -- the usual request -----------------------------------------------------------------------------------------------
 
-_HEAD: Final = re.compile(
-    rb"GET /api/v1/presence/ws HTTP/1\.1\r\n(?:[!#$%&'*+.^_`|~0-9A-Za-z-]+: ?[!-~](?:[ -~]*[!-~])?\r\n){4,64}\r\n"
-)
+_TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
+_HEADER: Final = rf"{_TOKEN}: ?[!-~](?:[ -~]*[!-~])?\r\n"
+_HEAD: Final = re.compile(rf"GET {WS_PATH} HTTP/1\.1\r\n(?:{_HEADER}){{4,64}}\r\n".encode())
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
-_TOKENS: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+(?:, [!#$%&'*+.^_`|~0-9A-Za-z-]+)*")
+_TOKENS: Final = re.compile(rf"{_TOKEN}(?:, {_TOKEN})*")
 _CONNECTION: Final = {"upgrade", "keep-alive, upgrade"}
 _UNUSUAL: Final = {"content-length", "transfer-encoding", "expect", "te", "trailer"}
 _ACCEPTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"

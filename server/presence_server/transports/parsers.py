@@ -87,6 +87,8 @@ class Parsers:
             return False
         if len(self._idle) < MOST_KEPT:
             self._idle.append(parser)
+        else:
+            let_go(parser)
         return True
 
     def __repr__(self) -> str:

@@ -100,3 +100,16 @@ def test_one_that_was_let_go_of_is_freed_at_once(data: bytes) -> None:
         assert is_freed() is None
     finally:
         gc.enable()
+
+
+def test_one_that_is_given_back_and_not_kept_is_freed_at_once() -> None:
+    parsers = Parsers(2**20, LOGGER)
+    lent = [parsers.take() for _ in range(MOST_KEPT + 1)]
+    is_freed = weakref.ref(lent[-1])
+    gc.disable()
+    try:
+        while lent:
+            assert parsers.give_back(lent.pop(0))
+        assert is_freed() is None
+    finally:
+        gc.enable()
