@@ -5,6 +5,4 @@ imports nothing of ours, ``application`` decides, ``engines`` and ``transports``
 ``app`` puts them together from ``settings``.
 """
 
-from importlib.metadata import version
-
-__version__: str = version("presence-service")
+from presence_protocol import __version__ as __version__

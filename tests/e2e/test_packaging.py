@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import urllib.request
 import zipfile
 from collections.abc import Iterator
@@ -88,6 +89,19 @@ def test_the_base_needs_only_what_a_client_needs(metadata: Message) -> None:
     assert names[False] == {"anyio", "httpx", "msgspec", "websockets"}
     assert names[True] == {"httptools", "starlette", "uvicorn", "uvloop"}
     assert metadata.get_all("Provides-Extra") == ["server"]
+
+
+def test_it_says_what_its_licence_is(unpacked: Path, metadata: Message) -> None:
+    assert metadata["License-Expression"] == "Apache-2.0"
+    folder = unpacked / f"presence_service-{__version__}.dist-info" / "licenses"
+    assert {path.name for path in folder.iterdir()} == {"LICENSE", "NOTICE"}
+    for name in ("LICENSE", "NOTICE"):
+        assert (ROOT / "client_sdk" / "python" / name).read_bytes() == (ROOT / name).read_bytes()
+
+
+def test_one_version_for_all_that_is_released_together() -> None:
+    assert json.loads((ROOT / "client_sdk" / "js" / "package.json").read_text("utf-8"))["version"] == __version__
+    assert f"## [{__version__}]" in (ROOT / "CHANGELOG.md").read_text("utf-8")
 
 
 def test_its_name_version_and_python(metadata: Message) -> None:
@@ -196,6 +210,25 @@ def test_an_empty_environment_gets_the_client_and_only_what_it_needs(url: str, t
     command = [tmp_path / "env" / "bin" / "presence-client", "status", "5", "--url", url]
     asked = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=20)
     assert (asked.returncode, asked.stdout, asked.stderr) == (0, "5  OFFLINE  -        never seen\n", "")
+
+
+def test_the_clients_own_distribution_has_the_client_and_no_server(url: str, tmp_path: Path) -> None:
+    with zipfile.ZipFile(build("wheel", tmp_path / "wheel", ROOT / "client_sdk" / "python")) as wheel:
+        wheel.extractall(tmp_path / "site")
+    metadata_file = tmp_path / "site" / f"presence_client-{__version__}.dist-info" / "METADATA"
+    assert {path.name for path in (tmp_path / "site").iterdir()} == {
+        "presence_client",
+        "presence_protocol",
+        metadata_file.parent.name,
+    }
+    required = Parser().parsestr(metadata_file.read_text("utf-8")).get_all("Requires-Dist", [])
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        assert sorted(required) == sorted(tomllib.load(file)["project"]["dependencies"])
+    with run_in(
+        tmp_path / "site", "presence_client", "status", "5", "--url", url, blocked="presence_server"
+    ) as process:
+        out, _ = process.communicate(timeout=20)
+    assert (process.returncode, out) == (0, "5  OFFLINE  -        never seen\n")
 
 
 def test_the_sdist_builds_the_same_wheel(unpacked: Path, tmp_path: Path) -> None:

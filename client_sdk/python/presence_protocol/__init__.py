@@ -9,3 +9,6 @@ codec         bytes <-> messages, JSON and msgpack
 session       the session's states and events, one table for both roles
 view          what a watcher knows: snapshots and diffs folded
 """
+
+__version__ = "1.0.0"
+"""Of the server, both SDKs and their distributions: one version for all that is released together."""
