@@ -553,6 +553,16 @@ def test_after_a_stall_sockets_are_read_before_anything_expires() -> None:
     assert shown(world) == "ONLINE"
 
 
+def test_of_sweeps_that_are_all_late_no_two_in_a_row_are_skipped() -> None:
+    """Else whatever keeps the loop busy keeps the dead ONLINE."""
+    world = World()
+    world.connect(ANN).lose()
+    for _ in range(11):  # the grace lasts ten seconds
+        world.clock.time += 2
+        world.sweep()
+    assert shown(world) == "OFFLINE"
+
+
 def test_who_does_not_say_hello_in_time_is_closed() -> None:
     world = World()
     client = world.client().open()

@@ -64,10 +64,20 @@ class Wire:
 
     def __init__(self, headers: dict[str, str | None] | None = None, **settings: Any) -> None:
         self.clock = StoppedClock()
-        self.gateway = build_gateway(Settings(**settings), self.clock, Random(1), 10)
+        self.gateway = build_gateway(Settings(**settings), self.clock, Random(1), 200)
         self.later: list[Callable[[], None]] = []
         """What waits for its turn of the loop."""
         self.gateway.call_soon = self.later.append  # type: ignore[method-assign]
+        self._open(headers)
+
+    def another(self) -> Wire:
+        """One more connection to the same server."""
+        wire: Wire = object.__new__(type(self))
+        wire.clock, wire.gateway, wire.later = self.clock, self.gateway, self.later
+        wire._open(None)
+        return wire
+
+    def _open(self, headers: dict[str, str | None] | None) -> None:
         self.transport = Transport()
         self.connection = WebSocketConnection(self.gateway)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]

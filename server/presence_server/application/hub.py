@@ -57,7 +57,8 @@ from presence_server.domain.transitions import (
 )
 
 STALL: Final = 1.0
-"""Seconds without a sweep after which one is skipped, so that sockets are read before anything expires."""
+"""Seconds without a sweep after which one is skipped, so that sockets are read before anything expires. One, and not
+the next as well: sockets were read in between, and a loop that is always late must still let things expire."""
 
 _LIVE: Final = State.LIVE  # see `sessions`
 _CLOSING: Final = State.CLOSING
@@ -146,6 +147,7 @@ class Hub:
         self._is_entered = False
         self._last_number = 0
         self._last_sweep = 0.0
+        self._is_skipping = False
         self._messages = self._changes = 0
         fanout.before_flush = self._tell_selves
         engine.attach(self.receive)
@@ -263,9 +265,9 @@ class Hub:
         """Let what is due happen. To be called some ten times a second."""
         with _Entered(self):
             # The first sweep is skipped as well: nobody knows what was before it.
-            stalled = now - self._last_sweep > STALL
+            self._is_skipping = now - self._last_sweep > STALL and not self._is_skipping
             self._last_sweep = now
-            if stalled:
+            if self._is_skipping:
                 return self.take()
             # First, since it writes at once what the effects of the rest must not be overtaken by.
             self._catch_up(now)

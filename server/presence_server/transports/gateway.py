@@ -16,6 +16,7 @@ from presence_server.transports.direct import OpenSockets
 from presence_server.transports.driver import Driver
 from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.parsers import Parsers
+from presence_server.transports.turns import Turns
 
 if TYPE_CHECKING:
     from presence_server.transports.websocket import WebSocketConnection
@@ -49,6 +50,7 @@ class Gateway:
         self.sockets = sockets
         self.clock = clock
         self.origins = origins
+        self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
         self.hello_timeout = hello_timeout

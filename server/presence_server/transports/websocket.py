@@ -5,8 +5,8 @@ a deliberate end; and they spend tasks, queues and events on every idle connecti
 none: bytes come in through `data_received`, and frames go out through `write`.
 
 **Reading.** Nearly always one whole message or pong arrives, which needs no parser (see `frames.plain_frame`). All else
-is parsed in small chunks and handled for a few messages, or milliseconds, per turn of the loop, so that one client that
-floods delays nobody by more than that. A session that must wait (it is behind, or being greeted) is not read from.
+is parsed in small chunks, in a turn that all who ask for much share (see `turns`), so that those who flood delay nobody
+by more than that, however many they are. A session that must wait (it is behind, or being greeted) is not read from.
 
 **Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a second, so that the code
 reaches a client that is still sending: closing a socket with unread bytes resets it.
@@ -41,14 +41,11 @@ MESSAGES_PER_TURN: Final = 32
 """Frames handled before others get their turn."""
 
 CHUNKS_PER_TURN: Final = 32
-"""Chunks parsed before others get their turn. A turn ends with the socket paused: uvloop would read it up to 32 times
+"""Chunks parsed before others get their turn. Who waits for one is not read from: uvloop would read it up to 32 times
 on end otherwise, 256 KB each time."""
 
-TURN: Final = 0.005
-"""Seconds after which others get their turn, however little that was: one message of 250 KB may take 20 ms."""
-
 BRIEF: Final = 256
-"""Bytes of a message that cannot take as long as a turn."""
+"""Bytes of a message that is handled whoever else has used the turn: not even the clock is asked."""
 
 LINGER: Final = 1.0
 """Seconds for which what arrives after our close frame is discarded."""
@@ -70,6 +67,7 @@ class WebSocketConnection(DirectProtocol):
         "_frames",
         "_gateway",
         "_is_paused",
+        "_is_waiting",
         "_session",
         "_unparsed",
         "_ws",
@@ -88,11 +86,14 @@ class WebSocketConnection(DirectProtocol):
         # The kind of message and what has come of it: one buffer, since fragments may be of two bytes each.
         self._fragments: tuple[Opcode, bytearray] | None = None
         self._is_paused = False
+        self._is_waiting = False
+        """For a turn."""
 
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.leave(self)
+        self._gateway.turns.forget(self)
         self._gateway.driver.discard_timeout(self.abort)
         super().connection_lost(exc)
         self._end(CloseCode.ABNORMAL)
@@ -106,16 +107,24 @@ class WebSocketConnection(DirectProtocol):
             self.open(shake_hands(data, gateway))
             return
         now = gateway.clock.now()
-        # While it is read from, nothing is left unparsed.
-        is_idle = self._ws is None and not (self._is_paused or session.must_wait)
-        if is_idle and len(data) <= CHUNK and (plain := plain_frame(data, gateway.max_message)) is not None:
-            self._handle_plain(*plain, now)
-            self._end_turn(session, len(data) > BRIEF and gateway.clock.now() >= now + TURN)
-            return
+        size, turns = len(data), gateway.turns
+        # While it is read from and waits for nothing, nothing is left unparsed.
+        is_idle = self._ws is None and not (self._is_waiting or self._is_paused or session.must_wait)
+        if is_idle and size <= CHUNK and (size <= BRIEF or turns.left > 0):
+            plain = plain_frame(data, gateway.max_message)
+            if plain is not None:
+                self._handle_plain(*plain, now)
+                if size > BRIEF:
+                    turns.charge(self, gateway.clock.now() - now)
+                if self._end_turn(session, False):
+                    self._wait()
+                return
         gateway.hub.heard(session, now)
         self._unparsed = self._unparsed + data if self._unparsed else data
-        if not self._is_paused:
-            self._read(now)
+        if self._is_waiting:
+            self._pause_reading()
+        elif not self._is_paused:
+            self._read_now(now)
 
     def eof_received(self) -> bool:
         self._end(CloseCode.ABNORMAL)
@@ -161,10 +170,33 @@ class WebSocketConnection(DirectProtocol):
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def _read(self, now: float) -> None:
-        """Parse and handle what has arrived, as far as the session and its turn allow."""
+    def _read_now(self, now: float) -> None:
+        """Read what has arrived, if anything is left of this turn of the loop, or wait for the next."""
+        turns = self._gateway.turns
+        if turns.left <= 0:
+            self._wait()
+            return
+        wants_more = self._read(now, now + turns.left)
+        turns.charge(self, self._gateway.clock.now() - now)
+        if wants_more:
+            self._wait()
+
+    def _wait(self) -> None:
+        """Ask for a turn. What arrives until then is kept, once; then the socket is paused."""
+        if not self._is_waiting:
+            self._is_waiting = True
+            self._gateway.turns.ask(self)
+
+    def take_turn(self, now: float, ends_at: float) -> bool:
+        self._is_waiting = False
+        if not self._is_closing and self._read(now, ends_at):
+            self._is_waiting = True
+        return self._is_waiting
+
+    def _read(self, now: float, ends_at: float) -> bool:
+        """Parse and handle what has arrived, as far as session and turn allow. Returns whether there is more to do."""
         session, clock = self._session, self._gateway.clock
-        ends_at, messages, chunks = now + TURN, MESSAGES_PER_TURN, CHUNKS_PER_TURN
+        messages, chunks = MESSAGES_PER_TURN, CHUNKS_PER_TURN
         is_spent = False
         while session is not None and not (self._is_closing or session.must_wait or is_spent):
             if self._frames:
@@ -179,21 +211,22 @@ class WebSocketConnection(DirectProtocol):
                 is_spent = not chunks
             else:
                 break
-        if session is not None:
-            self._end_turn(session, is_spent)
+        return session is not None and self._end_turn(session, is_spent)
 
-    def _end_turn(self, session: Session, is_spent: bool) -> None:
-        """Go on later if there may be more, let others have the parser, and take up reading or have it wait."""
+    def _end_turn(self, session: Session, is_spent: bool) -> bool:
+        """Let others have the parser, and take up reading or have it wait. Returns whether there is more to do."""
         if self._is_closing:
-            return
+            return False
         if self._ws is not None and not self._frames and self._parsers.give_back(self._ws):
             self._ws = None
-        if session.must_wait or is_spent:
+        if session.must_wait:
             self._pause_reading()
-            if not session.must_wait:
-                self._gateway.call_soon(self.read_on)
-        else:
-            self._resume_reading()
+            return False
+        if is_spent and (self._frames or self._unparsed):
+            self._pause_reading()
+            return True
+        self._resume_reading()
+        return False
 
     @property
     def _parsers(self) -> Parsers:
@@ -286,11 +319,10 @@ class WebSocketConnection(DirectProtocol):
         return self._transport is not None and self._transport.get_write_buffer_size() < SEND_BUFFER
 
     def read_on(self) -> None:
-        if self._is_paused and not self._is_closing:
-            self._is_paused = False
-            if self._transport is not None:
-                self._transport.resume_reading()
-            self._read(self._gateway.clock.now())
+        # Within a turn, it goes on by itself; one that waits for a turn will have it.
+        if self._is_paused and not (self._is_waiting or self._is_closing):
+            self._resume_reading()
+            self._read_now(self._gateway.clock.now())
 
     def close(self, code: int, reason: str) -> None:
         if self._is_closing or self._transport is None:
