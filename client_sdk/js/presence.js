@@ -13,7 +13,8 @@
 import { Link, PresenceError } from "./link.js";
 import { deferred, handled } from "./promises.js";
 import { ABNORMAL, advice, backoff, NORMAL } from "./retry.js";
-import { checkIds, idleness, randomId, wholeSeconds } from "./values.js";
+import { checkText } from "./text.js";
+import { checkIds, idleness, MAX_DEVICE_ID, MAX_STATUS_TEXT, randomId, timeOf } from "./values.js";
 import { Hearing, Watchlist } from "./watchlist.js";
 
 export { PresenceError } from "./link.js";
@@ -76,6 +77,7 @@ export class PresenceClient extends EventTarget {
     if (options.userId !== undefined) {
       checkIds("userId", [options.userId]);
       this.#options.deviceId ??= randomId();
+      checkText("deviceId", this.#options.deviceId, 1, MAX_DEVICE_ID);
     }
     this.#env = {
       url: options.url,
@@ -145,12 +147,13 @@ export class PresenceClient extends EventTarget {
 
   /**
    * Set the user's status to "BUSY", "AWAY", "ONLINE" or "OFFLINE" (invisible); null clears it. `until` is a Date
-   * or a time such as "2025-11-09T15:00:00Z". Fails when not online: a status is never kept for later.
+   * (rounded up to whole seconds) or a time such as "2025-11-09T15:00:00Z". Throws RangeError for what no server
+   * takes. Fails when not online: a status is never kept for later.
    */
   setStatus(status, { until, statusText } = {}) {
     const message = { type: "status", status };
-    if (until !== undefined) message.until = until instanceof Date ? wholeSeconds(until) : until;
-    if (statusText !== undefined) message.statusText = statusText;
+    if (until !== undefined && until !== null) message.until = timeOf("until", until);
+    if (statusText !== undefined && statusText !== null) message.statusText = checkText("statusText", statusText, 0, MAX_STATUS_TEXT);
     return handled(this.#request(message).then(() => {}));
   }
 

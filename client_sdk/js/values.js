@@ -1,5 +1,11 @@
 /** Values on their way into a message. */
 
+import { formatTime, parseTime } from "./times.js";
+
+/** Longest `deviceId` and `statusText` that the protocol takes, in characters (code points). */
+export const MAX_DEVICE_ID = 128;
+export const MAX_STATUS_TEXT = 140;
+
 /** Longest `idleForMs` that the protocol takes: a leap year. */
 const MAX_IDLE_FOR = 366 * 86_400_000;
 
@@ -19,9 +25,16 @@ export function randomId() {
   return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** A Date as the protocol has times: UTC, whole seconds. */
-export function wholeSeconds(date) {
-  return `${date.toISOString().slice(0, 19)}Z`;
+/** A time, given as a Date (rounded up to whole seconds) or in words, for a message. Throws RangeError. */
+export function timeOf(field, time) {
+  if (time instanceof Date) {
+    if (Number.isNaN(time.getTime())) throw new RangeError(`${field}: not a valid Date`);
+    return formatTime(Math.ceil(time.getTime() / 1000));
+  }
+  if (typeof time !== "string" || parseTime(time) === null) {
+    throw new RangeError(`${field}: must be a Date, or a time like 2025-11-09T15:00:00Z or 2025-11-09T23:00:00+08:00`);
+  }
+  return time;
 }
 
 /** How a message says that a person is idle since then, or is not. */

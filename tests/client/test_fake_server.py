@@ -496,7 +496,7 @@ def test_wrong_arguments_are_named() -> None:
                     await client.set_status("BUSY", text="x" * 141)
                 with pytest.raises(ValueError, match="until must have a time zone"):
                     await client.set_status("BUSY", until=datetime(2030, 1, 1))  # noqa: DTZ001
-                with pytest.raises(ValueError, match="until must be a UTC time"):
+                with pytest.raises(ValueError, match="until must be a time"):
                     await client.set_status("BUSY", until="tomorrow")
                 with pytest.raises(ValueError, match="idle_for must be from 0"):
                     await client.activity(True, -1)

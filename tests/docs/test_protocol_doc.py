@@ -25,6 +25,7 @@ from presence_protocol.messages import (
     StatusEntry,
 )
 from presence_protocol.session import CLIENT_EVENTS, REFUSALS, SERVER_EVENTS, State, event_of, mermaid
+from presence_protocol.text import REFUSED
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "protocol.md").read_text(encoding="utf-8")
@@ -187,8 +188,15 @@ def test_values() -> None:
     assert set(re.findall(r"`([A-Z]+)`", values["platform"])) == set(PLATFORMS)
     assert set(re.findall(r"`([A-Z]+)`", values["status"])) == set(STATUSES)
     assert str(limits.MAX_USER_ID) in values["user id"]
-    assert f"1 to {limits.MAX_DEVICE_ID} printable" in values["device id"]
-    assert f"at most {limits.MAX_STATUS_TEXT} printable" in values["status text"]
+    assert f"1 to {limits.MAX_DEVICE_ID} characters" in values["device id"]
+    assert f"at most {limits.MAX_STATUS_TEXT} characters" in values["status text"]
+
+
+def test_text() -> None:
+    named = {int(point, 16) for row in rows(section("Text")) for point in re.findall(r"U\+([0-9A-F]+)", row[0])}
+    plane_ends = set(range(0xFFFE, 0x110000, 0x10000)) | set(range(0xFFFF, 0x110000, 0x10000))
+    bounds = {point for first, last, _ in REFUSED for point in (first, last)}
+    assert named - plane_ends == bounds - plane_ends
 
 
 def test_error_codes() -> None:

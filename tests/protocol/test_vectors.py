@@ -9,6 +9,7 @@ import msgpack  # type: ignore[import-untyped]
 import msgspec
 import pytest
 
+from presence_protocol import fields
 from presence_protocol.close_codes import CloseCode, advice, ends_device
 from presence_protocol.codec import JSON, MSGPACK, Codec
 from presence_protocol.errors import InvalidMessage, MalformedMessage, OutOfTurn, Refused
@@ -28,6 +29,21 @@ def cases(name: str) -> list[Any]:
 def test_close_codes(case: dict[str, Any]) -> None:
     assert advice(case["code"]).value == case["advice"]
     assert ends_device(case["code"]) is case["ends_device"]
+
+
+@pytest.mark.parametrize("case", cases("text.json"))
+def test_text(case: dict[str, Any]) -> None:
+    point = case["refused"]
+    for rule in (fields.device_id, fields.status_text):
+        reason = rule(case["text"])
+        assert (reason is None) if point is None else (reason or "").startswith(f"must not hold {point}, "), reason
+
+
+@pytest.mark.parametrize("case", cases("times.json"))
+def test_times(case: dict[str, Any]) -> None:
+    seconds = fields.parse_time(case["until"])
+    assert (None if seconds is None else fields.format_time(seconds)) == case["time"]
+    assert (fields.timestamp(case["until"]) is None) is (case["time"] is not None)
 
 
 @pytest.mark.parametrize("case", cases("fold.json"))

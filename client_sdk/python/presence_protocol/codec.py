@@ -19,6 +19,7 @@ from presence_protocol.messages import (
     AnyServerMessage,
     StatusEntry,
 )
+from presence_protocol.text import lone_surrogate
 
 # ValueError covers msgspec's DecodeError, UnicodeDecodeError, and an integer too long for int().
 DECODE_FAILURES: Final = (ValueError, RecursionError, OverflowError)
@@ -86,7 +87,9 @@ class Codec:
         try:
             raw = self._decode_any(data)
         except DECODE_FAILURES as failure:
-            raise MalformedMessage(f"not {self.name}: {failure}") from None
+            half = None if self.is_binary else lone_surrogate(data)
+            words = str(failure) if half is None else f"{half} is half of a surrogate pair"
+            raise MalformedMessage(f"not {self.name}: {words}") from None
         if type(raw) is not dict:
             raise MalformedMessage("a message must be a map")
         if (reason := _not_plain(raw)) is not None:

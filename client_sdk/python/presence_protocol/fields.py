@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from presence_protocol import limits
 from presence_protocol.errors import FieldError
+from presence_protocol.text import refusal
 
 STATUSES = ("ONLINE", "AWAY", "BUSY", "OFFLINE")
 PLATFORMS = ("WEB", "IOS", "ANDROID", "PC")
@@ -39,15 +40,15 @@ def user_id(value: Any) -> str | None:
 
 
 def device_id(value: Any) -> str | None:
-    if type(value) is str and 1 <= len(value) <= limits.MAX_DEVICE_ID and value.isprintable():
-        return None
-    return f"must be a string of 1 to {limits.MAX_DEVICE_ID} printable characters"
+    if type(value) is str and 1 <= len(value) <= limits.MAX_DEVICE_ID:
+        return refusal(value)
+    return f"must be a string of 1 to {limits.MAX_DEVICE_ID} characters"
 
 
 def status_text(value: Any) -> str | None:
-    if type(value) is str and len(value) <= limits.MAX_STATUS_TEXT and value.isprintable():
-        return None
-    return f"must be a string of at most {limits.MAX_STATUS_TEXT} printable characters"
+    if type(value) is str and len(value) <= limits.MAX_STATUS_TEXT:
+        return refusal(value)
+    return f"must be a string of at most {limits.MAX_STATUS_TEXT} characters"
 
 
 def one_of(choices: tuple[str, ...]) -> Rule:
@@ -71,20 +72,36 @@ def integer(lowest: int, highest: int) -> Rule:
 def timestamp(value: Any) -> str | None:
     if type(value) is str and parse_time(value) is not None:
         return None
-    return "must be a UTC time like 2025-11-09T15:00:00Z"
+    return "must be a time like 2025-11-09T15:00:00Z or 2025-11-09T23:00:00+08:00"
 
 
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
+# Its own digits, lengths and letters: `datetime.fromisoformat` alone lets spaces, weeks and missing parts pass.
+_TIME = re.compile(
+    r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(?:Z|([+-])([01]\d|2[0-3]):([0-5]\d))", re.ASCII
+)
 
 
 def parse_time(value: str) -> int | None:
-    """Seconds since 1970 of `2025-11-09T15:00:00Z`; None for anything written otherwise."""
-    if not _TIME.fullmatch(value):  # strptime alone lets spaces and lower case pass
+    """Whole seconds since 1970 of an RFC 3339 time such as `2025-11-09T15:00:00Z`, which may have a fraction of up to
+    nine digits, and an offset (`+08:00`) in place of `Z`. None for anything written otherwise.
+
+    A fraction is rounded up: what ends at such a time never ends before it.
+    """
+    found = _TIME.fullmatch(value)
+    if found is None:
         return None
+    *_, fraction, sign, hours, minutes = found.groups()
+    year, month, day, hour, minute, second = map(int, found.groups()[:6])
     try:
-        return int(datetime.strptime(value, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp())
+        seconds = int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp())
     except ValueError:
         return None
+    if fraction is not None and fraction.strip("0"):
+        seconds += 1
+    if sign is not None:
+        offset = int(hours) * 3_600 + int(minutes) * 60
+        seconds += offset if sign == "-" else -offset
+    return seconds
 
 
 @lru_cache(maxsize=4096)  # a busy server formats the same few seconds for everybody

@@ -16,6 +16,7 @@ from presence_protocol.codec import DECODE_FAILURES
 from presence_protocol.errors import FieldError
 from presence_protocol.fields import Field, find_errors
 from presence_protocol.messages import PlatformName, StatusName, UserId, require
+from presence_protocol.text import lone_surrogate
 from presence_server.transports.envelope import Refusal
 
 MAX_DRAINED: Final = 16 * 1024 * 1024
@@ -132,7 +133,10 @@ def decode(data: bytes, body_type: type[B]) -> B:
     except UnicodeDecodeError as reason:
         raise Refusal(400, [FieldError("body", f"is not UTF-8 (byte {reason.start} of a string)")]) from None
     except DECODE_FAILURES as reason:
-        words = str(reason).removeprefix("JSON is malformed: ")
+        half = lone_surrogate(data)
+        words = (
+            str(reason).removeprefix("JSON is malformed: ") if half is None else f"{half} is half of a surrogate pair"
+        )
         raise Refusal(400, [FieldError("body", f"is not JSON: {words}")]) from None
     if type(raw) is not dict:
         raise Refusal(400, [FieldError("body", "must be a JSON object")])

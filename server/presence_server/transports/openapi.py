@@ -14,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol import fields, limits
+from presence_protocol.text import REFUSED
 from presence_server.transports.envelope import ERRORS, MESSAGES
 from presence_server.transports.http import BASE_PATH
 
@@ -23,14 +24,19 @@ if TYPE_CHECKING:
 Schema = dict[str, Any]
 
 USER_ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": limits.MAX_USER_ID, "examples": [10001]}
-# Not all that the server refuses: what else is not printable (unassigned, private) would be pages of ranges.
-PRINTABLE: Final = r"^[^\u0000-\u001f\u007f-\u00a0\u00ad\u2028\u2029]*$"
+# Not all that the server refuses: beyond the basic plane, and for surrogates, the dialects of patterns differ.
+_REFUSED: Final = "".join(
+    f"\\u{first:04x}-\\u{last:04x}" for first, last, kind in REFUSED if last < 0x10000 and kind != "a surrogate"
+)
+HUMAN_TEXT: Final[Schema] = {
+    "pattern": f"^[^{_REFUSED}]*$",
+    "description": "No control or separator characters, no bidirectional controls, no non-characters.",
+}
 DEVICE_ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,
     "maxLength": limits.MAX_DEVICE_ID,
-    "pattern": PRINTABLE,
-    "description": "Printable characters only.",
+    **HUMAN_TEXT,
     "examples": ["device_123"],
 }
 STATUS: Final[Schema] = {"type": "string", "enum": list(fields.STATUSES)}
@@ -40,14 +46,15 @@ TIME: Final[Schema] = {
     "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$",
     "examples": ["2025-11-09T15:00:00Z"],
 }
+UNTIL: Final[Schema] = {
+    "type": ["string", "null"],
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$",
+    "description": "An RFC 3339 time, later than now and at most a year ahead. A fraction is rounded up.",
+    "examples": ["2025-11-09T15:00:00Z", "2025-11-09T15:00:00.000Z", "2025-11-09T23:00:00+08:00"],
+}
 LAST_ACTIVE: Final[Schema] = {**TIME, "type": ["string", "null"], "description": "null: never known."}
 FLAG: Final[Schema] = {"type": ["boolean", "null"]}
-STATUS_TEXT: Final[Schema] = {
-    "type": "string",
-    "maxLength": limits.MAX_STATUS_TEXT,
-    "pattern": PRINTABLE,
-    "description": "Printable characters only.",
-}
+STATUS_TEXT: Final[Schema] = {"type": "string", "maxLength": limits.MAX_STATUS_TEXT, **HUMAN_TEXT}
 
 
 def record(required: Schema, optional: Schema | None = None, closed: bool = True) -> Schema:
@@ -110,7 +117,7 @@ _HEARTBEAT_BODY = request({"userId": USER_ID, "deviceId": DEVICE_ID}, {"idle": F
 _OVERRIDE_BODY = request(
     {"status": STATUS},
     {
-        "until": {**TIME, "type": ["string", "null"], "description": "Later than now, at most a year ahead."},
+        "until": UNTIL,
         "statusText": {**STATUS_TEXT, "type": ["string", "null"]},
     },
 )

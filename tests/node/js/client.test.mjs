@@ -136,7 +136,7 @@ test("setStatus says what is meant and holds with the server's ok", async () => 
   assert.deepEqual(socket().last("status"), {
     type: "status",
     status: "BUSY",
-    until: "2025-11-09T15:00:00Z",
+    until: "2025-11-09T15:00:01Z", // rounded up
     statusText: "lunch",
     id: 1,
   });
@@ -145,6 +145,25 @@ test("setStatus says what is meant and holds with the server's ok", async () => 
   client.setStatus(null);
   assert.deepEqual(socket().last("status"), { type: "status", status: null, id: 2 });
   socket().receive({ type: "error", id: 2, code: 400, error: "invalid_request", message: "no", details: [] });
+});
+
+test("a text that no server takes is refused before anything is sent, and the character is named", () => {
+  const { client, socket } = online();
+  const sent = socket().sent.length;
+  for (const statusText of ["a\u202eb", "x".repeat(141), 5]) {
+    assert.throws(() => client.setStatus("BUSY", { statusText }), { name: "RangeError", message: /^statusText: must / });
+  }
+  assert.throws(() => client.setStatus("BUSY", { statusText: "a\u202eb" }), /U\+202E/);
+  for (const until of [new Date("soon"), "soon", "2025-11-09 15:00:00", 1_762_700_400]) {
+    assert.throws(() => client.setStatus("BUSY", { until }), { name: "RangeError", message: /^until: / });
+  }
+  for (const deviceId of ["", "a\nb", "\u{10ffff}", "x".repeat(129), 7]) {
+    assert.throws(() => start({ deviceId }), { name: "RangeError", message: /^deviceId: must / });
+  }
+  assert.equal(socket().sent.length, sent);
+  client.setStatus("BUSY", { statusText: "\u{1f600}".repeat(140) });
+  assert.equal(socket().sent.length, sent + 1);
+  start({ deviceId: "\u{1f469}\u200d\u{1f4bb} ".repeat(32) });
 });
 
 test("query answers in the order and with the repeats of the request, and the view stays as it is", async () => {

@@ -5,6 +5,8 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { advice } from "../../../client_sdk/js/presence.js";
+import { refusal } from "../../../client_sdk/js/text.js";
+import { formatTime, parseTime } from "../../../client_sdk/js/times.js";
 import { Hearing, Watchlist } from "../../../client_sdk/js/watchlist.js";
 import { settled, start } from "./fakes.mjs";
 
@@ -97,3 +99,18 @@ test("close codes", () => {
     assert.equal(advice(code), expected, String(code));
   }
 });
+
+for (const { name, text, refused } of vectors("text").cases) {
+  test(`text: ${name}`, () => {
+    const reason = refusal(text);
+    if (refused === null) assert.equal(reason, null);
+    else assert.ok(reason?.startsWith(`must not hold ${refused}, `), reason);
+  });
+}
+
+for (const { name, until, time } of vectors("times").cases) {
+  test(`times: ${name}`, () => {
+    const seconds = parseTime(until);
+    assert.equal(seconds === null ? null : formatTime(seconds), time);
+  });
+}

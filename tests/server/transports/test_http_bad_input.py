@@ -11,11 +11,11 @@ import pytest
 from support.rest import USER_ID_REASON, Rest, refused
 from support.server import run_server
 
-DEVICE_REASON = "must be a string of 1 to 128 printable characters"
+DEVICE_REASON = "must be a string of 1 to 128 characters"
 PLATFORM_REASON = "must be one of WEB, IOS, ANDROID, PC"
 STATUS_REASON = "must be one of ONLINE, AWAY, BUSY, OFFLINE"
-TIME_REASON = "must be a UTC time like 2025-11-09T15:00:00Z"
-TEXT_REASON = "must be a string of at most 140 printable characters"
+TIME_REASON = "must be a time like 2025-11-09T15:00:00Z or 2025-11-09T23:00:00+08:00"
+TEXT_REASON = "must be a string of at most 140 characters"
 
 ANN = 10001
 GOOD: dict[str, dict[str, Any]] = {
@@ -71,6 +71,11 @@ NOT_JSON = {
     "surrogates the wrong way round": b'{"userId":10001,"deviceId":"\\ude00\\ud83d"}',
     "an integer of 5,000 digits": b'{"userId":1' + b"0" * 5000 + b"}",
 }
+
+
+def test_half_of_a_surrogate_pair_is_named(rest: Rest) -> None:
+    body = b'{"status":"BUSY","statusText":"\\ude00\\ud83d"}'
+    assert ask(rest, f"/status/{ANN}", body) == [("body", "is not JSON: U+DE00 is half of a surrogate pair")]
 
 
 @pytest.mark.parametrize("body", NOT_JSON.values(), ids=NOT_JSON.keys())
@@ -158,15 +163,6 @@ NOT_DEVICE_IDS = {
     "empty": "",
     "129 characters": "x" * 129,
     "129 characters of more bytes": "设" * 129,
-    "a line end": "a\nb",
-    "a tab": "a\tb",
-    "NUL": "a\0b",
-    "delete": "a\x7fb",
-    "C1": "a\x85b",
-    "a line separator": "a\u2028b",
-    "a zero width space": "a\u200bb",
-    "the other direction": "a\u202eb",
-    "a no-break space": "a\xa0b",
     "an integer": 7,
     "true": True,
     "a list": ["device_123"],
@@ -177,6 +173,28 @@ NOT_DEVICE_IDS = {
 def test_what_is_no_device_id(rest: Rest, value: Any) -> None:
     for path in ("/online", "/offline", "/heartbeat"):
         assert ask(rest, path, {**GOOD[path], "deviceId": value}) == [("deviceId", DEVICE_REASON)]
+
+
+NOT_TEXT = {
+    "a line end": ("a\nb", "U+000A, a control character"),
+    "a tab": ("a\tb", "U+0009, a control character"),
+    "NUL": ("a\0b", "U+0000, a control character"),
+    "delete": ("a\x7fb", "U+007F, a control character"),
+    "C1": ("a\x85b", "U+0085, a control character"),
+    "a line separator": ("a\u2028b", "U+2028, a line separator"),
+    "the other direction": ("a\u202eb", "U+202E, a bidirectional control"),
+    "a direction isolate": ("a\u2066b", "U+2066, a bidirectional control"),
+    "a non-character": ("a\ufdd0b", "U+FDD0, not a character"),
+    "a non-character beyond": ("a\U0010ffffb", "U+10FFFF, not a character"),
+}
+
+
+@pytest.mark.parametrize(("value", "named"), NOT_TEXT.values(), ids=NOT_TEXT.keys())
+def test_what_no_text_may_hold_is_named(rest: Rest, value: str, named: str) -> None:
+    for path in ("/online", "/offline", "/heartbeat"):
+        assert ask(rest, path, {**GOOD[path], "deviceId": value}) == [("deviceId", f"must not hold {named}")]
+    wrong = {"status": "BUSY", "statusText": value}
+    assert ask(rest, f"/status/{ANN}", wrong) == [("statusText", f"must not hold {named}")]
 
 
 @pytest.mark.parametrize("value", ["web", "Web", "WEB ", "MAC", "", 0, True, ["WEB"]])
@@ -206,8 +224,8 @@ def test_what_is_no_status(rest: Rest, value: Any) -> None:
         ("/changes", "waitMs", True, "must be an integer from 0 to 60000"),
         (f"/status/{ANN}", "until", 1_762_700_400, TIME_REASON),
         (f"/status/{ANN}", "until", "2025-11-09 15:00:00", TIME_REASON),
-        (f"/status/{ANN}", "until", "2025-11-09T15:00:00+00:00", TIME_REASON),
-        (f"/status/{ANN}", "until", "2025-11-09T15:00:00.000Z", TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-11-09T15:00:00+0800", TIME_REASON),
+        (f"/status/{ANN}", "until", "2025-11-09T15:00:00.Z", TIME_REASON),
         (f"/status/{ANN}", "until", "2025-02-30T15:00:00Z", TIME_REASON),
         (f"/status/{ANN}", "until", "2025-11-09T24:00:00Z", TIME_REASON),
         (f"/status/{ANN}", "until", "２０２５-11-09T15:00:00Z", TIME_REASON),
@@ -215,7 +233,6 @@ def test_what_is_no_status(rest: Rest, value: Any) -> None:
         (f"/status/{ANN}", "until", "2020-01-01T00:00:00Z", "must be later than now"),
         (f"/status/{ANN}", "until", "9999-12-31T23:59:59Z", "must be at most a year ahead"),
         (f"/status/{ANN}", "statusText", "x" * 141, TEXT_REASON),
-        (f"/status/{ANN}", "statusText", "two\nlines", TEXT_REASON),
         (f"/status/{ANN}", "statusText", 5, TEXT_REASON),
     ],
 )

@@ -91,6 +91,32 @@ def test_until_ends_an_override(rest: Rest, user: int) -> None:
     assert rest.status_of(user) == "ONLINE"
 
 
+@pytest.mark.parametrize(
+    "form", ["{:%Y-%m-%dT%H:%M:%S}.000Z", "{:%Y-%m-%dT%H:%M:%S}.000+00:00", "{:%Y-%m-%dT%H:%M:%S}+00:00"]
+)
+def test_until_may_have_a_fraction_and_an_offset(rest: Rest, user: int, form: str) -> None:
+    """And is answered as the document has times, over either way in."""
+    until = datetime.now(UTC) + timedelta(hours=1)
+    written, east = form.format(until), form.replace("+00:00", "+08:00").format(until + timedelta(hours=8))
+    expected = f"{until:%Y-%m-%dT%H:%M:%SZ}"
+
+    async def story() -> None:
+        client = await Client.hello(rest.server, user, "web")
+        assert rest.put(user, status="BUSY", until=written).status == 200
+        assert (await client.receive("self"))["override"]["until"] == expected
+        for given in (written, east if "+" in form else written):
+            assert (await client.ask(type="status", status="AWAY", until=given, statusText=given))["type"] == "ok"
+            assert (await client.receive("self"))["override"]["until"] == expected
+            assert (await client.ask(type="status", status=None))["type"] == "ok"
+            assert (await client.receive("self"))["override"] is None
+        late = f"{until - timedelta(hours=2):%Y-%m-%dT%H:%M:%S}.999Z"
+        refusal = await client.ask(type="status", status="AWAY", until=late)
+        assert refusal["details"] == [{"field": "until", "reason": "must be later than now"}]
+        await client.close()
+
+    asyncio.run(story())
+
+
 def test_until_must_be_later_than_now_and_at_most_a_year_ahead(rest: Rest, user: int) -> None:
     rest.online(user)
     for seconds, reason in ((-1, "later than now"), (-86_400, "later than now"), (367 * 86_400, "a year ahead")):

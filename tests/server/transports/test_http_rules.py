@@ -260,8 +260,28 @@ def test_optional_fields_may_be_null(rest: Rest) -> None:
     assert rest.put(145, status="AWAY", until=None, statusText=None).data["status"] == "AWAY"
 
 
+WORDS = {
+    "emoji joined by ZWJ": "\U0001f469\u200d\U0001f4bb coding",
+    "the flag of England": "\U0001f3f4\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f",
+    "Persian with ZWNJ": "\u0645\u06cc\u200c\u0631\u0648\u0645",
+    "a wide space": "\u4f1a\u8bae\u4e2d\u300018:00",
+    "a no-break space": "Occup\u00e9\u00a0!",
+    "an emoji that this interpreter does not know": "\U0001faff",
+}
+
+
+@pytest.mark.parametrize("text", WORDS.values(), ids=WORDS.keys())
+def test_what_people_write_is_taken(rest: Rest, text: str) -> None:
+    assert rest.online(148, f"Ann's phone {text}").status == 200
+    assert rest.put(148, status="BUSY", statusText=text).status == 200
+    (shown,) = rest.post("/status/batch", {"userIds": [148], "detail": True}).data
+    assert shown["statusText"] == text
+    assert f"Ann's phone {text}" in [device["deviceId"] for device in rest.get("/status/148").data["devices"]]
+    assert rest.offline(148, f"Ann's phone {text}").status == 200
+
+
 @pytest.mark.parametrize("device_id", ["设备 一号", "😀", "x" * 128, "设" * 128, "a/b?c#d%2F", '"quoted\\"', " "])
-def test_a_device_id_is_any_printable_text(rest: Rest, device_id: str) -> None:
+def test_a_device_id_is_any_text(rest: Rest, device_id: str) -> None:
     assert rest.online(146, device_id).status == 200
     assert device_id in [device["deviceId"] for device in rest.get("/status/146").data["devices"]]
     assert rest.post("/heartbeat", {"userId": 146, "deviceId": device_id}).status == 200

@@ -21,7 +21,7 @@ from presence_client.websocket_link import CODECS
 from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode, ends_device
 from presence_protocol.errors import OutOfTurn, Refused
-from presence_protocol.fields import parse_time
+from presence_protocol.fields import format_time, parse_time
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
@@ -341,9 +341,11 @@ class FakePresenceServer:
         self._stop_timer(user_id)
         user.override = None
         if message.status is not None:
-            user.override = Override(message.status, message.until, message.status_text)
-            if message.until is not None:
-                seconds = (parse_time(message.until) or 0) - datetime.now(UTC).timestamp()
+            end = None if message.until is None else parse_time(message.until) or 0
+            until = None if end is None else format_time(end)
+            user.override = Override(message.status, until, message.status_text)
+            if end is not None:
+                seconds = end - datetime.now(UTC).timestamp()
                 self._start_timer(user_id, seconds, lambda: self._set_status(user_id, SetStatus(status=None)))
         self._changed(user_id)
 

@@ -1,0 +1,61 @@
+"""Which characters a text that people read may hold: one table of code points, the same in every language.
+
+Refused is what can break a line, a log or the direction of the text around it, and what is no character at all:
+
+- C0 and C1 controls, U+0000 to U+001F and U+007F to U+009F
+- the line and paragraph separators U+2028 and U+2029
+- bidirectional embeddings, overrides and isolates, U+202A to U+202E and U+2066 to U+2069
+- surrogates, U+D800 to U+DFFF
+- non-characters, U+FDD0 to U+FDEF and the last two code points of each plane
+
+Everything else is taken, also what Unicode has not assigned yet: the joiners that emoji and Persian are spelt with, the
+tags of flags, wide and no-break spaces, private use. `str.isprintable` was rejected as the rule: it refuses those, and
+what it says of a new emoji depends on the interpreter's version of Unicode.
+
+The tables of the browser SDK and this one run the same vectors, `tests/vectors/text.json`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+REFUSED: Final[tuple[tuple[int, int, str], ...]] = (
+    (0x0000, 0x001F, "a control character"),
+    (0x007F, 0x009F, "a control character"),
+    (0x2028, 0x2029, "a line separator"),
+    (0x202A, 0x202E, "a bidirectional control"),
+    (0x2066, 0x2069, "a bidirectional control"),
+    (0xD800, 0xDFFF, "a surrogate"),
+    (0xFDD0, 0xFDEF, "not a character"),
+    *((plane + 0xFFFE, plane + 0xFFFF, "not a character") for plane in range(0, 0x110000, 0x10000)),
+)
+"""First and last code point of each range, and what those are, in ascending order."""
+
+_find: Final = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last, _ in REFUSED)}]").search
+
+
+def refusal(text: str) -> str | None:
+    """The reason why `text` is not taken, naming the first character at fault as `U+202E`; None if it is taken."""
+    if text.isprintable():  # 20 ns, and true of most: nothing in the table is printable in any version of Unicode
+        return None
+    found = _find(text)
+    if found is None:
+        return None
+    point = ord(found[0])
+    kind = next(kind for first, last, kind in REFUSED if first <= point <= last)
+    return f"must not hold U+{point:04X}, {kind}"
+
+
+_find_lone: Final = re.compile(
+    rb"(?<!\\)(?:\\\\)*\\u(d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)", re.IGNORECASE | re.DOTALL
+).search
+
+
+def lone_surrogate(data: bytes) -> str | None:
+    """The first escape in JSON text that is half of a surrogate pair without the other, as `U+D83D`; None: none is.
+
+    Such text is refused as not JSON, since it stands for no string of Unicode (RFC 8259 section 8.2); this says why.
+    """
+    found = _find_lone(data, 0, 65_536)  # 2 ms: whoever sends more of it is told less
+    return None if found is None else f"U+{found[1].decode('ascii', 'replace').upper()}"
