@@ -87,7 +87,7 @@ def test_the_base_needs_only_what_a_client_needs(metadata: Message) -> None:
         assert name is not None
         names["extra ==" in requirement].add(name[0])
     assert names[False] == {"anyio", "httpx", "msgspec", "websockets"}
-    assert names[True] == {"httptools", "starlette", "uvicorn", "uvloop"}
+    assert names[True] == {"httptools", "pyjwt", "starlette", "uvicorn", "uvloop"}
     assert metadata.get_all("Provides-Extra") == ["server"]
 
 

@@ -1,0 +1,58 @@
+"""Tokens that are no longer good, although they have not expired.
+
+A revocation says: of this user (or of this user's device), tokens issued before then are refused. A token that does
+not tell when it was issued is refused as well, since nobody can say that it is newer.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from presence_server.application.principals import Principal
+
+MAX_REVOCATIONS: Final = 100_000
+"""Entries; the oldest goes first. At 150 bytes each: 15 MB."""
+
+KEPT: Final = 400 * 86_400.0
+"""Seconds that an entry is kept: longer than any token should live."""
+
+
+class Revocation(NamedTuple):
+    issued_before: float
+    made_at: float
+
+
+class Revocations:
+    """By user, and by user and device. Times are in seconds since 1970."""
+
+    def __init__(self) -> None:
+        self._by_target: dict[tuple[int, str | None], Revocation] = {}
+
+    def add(self, user_id: int, device_id: str | None, issued_before: float, now: float) -> None:
+        """Refuse tokens of `user_id` (bound to `device_id` if one is given) issued before `issued_before`."""
+        target = user_id, device_id
+        older = self._by_target.pop(target, None)
+        if older is not None:
+            issued_before = max(issued_before, older.issued_before)
+        self._drop_old(now)
+        self._by_target[target] = Revocation(issued_before, now)
+
+    def refuses(self, principal: Principal) -> bool:
+        """Whether the token that `principal` came with was revoked."""
+        if principal.user_id is None or not self._by_target:
+            return False
+        for device_id in {None, principal.device_id}:
+            found = self._by_target.get((principal.user_id, device_id))
+            if found is not None and (principal.issued_at is None or principal.issued_at < found.issued_before):
+                return True
+        return False
+
+    def _drop_old(self, now: float) -> None:
+        while self._by_target:
+            target, oldest = next(iter(self._by_target.items()))
+            if oldest.made_at + KEPT > now and len(self._by_target) < MAX_REVOCATIONS:
+                return
+            del self._by_target[target]
+
+    def __len__(self) -> int:
+        return len(self._by_target)
