@@ -57,16 +57,16 @@ def table(users: int) -> Iterator[tuple[str, float]]:
     for user in range(1, users + 1):
         # Numbers and times are objects of their own for each, as they are when clients come one by one.
         number = users + user
-        table.apply(Connect(user, device_id(user), Platform.WEB, number, number), NOW + user / RATE)
+        table.apply(Connect(user, device_id(user), Platform.WEB, number, number), user / RATE, NOW + user / RATE)
     yield "connects per second", users / (time.perf_counter() - began)
     yield "MB", (resident_kb() - before) * 1024 / 1e6
     assert table.statistics().online == table.statistics().devices == users
     sample = range(1, min(users, SAMPLE) + 1)
-    later = NOW + users / RATE
+    later = users / RATE
     beats = [Heartbeat(user, device_id(user)) for user in sample]
-    yield "heartbeats per second", per_second(lambda beat: table.apply(beat, later), beats)
+    yield "heartbeats per second", per_second(lambda beat: table.apply(beat, later, NOW + later), beats)
     changes = [SetOverride(user, Override(Status.BUSY)) for user in sample]
-    yield "changes per second", per_second(lambda change: table.apply(change, later), changes)
+    yield "changes per second", per_second(lambda change: table.apply(change, later, NOW + later), changes)
     assert table.statistics().busy == len(sample)
     yield from sweeps(table, users, later)
 
@@ -75,13 +75,13 @@ def sweeps(table: PresenceTable, users: int, now: float) -> Iterator[tuple[str, 
     """A sweep costs what expires: nothing due, and then some devices of REST clients."""
     began = time.perf_counter()
     for step in range(1000):
-        assert not list(table.expire(now + step / 1000))
+        assert not list(table.expire(now + step / 1000, NOW + now + step / 1000))
     yield "us per sweep with nothing due", (time.perf_counter() - began) / 1000 * 1e6
     due = min(users, SAMPLE)
     for user in range(users + 1, users + due + 1):
-        table.apply(Online(user, device_id(user), Platform.WEB, user), now)
+        table.apply(Online(user, device_id(user), Platform.WEB, user), now, NOW + now)
     began = time.perf_counter()
-    ended = sum(1 for _ in table.expire(now + 100))
+    ended = sum(1 for _ in table.expire(now + 100, NOW + now + 100))
     yield "us per device that expires", (time.perf_counter() - began) / due * 1e6
     assert ended == due
     assert table.statistics().devices == users

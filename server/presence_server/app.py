@@ -59,7 +59,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         shards=settings.shards,
         max_remembered=settings.max_remembered,
     )
-    engine = MemoryEngine(table, epoch=random.getrandbits(48))
+    engine = MemoryEngine(table, random.getrandbits(48), clock)
     interest = Interest()
     visibility = Everyone()
     driver = Driver(clock)
@@ -73,7 +73,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
     )
-    hub = Hub(engine, interest, fanout, TrustOnLoopback(), visibility, limits, random, driver.wake)
+    hub = Hub(engine, interest, fanout, TrustOnLoopback(), visibility, limits, clock, random, driver.wake)
     driver.drives(hub, fanout)
     return Gateway(
         hub,

@@ -1,31 +1,35 @@
-"""The system's time, as `application.ports.Clock` wants it: UTC that never runs backward and never jumps."""
+"""The machine's two clocks, as `application.ports.Clock` wants them."""
 
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
-SLEW: Final = 0.1
-"""Greatest correction, in seconds per second: a clock that was set is followed within ten times the step."""
+
+def _lasting() -> Callable[[], float]:
+    """Seconds since the machine started, what it slept included.
+
+    On Linux that is CLOCK_BOOTTIME (clock_gettime(2)): CLOCK_MONOTONIC, which `time.monotonic` reads, stands still
+    while the machine is suspended, and whoever died meanwhile would be held for as long again.
+    """
+    boottime = getattr(time, "CLOCK_BOOTTIME", None)
+    if boottime is None:
+        return time.monotonic
+    try:
+        time.clock_gettime(boottime)
+    except OSError:  # a kernel that is none, or a sandbox
+        return time.monotonic
+    return partial(time.clock_gettime, boottime)
+
+
+LASTING: Final = _lasting()
 
 
 class SystemClock:
-    """UTC as of the start, carried on by the monotonic clock, and drawn gently towards UTC as the system has it.
-
-    A step of the system's clock must not end every grace period at once, nor stop them all; so it is slewed.
-    """
-
-    def __init__(self, wall: Callable[[], float] = time.time, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self._wall = wall
-        self._monotonic = monotonic
-        self._read_at = monotonic()
-        self._now = wall()
+    """Both are read each time they are asked for: what is kept of a clock is wrong as soon as somebody sets it."""
 
     def now(self) -> float:
-        read_at = self._monotonic()
-        elapsed = read_at - self._read_at
-        self._read_at = read_at
-        self._now += elapsed
-        off = self._wall() - self._now
-        most = elapsed * SLEW
-        self._now += max(-most, min(most, off))
-        return self._now
+        return LASTING()
+
+    def utc(self) -> float:
+        return time.time()

@@ -43,6 +43,8 @@ from presence_server.transports.frames import FRAMERS
 from support.frames import frames_of
 
 START = 1_762_700_400.0  # 2025-11-09T15:00:00Z
+BOOT = 5_000.0
+"""What the clock of durations says then. Whoever takes one of the clocks for the other is off by decades."""
 TICK = 0.125
 """Seconds between two sweeps: a binary fraction, so that times add up exactly."""
 
@@ -51,11 +53,17 @@ M = TypeVar("M")
 
 
 class ManualClock:
+    """`time` is that of durations. Somebody may set the system's clock, by so many seconds."""
+
     def __init__(self) -> None:
-        self.time = START
+        self.time = BOOT
+        self.set_by = 0.0
 
     def now(self) -> float:
         return self.time
+
+    def utc(self) -> float:
+        return START + self.time - BOOT + self.set_by
 
 
 class Follows:
@@ -77,8 +85,8 @@ class Follows:
 class CountingEngine(MemoryEngine):
     """The memory engine, which has no need to count follows, with that count."""
 
-    def __init__(self, table: PresenceTable, epoch: int) -> None:
-        super().__init__(table, epoch)
+    def __init__(self, table: PresenceTable, epoch: int, clock: ManualClock) -> None:
+        super().__init__(table, epoch, clock)
         self.follows = Follows()
 
     def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
@@ -112,7 +120,7 @@ class LateEngine:
         self.waiting: list[Waiting] = []
         self.is_eager = False
         """Answer `follow` at once for as long as this is set: an engine may do so when it knows the users already."""
-        self._inner = MemoryEngine(table, epoch)
+        self._inner = MemoryEngine(table, epoch, clock)
         self._clock = clock
 
     def attach(self, listener: Listener) -> None:
@@ -432,7 +440,7 @@ class World:
             self.late = LateEngine(self.table, 0xE, self.clock)
             self.engine, self.follows = self.late, self.late.follows
         else:
-            counting = CountingEngine(self.table, 0xE)
+            counting = CountingEngine(self.table, 0xE, self.clock)
             self.engine, self.follows = counting, counting.follows
         self.interest = Interest()
         self.fanout = Fanout(self.engine, self.interest, self.clock, FRAMERS, **fanout)
@@ -445,6 +453,7 @@ class World:
             authenticator or TrustOnLoopback(),
             who,
             limits or HubLimits(),
+            self.clock,
             Random(0),
             self._wake,
         )

@@ -254,7 +254,7 @@ def test_a_truth_told_before_is_not_told_after_what_the_client_says_next() -> No
     client.link.drain()
     client.link.room = 2
     world.clock.time += 0.5
-    world.table.apply(SetActivity(ANN, "phone", other.session.number, True), world.now)
+    world.table.apply(SetActivity(ANN, "phone", other.session.number, True), world.now, world.clock.utc())
     world.hub.receive(TruthChanged(ANN), world.now)
     client.take()
     other.take()

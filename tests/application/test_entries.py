@@ -37,8 +37,8 @@ def test_who_is_unknown_is_offline_since_ever() -> None:
 
 
 def test_the_own_view_tells_what_others_may_not_see() -> None:
-    device = Device(1, "web", Platform.WEB, 1, NINE + 0.9)
-    idle = Device(1, "phone", Platform.IOS, 2, NINE)
+    device = Device(1, "web", Platform.WEB, 1, 5_000.9, NINE)
+    idle = Device(1, "phone", Platform.IOS, 2, 5_000.0, NINE)
     idle.activity = Idle(NINE, is_said=True)
     view = self_view_of(Truth(1, Status.OFFLINE, Override(Status.OFFLINE, NINE, "away"), (device, idle)))
     assert (view.user_id, view.status) == (1, "OFFLINE")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from application.kit import ANN, BOB, EVE, START, TICK, Client, World
+from application.kit import ANN, BOB, BOOT, EVE, TICK, Client, World
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.errors import FieldError, InvalidMessage
 from presence_protocol.messages import (
@@ -649,4 +649,4 @@ def test_statistics_and_reprs_tell_what_is_there() -> None:
     statistics = world.hub.statistics()
     assert (statistics.sessions, statistics.observers, statistics.users_with_sessions) == (2, 1, 1)
     assert (statistics.behind, statistics.messages, statistics.changes) == (1, 2, 2)
-    assert world.now == START
+    assert world.now == BOOT

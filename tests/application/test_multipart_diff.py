@@ -27,13 +27,16 @@ class StoppedClock:
     def now(self) -> float:
         return NOW
 
+    def utc(self) -> float:
+        return NOW
+
 
 def joined(*pieces: bytes) -> bytes:
     return b"".join(pieces)
 
 
 def test_a_client_lost_between_two_parts_does_not_claim_the_later_one() -> None:
-    engine, interest, outlet = MemoryEngine(PresenceTable(), epoch=1), Interest(), Outlet()
+    engine, interest, outlet = MemoryEngine(PresenceTable(), 1, StoppedClock()), Interest(), Outlet()
     fanout = Fanout(engine, interest, StoppedClock(), (joined, joined))
     slot = fanout.attach(outlet, 0)
     users = range(1, 1201)

@@ -34,8 +34,10 @@ class NaiveDevice:
     spoke: float
     holder: int = GRACE
     heard: float = 0.0
+    heard_utc: float = 0.0
     dropped: float = 0.0
     idle_since: float | None = None
+    idle_utc: float = 0.0
     said: bool = False
 
 
@@ -44,8 +46,8 @@ class Naive:
         self.lifetimes = lifetimes
         self.devices: dict[Key, NaiveDevice] = {}
         self.overrides: dict[int, Override] = {}
-        self.ends: dict[int, float] = {}  # of overrides
-        self.deadlines: dict[Key, float] = {}  # of a user's override under (user, "")
+        self.ends: dict[int, float] = {}  # of overrides, by the calendar
+        self.deadlines: dict[Key, float] = {}
         self.told: dict[int, PublicState] = {}  # what watchers were told last
         self.seen: dict[int, float] = {}  # the user's last activity
         self.seen_by_all: dict[int, float] = {}  # the same when watchers were told last
@@ -69,30 +71,30 @@ class Naive:
 
     # -- what can happen -----------------------------------------------------------------------------------------
 
-    def apply(self, made: AnyTransition, now: float) -> tuple[bool, tuple[Evicted, ...]]:
+    def apply(self, made: AnyTransition, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         """Returns whether a session goes on, and who lost a device."""
         if isinstance(made, SetOverride):
-            self._override(made.user_id, made.override, now)
-            return self._conclude(made.user_id, now)
+            self._override(made.user_id, made.override)
+            return self._conclude(made.user_id)
         key = (made.user_id, made.device_id)
         if isinstance(made, Connect | Online):
-            return self._come(key, made, now)
+            return self._come(key, made, now, utc)
         device = self.devices.get(key)
         if device is None or (isinstance(made, Disconnect | Leave | SetActivity) and device.holder != made.holder):
             return False, ()
         if isinstance(made, Disconnect):
             device.holder, device.dropped = GRACE, now
         elif isinstance(made, SetActivity):
-            self._say_idle(device, made.idle, made.idle_for, now)
+            self._say_idle(device, made.idle, made.idle_for, now, utc)
         elif isinstance(made, Heartbeat):
-            self._beat(device, made.idle, now)
+            self._beat(device, made.idle, now, utc)
         else:
             del self.devices[key]
             lost = isinstance(made, Offline) and device.holder > 0
-            return self._conclude(made.user_id, now, False, (Evicted(device.holder, Loss.ENDED),) if lost else ())
-        return self._conclude(made.user_id, now, True)
+            return self._conclude(made.user_id, False, (Evicted(device.holder, Loss.ENDED),) if lost else ())
+        return self._conclude(made.user_id, True)
 
-    def _come(self, key: Key, made: Connect | Online, now: float) -> tuple[bool, tuple[Evicted, ...]]:
+    def _come(self, key: Key, made: Connect | Online, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         evicted: tuple[Evicted, ...] = ()
         device, continued = self.devices.get(key), key in self.devices
         if device is None:
@@ -104,67 +106,68 @@ class Naive:
                 evicted = (Evicted(mine[last].holder, Loss.TOO_MANY_DEVICES),) if mine[last].holder > 0 else ()
             device = self.devices[key] = NaiveDevice(made.platform, made.session, now)
             if isinstance(made, Connect) and made.status is not None:
-                self._override(key[0], Override(made.status), now)
+                self._override(key[0], Override(made.status))
         device.platform = made.platform
         if isinstance(made, Online):
-            self._beat(device, made.idle, now)
+            self._beat(device, made.idle, now, utc)
         else:
             if continued and device.holder > 0:
                 evicted = (Evicted(device.holder, Loss.REPLACED),)
             if made.idle is not None:
-                self._say_idle(device, made.idle, made.idle_for, now)
-            device.holder, device.heard = made.holder, now
-        return self._conclude(key[0], now, continued, evicted)
+                self._say_idle(device, made.idle, made.idle_for, now, utc)
+            device.holder, device.heard, device.heard_utc = made.holder, now, utc
+        return self._conclude(key[0], continued, evicted)
 
-    def _override(self, user_id: int, override: Override | None, now: float) -> None:
+    def _override(self, user_id: int, override: Override | None) -> None:
         self.overrides.pop(user_id, None)
         self.ends.pop(user_id, None)
         if override is not None:
             self.overrides[user_id] = override
             if override.until is not None:
-                self.ends[user_id] = max(now, override.until)
+                self.ends[user_id] = override.until
 
-    def _beat(self, device: NaiveDevice, idle: bool | None, now: float) -> None:
+    def _beat(self, device: NaiveDevice, idle: bool | None, now: float, utc: float) -> None:
         if idle is not None:
-            self._say_idle(device, idle, None, now)
+            self._say_idle(device, idle, None, now, utc)
         if device.holder <= 0:
-            device.holder, device.heard = REST, now
+            device.holder, device.heard, device.heard_utc = REST, now, utc
 
-    def _say_idle(self, device: NaiveDevice, idle: bool, idle_for: float | None, now: float) -> None:
+    def _say_idle(self, device: NaiveDevice, idle: bool, idle_for: float | None, now: float, utc: float) -> None:
         device.spoke, device.said = now, idle
         if not idle:
-            device.idle_since = None
+            device.idle_since, device.heard_utc = None, utc
         elif device.idle_since is None or idle_for is not None:
-            device.idle_since = now - (idle_for or 0)
+            device.idle_since, device.idle_utc = now - (idle_for or 0), utc - (idle_for or 0)
 
-    def touch(self, key: Key, holder: int, now: float, spoke: bool) -> None:
+    def touch(self, key: Key, holder: int, now: float, utc: float, spoke: bool) -> None:
         device = self.devices.get(key)
         if device is not None and device.holder == holder:
-            device.heard = now
+            device.heard, device.heard_utc = now, utc
             if spoke:
                 device.spoke = now
                 device.idle_since = device.idle_since if device.said else None
-            self._conclude(key[0], now)
+            self._conclude(key[0])
 
-    def sweep(self, now: float) -> None:
+    def sweep(self, now: float, utc: float) -> None:
+        for user_id in [user_id for user_id, end in self.ends.items() if end <= utc]:
+            self._override(user_id, None)
+            self._conclude(user_id)
         due = [(deadline, key) for key, deadline in self.deadlines.items() if deadline <= now]
         for _, key in sorted(due, key=itemgetter(0)):
-            device = self.devices.get(key)
-            if device is None:
-                self._override(key[0], None, now)
-            elif device.holder <= 0:
+            device = self.devices[key]
+            if device.holder <= 0:
                 del self.devices[key]
             else:
-                device.idle_since, device.said = now, False
-            self._conclude(key[0], now)
+                device.idle_since, device.idle_utc, device.said = now, utc, False
+            self._conclude(key[0])
 
     # -- what comes of it ----------------------------------------------------------------------------------------
 
     def _conclude(
-        self, user_id: int, now: float, continued: bool = False, evicted: tuple[Evicted, ...] = ()
+        self, user_id: int, continued: bool = False, evicted: tuple[Evicted, ...] = ()
     ) -> tuple[bool, tuple[Evicted, ...]]:
         for device in self.devices_of(user_id).values():
-            active = device.heard if device.idle_since is None else device.idle_since
+            active = device.heard_utc if device.idle_since is None else device.idle_utc
             self.seen[user_id] = max(self.seen.get(user_id, 0), active)
         if self.public(user_id) != self.told.get(user_id, OFFLINE):
             self.told[user_id] = self.public(user_id)
@@ -175,7 +178,7 @@ class Naive:
         return continued, evicted
 
     def _wanted_deadlines(self) -> dict[Key, float]:
-        wanted = {(user_id, ""): end for user_id, end in self.ends.items()}
+        wanted: dict[Key, float] = {}
         for key, device in self.devices.items():
             if device.holder == GRACE:
                 wanted[key] = device.dropped + self.lifetimes.grace
@@ -187,8 +190,7 @@ class Naive:
 
     def reconcile(self, user_id: int) -> None:
         """The table forgot `user_id`."""
-        self._override(user_id, None, 0)
+        self._override(user_id, None)
         self.told.pop(user_id, None)
         self.seen.pop(user_id, None)
         self.seen_by_all.pop(user_id, None)
-        self.deadlines.pop((user_id, ""), None)

@@ -1,4 +1,4 @@
-"""A table with a clock that only the test moves, and short words for what can happen to a user."""
+"""A table with clocks that only the test moves, and short words for what can happen to a user."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from presence_server.domain.transitions import (
 )
 
 START = 1_762_700_400  # 2025-11-09T15:00:00Z
+BOOT = 5_000
+"""What the clock of durations said at START. Whoever takes one of the clocks for the other is off by decades."""
 ANN, BOB, EVE = 10001, 10002, 10003
 
 
@@ -50,15 +52,21 @@ class Scene:
     ) -> None:
         lifetimes = Lifetimes(grace, rest, away_after, max_devices)
         self.table = PresenceTable(lifetimes, shards=shards, max_remembered=max_remembered)
-        self.now = float(START)
+        self.now = float(BOOT)
+        self.set_by = 0.0
+        """Seconds by which somebody set the system's clock."""
         self._numbers = count(1)
 
+    @property
+    def utc(self) -> float:
+        return START + self.now - BOOT + self.set_by
+
     def apply(self, transition: AnyTransition) -> Transition:
-        return self.table.apply(transition, self.now)
+        return self.table.apply(transition, self.now, self.utc)
 
     def wait(self, seconds: float, *, sweep: bool = True) -> list[Transition]:
         self.now += seconds
-        return [made for _, made in self.table.expire(self.now)] if sweep else []
+        return [made for _, made in self.table.expire(self.now, self.utc)] if sweep else []
 
     # -- what can happen ---------------------------------------------------------------------------------------
 
@@ -86,10 +94,10 @@ class Scene:
         return self.apply(SetActivity(link.user_id, link.device_id, link.holder, idle, idle_for))
 
     def ping(self, link: Link) -> Transition:
-        return self.table.touch(link.user_id, link.device_id, link.holder, self.now, spoke=False)
+        return self.table.touch(link.user_id, link.device_id, link.holder, self.now, self.utc, spoke=False)
 
     def speak(self, link: Link) -> Transition:
-        return self.table.touch(link.user_id, link.device_id, link.holder, self.now, spoke=True)
+        return self.table.touch(link.user_id, link.device_id, link.holder, self.now, self.utc, spoke=True)
 
     def online(
         self,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.scene import START, Scene
+from domain.scene import BOOT, Scene
 from presence_server.domain.model import Idle, Status
 from presence_server.domain.transitions import NOTHING
 
@@ -30,7 +30,7 @@ def test_saying_the_same_again_changes_nothing() -> None:
     again = scene.activity(link, idle=True)
     assert again.change is None
     assert not again.truth_changed
-    assert scene.device().idle == Idle(START, is_said=True)
+    assert scene.device().idle == Idle(BOOT, is_said=True)
 
 
 def test_away_only_when_every_device_is_idle() -> None:
@@ -242,7 +242,7 @@ def test_a_connected_device_that_rest_called_idle_stays_so_though_its_silence_la
     scene.wait(10)
     scene.heartbeat(idle=True)
     scene.wait(100)
-    assert scene.device().idle == Idle(START + 10, is_said=True)
+    assert scene.device().idle == Idle(BOOT + 10, is_said=True)
     scene.speak(link)
     assert scene.status() is Status.AWAY
 
@@ -360,7 +360,7 @@ def test_a_reconnect_of_an_idle_device_does_not_move_it() -> None:
 
 @pytest.mark.parametrize("others", [0, 1])
 @pytest.mark.parametrize("by_rest", [False, True])
-def test_becoming_active_never_moves_it_back(by_rest: bool, others: int) -> None:
+def test_becoming_active_is_activity(by_rest: bool, others: int) -> None:
     """Idle since a moment at which the link itself was not heard, with and without a Change on the way."""
     scene = Scene()
     link = scene.connect()
@@ -374,9 +374,9 @@ def test_becoming_active_never_moves_it_back(by_rest: bool, others: int) -> None
         scene.heartbeat(idle=False)
     else:
         scene.activity(link, idle=False)
-    assert scene.last_active() == 30
+    assert scene.last_active() == 35
     scene.say(Status.BUSY)
-    assert scene.told_active() == 30
+    assert scene.told_active() == 35
 
 
 def test_an_inferred_idleness_began_when_it_was_inferred() -> None:

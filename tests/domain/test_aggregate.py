@@ -11,7 +11,7 @@ WEB, IOS, ANDROID, PC = Platform
 
 
 def device(platform: Platform = WEB, *, idle: bool = False) -> Device:
-    made = Device(1, f"{platform}-{idle}", platform, 1, 100.0)
+    made = Device(1, f"{platform}-{idle}", platform, 1, 100.0, 1_000)
     made.activity = Idle(100.0, is_said=True) if idle else 100.0
     return made
 

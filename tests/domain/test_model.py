@@ -16,8 +16,8 @@ from presence_server.domain.model import (
 )
 
 
-def make_device(device_id: str = "web", now: float = 1000.7) -> Device:
-    return Device(ANN, device_id, Platform.WEB, 1, now)
+def make_device(device_id: str = "web", online_time: int = 1000) -> Device:
+    return Device(ANN, device_id, Platform.WEB, 1, 5.0, online_time)
 
 
 def test_the_words_are_those_of_the_document() -> None:
@@ -35,44 +35,44 @@ def test_holders_that_are_no_connection_cannot_be_mistaken_for_one() -> None:
     assert REST <= 0
 
 
-def test_a_new_device_is_active_and_online_since_now_in_whole_seconds() -> None:
-    device = make_device(now=1000.7)
-    assert device.online_time == 1000
+def test_a_new_device_is_active_and_has_not_been_heard() -> None:
+    device = make_device(online_time=1000)
+    assert (device.online_time, device.last_active) == (1000, 0)
     assert device.idle is None
     assert device.holder == GRACE
 
 
-def test_an_active_device_was_active_when_last_heard_an_idle_one_when_it_became_idle() -> None:
+def test_a_devices_last_activity_never_moves_back() -> None:
     device = make_device()
-    device.heard = 1050.0
-    assert device.last_active == 1050.0
-    device.activity = Idle(1020.0, is_said=True)
-    assert device.last_active == 1020.0
+    assert device.last_active == 0
+    device.was_active(1050)
+    device.was_active(1020)
+    assert device.last_active == 1050
 
 
 def test_idle_since_the_beginning_of_time_is_still_idle() -> None:
     device = make_device()
-    device.heard = 1050.0
     device.activity = Idle(0.0, is_said=True)
-    assert device.last_active == 0.0
+    assert device.idle is not None
 
 
 def test_a_user_was_last_active_when_the_latest_of_the_devices_was() -> None:
     record = UserRecord(ANN)
     assert record.live_active() == 0
-    record.settled_active = 30.0
+    record.settled_active = 30
     early, late = make_device("early"), make_device("late")
-    early.heard, late.heard = 20.0, 40.0
+    early.was_active(20)
+    late.was_active(40)
     record.devices = (early,)
-    assert record.live_active() == 30.0
+    assert record.live_active() == 30
     record.devices = (early, late)
-    assert record.live_active() == 40.0
+    assert record.live_active() == 40
 
 
 def test_whoever_is_offline_to_all_shows_what_was_told_last_and_anybody_else_shows_it_live() -> None:
     record = UserRecord(ANN)
     device = make_device()
-    device.heard = 1050.9
+    device.was_active(1050)
     record.devices = (device,)
     assert record.shown_active() is None
     record.stamped_active = 1001

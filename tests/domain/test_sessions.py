@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.scene import ANN, BOB, START, Link, Scene
+from domain.scene import ANN, BOB, BOOT, START, Link, Scene
 from presence_server.domain.model import GRACE, OFFLINE, REST, Idle, Platform, PublicState, Status
 from presence_server.domain.transitions import NOTHING, Evicted, Loss, Transition
 
@@ -78,7 +78,7 @@ def test_a_device_in_grace_is_still_listed_and_keeps_its_activity() -> None:
     scene.wait(9)
     assert scene.devices() == ["active", "idle"]
     assert scene.status() is Status.ONLINE
-    assert scene.device(device_id="idle").idle == Idle(START, is_said=True)
+    assert scene.device(device_id="idle").idle == Idle(BOOT, is_said=True)
 
 
 def test_a_reconnect_within_grace_continues_the_session_and_nobody_notices() -> None:
@@ -140,12 +140,12 @@ def test_a_newer_connection_replaces_the_older_one() -> None:
 def test_the_older_connection_can_no_longer_touch_the_newer(end: object) -> None:
     scene = Scene(grace=10)
     old, new = scene.connect(), scene.connect()
-    heard = scene.device().heard
+    heard = scene.device().last_active
     scene.wait(1)
     assert callable(end)
     assert end(scene, old) is NOTHING
     assert scene.device().holder == new.holder
-    assert scene.device().heard == heard
+    assert scene.device().last_active == heard
     assert scene.wait(100) == []
     assert scene.status() is Status.ONLINE
 
@@ -248,7 +248,7 @@ def test_rest_on_a_connected_device_changes_nothing_but_platform_and_idle() -> N
     assert scene.heartbeat(idle=True).device is not None
     assert scene.table.presence(ANN).public == PublicState(Status.AWAY, (Platform.PC,))
     assert scene.device().holder == link.holder
-    assert scene.device().heard == START
+    assert scene.device().last_active == START + 20, "idle since then"
     assert scene.wait(1000) == [], "no REST deadline on a connected device"
     assert scene.disconnect(link) is not NOTHING
     assert len(scene.wait(10)) == 1

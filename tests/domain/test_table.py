@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from domain.scene import ANN, BOB, EVE, START, Scene, check_statistics
+from domain.scene import ANN, BOB, BOOT, EVE, START, Scene, check_statistics
 from presence_server.domain.model import OFFLINE, Override, Platform, Status, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Online, SetOverride
@@ -52,7 +52,7 @@ def test_each_change_takes_the_next_version_over_all_users() -> None:
 
 def test_versions_go_on_after_the_last_one_given_elsewhere() -> None:
     table = PresenceTable(versions=Versions(last=2**52))
-    made = table.apply(Online(ANN, "web", Platform.WEB, 1), START)
+    made = table.apply(Online(ANN, "web", Platform.WEB, 1), BOOT, START)
     assert made.change is not None
     assert made.change.version == 2**52 + 1
 
@@ -72,8 +72,8 @@ def test_what_expires_says_whose_it_was_in_the_order_in_which_it_fell_due() -> N
     scene.say(Status.BUSY, BOB, until=40)
     scene.disconnect(scene.connect(ANN))
     scene.now += 100
-    assert [user_id for user_id, _ in scene.table.expire(scene.now)] == [ANN, BOB, EVE]
-    assert list(scene.table.expire(scene.now)) == []
+    assert [user_id for user_id, _ in scene.table.expire(scene.now, scene.utc)] == [BOB, ANN, EVE]
+    assert list(scene.table.expire(scene.now, scene.utc)) == []
 
 
 def test_a_sweep_that_is_cut_short_loses_nothing_that_was_due() -> None:
@@ -81,11 +81,11 @@ def test_a_sweep_that_is_cut_short_loses_nothing_that_was_due() -> None:
     for user_id in (ANN, BOB, EVE):
         scene.disconnect(scene.connect(user_id))
     scene.now += 11
-    sweep = iter(scene.table.expire(scene.now))
+    sweep = iter(scene.table.expire(scene.now, scene.utc))
     next(sweep)
     del sweep  # as when whoever was told of the first one failed
     scene.now += 0.1
-    assert [user_id for user_id, _ in scene.table.expire(scene.now)] == [BOB, EVE]
+    assert [user_id for user_id, _ in scene.table.expire(scene.now, scene.utc)] == [BOB, EVE]
 
 
 def test_whatever_happens_while_a_sweep_is_told_stands() -> None:
@@ -94,7 +94,7 @@ def test_whatever_happens_while_a_sweep_is_told_stands() -> None:
     for user_id in (1, 2, 3, 4, 5):
         scene.disconnect(scene.connect(user_id))
     scene.now += 11
-    sweep = iter(scene.table.expire(scene.now))
+    sweep = iter(scene.table.expire(scene.now, scene.utc))
     assert next(sweep)[0] == 1
     scene.connect(2)
     scene.heartbeat(3)
@@ -144,7 +144,7 @@ def test_a_change_that_is_handed_out_late_is_seen_by_a_cursor_from_in_between() 
     scene.connect(BOB)
     between = scene.table.seq
     assert changed(scene, between) == []
-    scene.table.restamp(ANN, scene.now)
+    scene.table.restamp(ANN, scene.utc)
     assert changed(scene, between) == [ANN]
     assert scene.version(ANN) == version, "it is still the same Change"
     assert changed(scene, scene.table.seq) == []
@@ -160,7 +160,7 @@ def test_a_late_change_of_somebody_forgotten_since_covers_no_cursor_from_in_betw
         scene.connect(ANN, status=Status.OFFLINE)
     between = scene.table.seq
     assert between >= scene.table.floor
-    scene.table.restamp(ANN, scene.now)
+    scene.table.restamp(ANN, scene.utc)
     assert scene.table.floor > between
     assert scene.table.floor <= scene.table.seq
 
@@ -225,15 +225,19 @@ def test_an_override_that_lapses_and_is_forgotten_in_the_same_sweep_does_no_harm
 
 
 def test_what_is_due_of_somebody_forgotten_a_moment_before_is_passed_over() -> None:
-    scene = Scene(max_remembered=1, grace=10)
-    link = scene.connect(ANN)
+    scene = Scene(max_remembered=1)
+    scene.connect(ANN)
+    link = scene.connect(BOB)
+    scene.say(Status.BUSY, ANN, until=11)
     scene.say(Status.BUSY, EVE, until=11)
-    scene.say(Status.BUSY, ANN, until=60)
-    scene.disconnect(link)
+    scene.say(Status.BUSY, BOB)
     scene.wait(12, sweep=False)
-    assert [user_id for user_id, _ in scene.table.expire(scene.now)] == [ANN]
+    sweep = iter(scene.table.expire(scene.now, scene.utc))
+    assert next(sweep)[0] == ANN
+    scene.leave(link)  # in whose place EVE is forgotten
+    assert list(sweep) == []
     assert scene.table.record(EVE) is None
-    check_statistics(scene.table, [ANN, EVE])
+    check_statistics(scene.table, [ANN, BOB, EVE])
 
 
 def test_the_floor_is_the_greatest_seq_ever_forgotten() -> None:
@@ -244,7 +248,7 @@ def test_the_floor_is_the_greatest_seq_ever_forgotten() -> None:
     assert scene.table.floor == 0
     scene.leave(scene.connect(BOB))
     assert scene.table.floor == forgotten
-    scene.table.restamp(BOB, scene.now)
+    scene.table.restamp(BOB, scene.utc)
     restamped = scene.table.presence(BOB).seq
     scene.leave(scene.connect(EVE))
     assert scene.table.floor == restamped
@@ -299,5 +303,5 @@ def test_it_says_how_much_it_holds() -> None:
     scene = Scene()
     scene.connect(ANN, "web")
     scene.connect(ANN, "phone")
-    scene.table.apply(SetOverride(BOB, Override(Status.BUSY)), scene.now)
+    scene.table.apply(SetOverride(BOB, Override(Status.BUSY)), scene.now, scene.utc)
     assert repr(scene.table) == "<PresenceTable of 2 users with 2 devices>"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, rule
 
 from domain.naive import Naive
-from domain.scene import START, check_statistics
+from domain.scene import BOOT, START, check_statistics
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import OFFLINE, Change, Override, Platform, PublicState, Shown, Status, UserPresence
 from presence_server.domain.shard import Lifetimes
@@ -78,7 +78,9 @@ class TableMachine(RuleBasedStateMachine):
         self.table = PresenceTable(lifetimes, shards=2, max_remembered=MAX_REMEMBERED)
         self.naive = Naive(lifetimes)
         self.interest = Interest()
-        self.now = float(START)
+        self.now = float(BOOT)
+        self.set_by = 0.0
+        self.latest = 0.0
         self.number = 0
         self.watchers = [Watcher() for _ in range(3)]
         # users whose changes are held back, and the last change that was
@@ -88,6 +90,12 @@ class TableMachine(RuleBasedStateMachine):
         self.history: dict[int, dict[int, Held]] = {}
         self.versions: dict[int, int] = {}
         self.hidden: dict[int, Shown] = {}
+
+    @property
+    def utc(self) -> float:
+        utc = START + self.now - BOOT + self.set_by
+        self.latest = max(self.latest, utc)
+        return utc
 
     # -- what happens to users -----------------------------------------------------------------------------------
 
@@ -143,8 +151,8 @@ class TableMachine(RuleBasedStateMachine):
 
     @rule(link=links, spoke=st.booleans())
     def touch(self, link: tuple[int, str, int], spoke: bool) -> None:
-        self.naive.touch(link[:2], link[2], self.now, spoke)
-        self._conclude({link[0]: [self.table.touch(*link, self.now, spoke).change]})
+        self.naive.touch(link[:2], link[2], self.now, self.utc, spoke)
+        self._conclude({link[0]: [self.table.touch(*link, self.now, self.utc, spoke).change]})
 
     @rule(
         user_id=users,
@@ -153,7 +161,7 @@ class TableMachine(RuleBasedStateMachine):
         text=st.sampled_from([None, None, "lunch"]),
     )
     def say_status(self, user_id: int, status: Status, until: int | None, text: str | None) -> None:
-        self._apply(SetOverride(user_id, Override(status, None if until is None else int(self.now) + until, text)))
+        self._apply(SetOverride(user_id, Override(status, None if until is None else int(self.utc) + until, text)))
 
     @rule(user_id=users)
     def clear_status(self, user_id: int) -> None:
@@ -165,18 +173,24 @@ class TableMachine(RuleBasedStateMachine):
         if sweep:
             self.sweep()
 
+    @rule(step=st.sampled_from([-3600, -3, 3, 3600, 86_400]))
+    def set_the_clock(self, step: int) -> None:
+        """Ahead or back: nothing that lasts ends any sooner or later, and no time of a user moves back."""
+        self.set_by += step
+
     @rule(early=st.booleans())
     def wait_for_what_is_due_next(self, early: bool) -> None:
         """Right up to the tick, or to the one before it."""
-        due = min(self.naive.deadlines.values(), default=self.now)
+        ends = [self.now + end - self.utc for end in self.naive.ends.values()]
+        due = min([*self.naive.deadlines.values(), *ends], default=self.now)
         self.now = max(self.now, due - (0.25 if early else 0))
         self.sweep()
 
     def sweep(self) -> None:
         changes: dict[int, list[Change | None]] = {}
-        for user_id, made in self.table.expire(self.now):
+        for user_id, made in self.table.expire(self.now, self.utc):
             changes.setdefault(user_id, []).append(made.change)
-        self.naive.sweep(self.now)
+        self.naive.sweep(self.now, self.utc)
         self._conclude(changes, swept=True)
 
     # -- what happens to watchers ----------------------------------------------------------------------------------
@@ -224,14 +238,14 @@ class TableMachine(RuleBasedStateMachine):
     def publish(self, user_id: int) -> None:
         change = self.pacing.pop(user_id, None)
         if change is not None:
-            self.table.restamp(user_id, self.now)
+            self.table.restamp(user_id, self.utc)
             self._hand_out(change)
 
     # -- what comes of it ------------------------------------------------------------------------------------------
 
     def _apply(self, transition: AnyTransition) -> Any:
-        made = self.table.apply(transition, self.now)
-        continued, evicted = self.naive.apply(transition, self.now)
+        made = self.table.apply(transition, self.now, self.utc)
+        continued, evicted = self.naive.apply(transition, self.now, self.utc)
         assert (made.continued, made.evicted) == (continued, evicted)
         self._conclude({transition.user_id: [made.change]})
         return made
@@ -294,7 +308,7 @@ class TableMachine(RuleBasedStateMachine):
                 told, live = shown.presence.last_active, shown.last_active
                 assert told is not None
                 assert live is not None
-                assert told <= live <= self.now
+                assert told <= live <= self.latest
                 names = [device.device_id for device in shown.devices]
                 assert names == list(self.naive.devices_of(user_id)), "no false OFFLINE, and no ghost"
 
@@ -322,7 +336,7 @@ class TableMachine(RuleBasedStateMachine):
     def statistics_add_up(self) -> None:
         statistics = check_statistics(self.table, list(USERS))
         assert statistics.remembered <= MAX_REMEMBERED
-        assert statistics.deadlines == len(self.naive.deadlines)
+        assert statistics.deadlines == len(self.naive.deadlines) + len(self.naive.ends)
         edges = sum(len(watcher.ids) for watcher in self.watchers if watcher.is_connected)
         assert self.interest.statistics().edges == edges
 

@@ -42,7 +42,7 @@ class Announced(NamedTuple):
 
 
 def copy_of(device: Device) -> Device:
-    copy = Device(device.user_id, device.device_id, device.platform, device.session, 0.0)
+    copy = Device(device.user_id, device.device_id, device.platform, device.session, 0.0, 0)
     for slot in Device.__slots__:
         setattr(copy, slot, getattr(device, slot))
     return copy
@@ -63,7 +63,7 @@ class Store:
         return Fetched(user_id, self.table.presence(user_id), truth, self.table.floor, made)
 
     def apply(self, transition: AnyTransition) -> Fetched:
-        return self.fetch(transition.user_id, self.table.apply(transition, self._clock.now()))
+        return self.fetch(transition.user_id, self.table.apply(transition, self._clock.now(), self._clock.utc()))
 
     def announce(self, user_id: int, connections: list[Announced]) -> Fetched:
         """A node that was away says which connections of a user it still holds: all at once, as one transition."""
@@ -84,18 +84,18 @@ class Store:
             return Transition(evicted=(Evicted(connect.holder, Loss.ENDED),))
         idle = None if device is not None else idle_since is not None
         idle_for = None if device is not None or idle_since is None else max(0.0, now - idle_since)
-        return self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now)
+        return self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now, self._clock.utc())
 
     def touch(self, key: tuple[int, str, int], now: float, spoke: bool) -> None:
-        self._told(key[0], self.table.touch(*key, now, spoke))
+        self._told(key[0], self.table.touch(*key, now, self._clock.utc(), spoke))
 
     def expire(self, now: float) -> None:
-        for user_id, made in self.table.expire(now):
+        for user_id, made in self.table.expire(now, self._clock.utc()):
             self._told(user_id, made)
 
     def elsewhere(self, transition: AnyTransition) -> None:
         """Another node submitted it."""
-        self._told(transition.user_id, self.table.apply(transition, self._clock.now()))
+        self._told(transition.user_id, self.table.apply(transition, self._clock.now(), self._clock.utc()))
 
     def let_go(self, connect: Connect) -> None:
         """The node's lease ran out: its connections are as good as lost."""

@@ -39,7 +39,8 @@ def table_of(lifetimes: Lifetimes = TIMES, max_remembered: int = 1_000) -> Prese
 
 def memory(**table: Any) -> Bench:
     kept = table_of(**table)
-    return Bench(MemoryEngine(kept, 0xE), kept, Timeline())
+    timeline = Timeline()
+    return Bench(MemoryEngine(kept, 0xE, timeline), kept, timeline)
 
 
 def late(seed: int = 0, **table: Any) -> Bench:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from engines.timeline import Timeline
 from presence_server.application.ports import EngineEvent, TruthChanged
 from presence_server.domain.model import Change, Override, Platform, Shown, Status
 from presence_server.domain.shard import Lifetimes
@@ -19,13 +20,14 @@ from presence_server.domain.transitions import (
 )
 from presence_server.engines.memory import MemoryEngine
 
-NOW = 1_762_700_400.0
+CLOCK = Timeline()
+NOW = CLOCK.now()
 ANN, BOB = 10001, 10002
 
 
 class Scene:
     def __init__(self, lifetimes: Lifetimes | None = None) -> None:
-        self.engine = MemoryEngine(PresenceTable(lifetimes), epoch=7)
+        self.engine = MemoryEngine(PresenceTable(lifetimes), 7, CLOCK)
         self.told: list[EngineEvent | Transition | None] = []
         self.engine.attach(lambda event, now: self.told.append(event))
 
@@ -118,7 +120,7 @@ def test_the_truth_shows_what_the_presence_hides() -> None:
 
 
 def test_before_anybody_listens_nothing_is_lost_but_the_telling() -> None:
-    engine = MemoryEngine(PresenceTable(), epoch=1)
+    engine = MemoryEngine(PresenceTable(), 1, CLOCK)
     made: list[Transition | None] = []
     engine.submit(connect(1), NOW, made.append)
     assert made[0] is not None

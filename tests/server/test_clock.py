@@ -1,60 +1,54 @@
-"""The system's time: UTC that never runs backward and never jumps, whatever is done to the system's clock."""
+"""The machine's two clocks: one for what lasts, which counts a suspension, and one for what is told."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 
-from presence_server.clock import SLEW, SystemClock
-
-START = 1_762_700_400.0
-
-
-class Machine:
-    def __init__(self) -> None:
-        self.wall, self.monotonic = START, 50.0
-        self.clock = SystemClock(lambda: self.wall, lambda: self.monotonic)
-
-    def run(self, seconds: float) -> float:
-        self.wall += seconds
-        self.monotonic += seconds
-        return self.clock.now()
+from presence_server import clock
+from presence_server.clock import SystemClock
 
 
-def test_it_tells_utc_and_runs_with_the_monotonic_clock() -> None:
-    machine = Machine()
-    assert machine.clock.now() == START
-    assert machine.run(10) == START + 10
+def test_the_calendar_is_the_systems_at_each_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was done to it: nothing is slewed, and nothing is kept."""
+    told = SystemClock()
+    assert told.utc() == pytest.approx(time.time(), abs=5)
+    for set_to in (1_762_700_400.0, 1_762_693_200.0, 4_000_000_000.0, -5.0):
+        monkeypatch.setattr(time, "time", lambda set_to=set_to: set_to)
+        assert told.utc() == set_to
 
 
-@pytest.mark.parametrize("step", [-3600.0, -1.0, 1.0, 3600.0])
-def test_a_clock_that_was_set_is_followed_gently_and_never_backward(step: float) -> None:
-    machine = Machine()
-    machine.wall += step
-    last = machine.clock.now()
-    assert last == START
-    for _ in range(100):
-        now = machine.run(0.1)
-        assert 0.1 * (1 - SLEW) - 1e-6 <= now - last <= 0.1 * (1 + SLEW) + 1e-6
-        last = now
-    off = abs(machine.wall - last)
-    assert off == pytest.approx(max(0.0, abs(step) - 10 * SLEW), abs=1e-3)
+def test_what_lasts_is_not_moved_by_whoever_sets_the_calendar(monkeypatch: pytest.MonkeyPatch) -> None:
+    lasting = SystemClock()
+    before = lasting.now()
+    monkeypatch.setattr(time, "time", lambda: 4_000_000_000.0)
+    assert 0 <= lasting.now() - before < 60
 
 
-def test_after_ten_times_the_step_it_is_right_again() -> None:
-    machine = Machine()
-    machine.wall += 2
-    for _ in range(210):
-        machine.run(0.1)
-    assert machine.clock.now() == pytest.approx(machine.wall, abs=1e-3)
+def test_what_lasts_counts_while_the_machine_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """CLOCK_MONOTONIC stands still while it does: a device that died would be held for as long again."""
+    asked: list[int] = []
+
+    def read(which: int) -> float:
+        asked.append(which)
+        return 7.0
+
+    monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+    monkeypatch.setattr(time, "clock_gettime", read)
+    assert clock._lasting()() == 7.0
+    assert set(asked) == {7}
 
 
-def test_a_pause_of_the_machine_that_the_monotonic_clock_missed_does_not_jump() -> None:
-    machine = Machine()
-    machine.wall += 3600
-    assert machine.run(0.1) == pytest.approx(START + 0.1 * (1 + SLEW))
+@pytest.mark.parametrize("lacks", ["the name", "the clock"])
+def test_where_there_is_no_such_clock_the_monotonic_one_is_read(monkeypatch: pytest.MonkeyPatch, lacks: str) -> None:
+    def refuse(_which: int) -> Any:
+        raise OSError(22, "Invalid argument")
 
-
-def test_by_default_it_reads_the_system() -> None:
-    assert SystemClock().now() == pytest.approx(time.time(), abs=5)
+    if lacks == "the name":
+        monkeypatch.delattr(time, "CLOCK_BOOTTIME", raising=False)
+    else:
+        monkeypatch.setattr(time, "CLOCK_BOOTTIME", 7, raising=False)
+        monkeypatch.setattr(time, "clock_gettime", refuse)
+    assert clock._lasting() is time.monotonic

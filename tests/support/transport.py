@@ -16,10 +16,13 @@ class StoppedClock:
     """Stands still unless told to move."""
 
     def __init__(self) -> None:
-        self.time = 1_800_000_000.0
+        self.time = 5_000.0
 
     def now(self) -> float:
         return self.time
+
+    def utc(self) -> float:
+        return 1_800_000_000.0 + self.time - 5_000.0
 
 
 class Transport:

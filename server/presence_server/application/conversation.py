@@ -97,7 +97,7 @@ def _welcome(hub: Hub, session: Session, hello: Hello, continued: bool, now: flo
     welcome = Welcome(
         id=hello.id,
         session_id=f"{hub.engine.epoch:x}-{session.session_number:x}",
-        server_time=format_time(int(now)),
+        server_time=format_time(int(hub.clock.utc())),
         continued=continued,
         resumed=seq is not None,
         self_=truth,
@@ -133,7 +133,7 @@ def _status(hub: Hub, session: Session, message: SetStatus, now: float) -> None:
     override = None
     if message.status is not None:
         until = None if message.until is None else parse_time(message.until)
-        if until is not None and (reason := check_until(until, now)) is not None:
+        if until is not None and (reason := check_until(until, hub.clock.utc())) is not None:
             hub.send(session, refusals.refusal(400, "invalid_request", "until", reason, message.id))
             return
         override = Override(Status(message.status), until, message.status_text or None)
@@ -186,11 +186,11 @@ def _bye(hub: Hub, session: Session, message: Bye, now: float) -> None:
     hub.close(session, CloseCode.NORMAL, "bye", now)
 
 
-def check_until(until: int, now: float) -> str | None:
-    """The reason why an override cannot end at `until` (seconds since 1970), or None."""
-    if until <= now:
+def check_until(until: int, utc: float) -> str | None:
+    """The reason why an override cannot end at `until`, or None; both in seconds since 1970."""
+    if until <= utc:
         return "must be later than now"
-    if until > now + MAX_UNTIL_AHEAD:
+    if until > utc + MAX_UNTIL_AHEAD:
         return "must be at most a year ahead"
     return None
 

@@ -109,7 +109,7 @@ class Fanout:
         self._settled = 0
         self._settled_before = 0
         """What was settled when the flush under way, or the last one, began."""
-        self._free_at = 0.0
+        self._free_at = float("-inf")
         self._began = self._took = 0.0
         self._saved = 0.0
         """The share of the last flush's deliveries that went out with another one's write."""

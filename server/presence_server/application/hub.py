@@ -36,6 +36,7 @@ from presence_server.application.lookups import Found, look_up
 from presence_server.application.pacing import Pacing
 from presence_server.application.ports import (
     Authenticator,
+    Clock,
     Denied,
     Done,
     Engine,
@@ -121,6 +122,7 @@ class Hub:
         authenticator: Authenticator,
         visibility: Visibility,
         limits: HubLimits,
+        clock: Clock,
         random: Random,
         wake: Callable[[], None],
     ) -> None:
@@ -130,6 +132,7 @@ class Hub:
         self.fanout = fanout
         self.visibility = visibility
         self.limits = limits
+        self.clock = clock
         self.is_draining = False
         self._drain_spread = 0.0
         self._authenticator = authenticator
@@ -146,7 +149,7 @@ class Hub:
         self._reading_on: dict[Session, None] = {}
         self._is_entered = False
         self._last_number = 0
-        self._last_sweep = 0.0
+        self._last_sweep = float("-inf")
         self._is_skipping = False
         self._messages = self._changes = 0
         fanout.before_flush = self._tell_selves

@@ -19,7 +19,7 @@ class Pacing:
         # user -> the time at which the bucket would be full again if nothing more was taken
         self._full_at: dict[int, float] = {}
         self._older: dict[int, float] = {}
-        self._turned_at = 0.0
+        self._turned_at = float("-inf")
         self._held: Deadlines[int] = Deadlines(resolution=0.01)
         self._held_version: dict[int, int] = {}
 
@@ -41,7 +41,7 @@ class Pacing:
         """Take a token. Returns the time from which it may be used."""
         if now - self._turned_at > (BURST + 1) * self._interval:
             self._older, self._full_at, self._turned_at = self._full_at, {}, now
-        full_at = self._full_at.get(user_id) or self._older.get(user_id) or 0.0
+        full_at = self._full_at.get(user_id) or self._older.get(user_id) or now
         full_at = max(now, full_at) + self._interval
         self._full_at[user_id] = full_at
         return full_at - BURST * self._interval

@@ -14,13 +14,21 @@ from presence_server.domain.transitions import AnyTransition, Evicted, Transitio
 
 
 class Clock(Protocol):
-    """Tells the time to everything.
+    """Tells the time to everything, by two clocks, each for its own. One is never made from the other."""
 
-    `now()` is UTC in seconds since 1970. It never runs backward and never jumps, whatever is done to the system's
-    clock; it may be corrected by running somewhat faster or slower.
-    """
+    def now(self) -> float:
+        """For all that lasts: seconds on a clock that only grows, as fast as time does, also through a suspension.
 
-    def now(self) -> float: ...
+        Its zero means nothing. Every argument called `now` is of this clock.
+        """
+        ...
+
+    def utc(self) -> float:
+        """For all that is stamped and told: seconds since 1970 as the system has it at this moment.
+
+        Somebody may set it, either way and by any amount.
+        """
+        ...
 
 
 class TruthChanged(NamedTuple):
@@ -71,6 +79,8 @@ class Engine(Protocol):
 
     **Time.** `sweep` lets what is due by `now` expire; it is called some ten times a second, and not before what
     arrived in time was handed in. Whatever was submitted before a sweep takes effect before what that lets expire.
+    `now` counts what lasts. Calendar times are stamped by whoever keeps them, the engine, when a transition takes
+    effect; an override ends when the engine's calendar reaches its `until`, however it got there.
 
     **Away.** An engine that cannot reach its store goes on answering for what is known. `follow` and `lookup` are told
     False and None in the end, and so is `submit`, which then may or may not have taken effect. When it is back, the

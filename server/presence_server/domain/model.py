@@ -49,7 +49,10 @@ OFFLINE: Final = PublicState(Status.OFFLINE)
 
 
 class Idle(NamedTuple):
-    """`is_said`: by the device itself; else inferred from its silence, and it ends when the device speaks."""
+    """`is_said`: by the device itself; else inferred from its silence, and it ends when the device speaks.
+
+    `since` is by the clock of durations: it tells who is longest idle, and is never shown.
+    """
 
     since: float
     is_said: bool
@@ -59,21 +62,26 @@ class Device:
     """One device of one user: the session of (userId, deviceId).
 
     `session` numbers the session and survives replacement and grace; `holder` is the fencing token, so that the
-    end of a connection which no longer holds the device changes nothing. `heard` is when its link was last heard.
+    end of a connection which no longer holds the device changes nothing.
     `activity` is the time of its last message other than a ping or a hello while it is active, else an `Idle`: never
     is both needed, and two slots less are 16 bytes for each of a million.
+    `online_time` and `last_active` are stamps, in seconds since 1970: a later correction of the system's clock does not
+    rewrite them. `last_active` is when it was last heard while it was active, or since when it is idle; 0 before it was
+    ever heard. It never moves back, whatever the clock does.
     """
 
-    __slots__ = ("activity", "device_id", "heard", "holder", "online_time", "platform", "session", "user_id")
+    __slots__ = ("activity", "device_id", "holder", "last_active", "online_time", "platform", "session", "user_id")
 
-    def __init__(self, user_id: int, device_id: str, platform: Platform, session: int, now: float) -> None:
+    def __init__(
+        self, user_id: int, device_id: str, platform: Platform, session: int, now: float, online_time: int
+    ) -> None:
         self.user_id = user_id
         self.device_id = device_id
         self.platform = platform
         self.session = session
         self.holder = GRACE
-        self.online_time = int(now)
-        self.heard = 0.0
+        self.online_time = online_time
+        self.last_active = 0
         self.activity: float | Idle = now
 
     @property
@@ -81,11 +89,10 @@ class Device:
         activity = self.activity
         return activity if isinstance(activity, Idle) else None
 
-    @property
-    def last_active(self) -> float:
-        """When it was last heard, or when it became idle."""
-        activity = self.activity
-        return activity.since if isinstance(activity, Idle) else self.heard
+    def was_active(self, second: int) -> None:
+        """It was active at `second` (seconds since 1970). One that is earlier than what is known changes nothing."""
+        if second > self.last_active:
+            self.last_active = second
 
     def __repr__(self) -> str:
         holder = {GRACE: "grace", REST: "rest"}.get(self.holder, f"connection {self.holder}")
@@ -97,8 +104,8 @@ class UserRecord:
     """All that is kept of one user.
 
     `public`, `version` and `stamped_active` are what watchers were told last; `seq` is the number under which the
-    last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone or
-    became idle since. Both times are in seconds since 1970, 0 while never known.
+    last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone. Both
+    times are stamps in seconds since 1970, 0 while never known, and never move back.
 
     A lone device, which is most, is held without a tuple around it: that would be 48 bytes more for each user.
     """
@@ -112,7 +119,7 @@ class UserRecord:
         self.public: PublicState = OFFLINE
         self.version = 0
         self.seq = 0
-        self.settled_active = 0.0
+        self.settled_active = 0
         self.stamped_active = 0
 
     @property
@@ -130,7 +137,7 @@ class UserRecord:
                 return device
         return None
 
-    def live_active(self) -> float:
+    def live_active(self) -> int:
         """The user's last activity as of now, whether or not anybody may see it."""
         latest = self.settled_active
         for device in self.devices:
@@ -139,7 +146,7 @@ class UserRecord:
 
     def shown_active(self) -> int | None:
         """The last activity that anybody may see: live, but standing still while the user is OFFLINE to all."""
-        seconds = self.stamped_active if self.public.status is Status.OFFLINE else int(self.live_active())
+        seconds = self.stamped_active if self.public.status is Status.OFFLINE else self.live_active()
         return seconds or None
 
     def __repr__(self) -> str:

@@ -62,7 +62,9 @@ class Shared:
     def __init__(self, lifetimes: Lifetimes, versions: Versions, max_remembered: int) -> None:
         self.lifetimes = lifetimes
         self.versions = versions
-        self.deadlines: Deadlines[Device | UserRecord] = Deadlines()
+        self.deadlines: Deadlines[Device] = Deadlines()
+        self.untils: Deadlines[UserRecord] = Deadlines()
+        """When overrides end. The hand of this wheel is the calendar: it may be moved, and what it reaches is due."""
         self.remembered = Remembered(max_remembered)
         self.users_by_status = dict.fromkeys(Status, 0)
         self.devices = 0
@@ -85,9 +87,9 @@ class Shared:
             return None
         return set(map(itemgetter(1), takewhile(lambda noted: noted[0] > seq, reversed(self._lately))))
 
-    def second_of(self, time: float) -> int:
-        """`time` in whole seconds: one object for all who come in the same second, where each had two of its own."""
-        second = int(time)
+    def second_of(self, utc: float) -> int:
+        """`utc` in whole seconds: one object for all stamps of the same second, where each had several of its own."""
+        second = int(utc)
         if second != self._second:
             self._second = second
         return self._second
@@ -99,36 +101,37 @@ class Shard:
         self._shared = shared
         self._forget = forget
 
-    def apply(self, transition: AnyTransition, now: float) -> Transition:
-        return _HANDLERS[type(transition)](self, transition, now)
+    def apply(self, transition: AnyTransition, now: float, utc: float) -> Transition:
+        return _HANDLERS[type(transition)](self, transition, now, utc)
 
     # -- transitions -------------------------------------------------------------------------------------------
 
-    def connect(self, wanted: Connect, now: float) -> Transition:
+    def connect(self, wanted: Connect, now: float, utc: float) -> Transition:
         record = self._record(wanted.user_id)
         device = record.find(wanted.device_id)
         continued = device is not None
         evicted: tuple[Evicted, ...] = ()
         if device is None:
             evicted = self._make_room(record)
-            device = self._attach(record, wanted, now)
+            device = self._attach(record, wanted, now, utc)
             if wanted.status is not None:
-                self._override(record, Override(wanted.status), now)
+                self._override(record, Override(wanted.status))
         elif device.holder > 0 and device.holder != wanted.holder:
             evicted = (Evicted(device.holder, Loss.REPLACED),)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
         if wanted.idle is not None:
-            truth_changed |= self._set_idle(record, device, wanted.idle, wanted.idle_for, now)
+            truth_changed |= self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
         if device.holder == REST and not device.idle:
             device.activity = now  # over REST nothing was inferred, so its silence begins here
         # Only now: a device that comes idle was not active a moment ago.
-        device.heard = now
+        if not device.idle:
+            device.was_active(self._shared.second_of(utc))
         device.holder = wanted.holder
         self._watch_activity(device)
-        return self._conclude(record, now, device, continued, evicted, truth_changed)
+        return self._conclude(record, utc, device, continued, evicted, truth_changed)
 
-    def disconnect(self, wanted: Disconnect, now: float) -> Transition:
+    def disconnect(self, wanted: Disconnect, now: float, utc: float) -> Transition:
         held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
         if held is None:
             return NOTHING
@@ -137,92 +140,91 @@ class Shard:
         self._shared.deadlines.set(device, now + self._shared.lifetimes.grace)
         return Transition(device=device, continued=True)
 
-    def leave(self, wanted: Leave, now: float) -> Transition:
+    def leave(self, wanted: Leave, now: float, utc: float) -> Transition:
         held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
         if held is None:
             return NOTHING
-        return self._end(*held, now)
+        return self._end(*held, utc)
 
-    def online(self, wanted: Online, now: float) -> Transition:
+    def online(self, wanted: Online, now: float, utc: float) -> Transition:
         record = self._record(wanted.user_id)
         device = record.find(wanted.device_id)
         continued = device is not None
         evicted: tuple[Evicted, ...] = ()
         if device is None:
             evicted = self._make_room(record)
-            device = self._attach(record, wanted, now)
+            device = self._attach(record, wanted, now, utc)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
-        truth_changed |= self._beat(record, device, wanted.idle, now)
-        return self._conclude(record, now, device, continued, evicted, truth_changed)
+        truth_changed |= self._beat(device, wanted.idle, now, utc)
+        return self._conclude(record, utc, device, continued, evicted, truth_changed)
 
-    def heartbeat(self, wanted: Heartbeat, now: float) -> Transition:
+    def heartbeat(self, wanted: Heartbeat, now: float, utc: float) -> Transition:
         record = self.users.get(wanted.user_id)
         device = None if record is None else record.find(wanted.device_id)
         if record is None or device is None:
             return NOTHING
-        truth_changed = self._beat(record, device, wanted.idle, now)
-        return self._conclude(record, now, device, True, (), truth_changed)
+        truth_changed = self._beat(device, wanted.idle, now, utc)
+        return self._conclude(record, utc, device, True, (), truth_changed)
 
-    def offline(self, wanted: Offline, now: float) -> Transition:
+    def offline(self, wanted: Offline, now: float, utc: float) -> Transition:
         record = self.users.get(wanted.user_id)
         device = None if record is None else record.find(wanted.device_id)
         if record is None or device is None:
             return NOTHING
         evicted = (Evicted(device.holder, Loss.ENDED),) if device.holder > 0 else ()
-        return self._end(record, device, now, evicted)
+        return self._end(record, device, utc, evicted)
 
-    def set_activity(self, wanted: SetActivity, now: float) -> Transition:
+    def set_activity(self, wanted: SetActivity, now: float, utc: float) -> Transition:
         held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
         if held is None:
             return NOTHING
         record, device = held
-        truth_changed = self._set_idle(record, device, wanted.idle, wanted.idle_for, now)
+        truth_changed = self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
         self._watch_activity(device)
-        return self._conclude(record, now, device, True, (), truth_changed)
+        return self._conclude(record, utc, device, True, (), truth_changed)
 
-    def set_override(self, wanted: SetOverride, now: float) -> Transition:
+    def set_override(self, wanted: SetOverride, now: float, utc: float) -> Transition:
         record = self._record(wanted.user_id)
         truth_changed = record.override != wanted.override
-        self._override(record, wanted.override, now)
-        return self._conclude(record, now, truth_changed=truth_changed)
+        self._override(record, wanted.override)
+        return self._conclude(record, utc, truth_changed=truth_changed)
 
-    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> Transition:
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of `holder` was heard; `spoke`: with a message other than a ping, which ends inferred idleness."""
         held = self._held(user_id, device_id, holder)
         if held is None:
             return NOTHING
         record, device = held
-        device.heard = now
-        if not spoke:
-            return NOTHING
         idle = device.idle
-        if idle is not None and idle.is_said:
-            return NOTHING
-        device.activity = now
-        if idle is None:
+        if idle is None or (spoke and not idle.is_said):
+            device.was_active(self._shared.second_of(utc))
+            if spoke:
+                device.activity = now
+        if idle is None or not spoke or idle.is_said:
             return NOTHING
         self._watch_activity(device)
-        return self._conclude(record, now, device, True, (), truth_changed=True)
+        return self._conclude(record, utc, device, True, (), truth_changed=True)
 
-    def expire(self, key: Device | UserRecord, now: float) -> Transition:
+    def expire(self, key: Device | UserRecord, now: float, utc: float) -> Transition:
         """What fell due: a grace period, a REST deadline, inferred idleness, or an override's end."""
         record = self.users.get(key.user_id)
         if isinstance(key, UserRecord):
             if record is not key:
                 return NOTHING  # forgotten by what fell due a moment before
             record.override = None
-            return self._conclude(record, now, truth_changed=True)
+            return self._conclude(record, utc, truth_changed=True)
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that
         if key.holder <= 0:
-            return self._end(record, key, now)
+            return self._end(record, key, utc)
         away_after = self._shared.lifetimes.away_after
         if not away_after or isinstance(key.activity, Idle) or key.activity + away_after > now:
             self._watch_activity(key)
             return NOTHING
-        self._become_idle(record, key, now, is_said=False)
-        return self._conclude(record, now, key, True, (), truth_changed=True)
+        key.was_active(self._shared.second_of(utc))
+        key.activity = Idle(now, is_said=False)
+        return self._conclude(record, utc, key, True, (), truth_changed=True)
 
     # -- parts of transitions ------------------------------------------------------------------------------------
 
@@ -241,9 +243,9 @@ class Shard:
             return None
         return record, device
 
-    def _attach(self, record: UserRecord, wanted: Connect | Online, now: float) -> Device:
-        device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now)
-        device.online_time = self._shared.second_of(now)
+    def _attach(self, record: UserRecord, wanted: Connect | Online, now: float, utc: float) -> Device:
+        second = self._shared.second_of(utc)
+        device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now, second)
         record.devices = (*record.devices, device)
         self._shared.devices += 1
         return device
@@ -258,42 +260,39 @@ class Shard:
         """End the device longest idle, else the oldest, when there is no room for one more."""
         if len(record.devices) < self._shared.lifetimes.max_devices:
             return ()
-        idle = [device for device in record.devices if device.idle]
-        last = min(idle, key=lambda d: d.last_active) if idle else min(record.devices, key=lambda d: d.session)
+        since = {device: device.idle.since for device in record.devices if device.idle}
+        last = min(since, key=since.__getitem__) if since else min(record.devices, key=lambda d: d.session)
         self._detach(record, last)
         return (Evicted(last.holder, Loss.TOO_MANY_DEVICES),) if last.holder > 0 else ()
 
-    def _end(self, record: UserRecord, device: Device, now: float, evicted: tuple[Evicted, ...] = ()) -> Transition:
+    def _end(self, record: UserRecord, device: Device, utc: float, evicted: tuple[Evicted, ...] = ()) -> Transition:
         self._detach(record, device)
-        return self._conclude(record, now, device, False, evicted, truth_changed=True)
+        return self._conclude(record, utc, device, False, evicted, truth_changed=True)
 
-    def _beat(self, record: UserRecord, device: Device, idle: bool | None, now: float) -> bool:
+    def _beat(self, device: Device, idle: bool | None, now: float, utc: float) -> bool:
         """A REST client said that `device` is there. Returns whether its idleness changed."""
-        idleness_changed = idle is not None and self._set_idle(record, device, idle, None, now)
+        idleness_changed = idle is not None and self._set_idle(device, idle, None, now, utc)
         if device.holder <= 0:
             device.holder = REST
-            device.heard = now
+            if not device.idle:
+                device.was_active(self._shared.second_of(utc))
             self._shared.deadlines.set(device, now + self._shared.lifetimes.rest)
         else:
             self._watch_activity(device)
         return idleness_changed
 
-    def _set_idle(self, record: UserRecord, device: Device, idle: bool, idle_for: float | None, now: float) -> bool:
+    def _set_idle(self, device: Device, idle: bool, idle_for: float | None, now: float, utc: float) -> bool:
         """Said idleness. Returns whether the device changed between active and idle."""
         was = device.idle
         if not idle:
-            # The link may have been heard last before the device became idle: the time must not move back to that.
-            record.settled_active = max(record.settled_active, device.last_active)
             device.activity = now
+            device.was_active(self._shared.second_of(utc))
         elif was is None or idle_for is not None:
-            self._become_idle(record, device, max(0.0, now - (idle_for or 0.0)), is_said=True)
+            device.activity = Idle(now - (idle_for or 0.0), is_said=True)
+            device.was_active(self._shared.second_of(max(0.0, utc - (idle_for or 0.0))))
         else:
             device.activity = Idle(was.since, is_said=True)
         return (was is not None) is not idle
-
-    def _become_idle(self, record: UserRecord, device: Device, since: float, is_said: bool) -> None:
-        record.settled_active = max(record.settled_active, device.last_active)
-        device.activity = Idle(since, is_said)
 
     def _watch_activity(self, device: Device) -> None:
         """A connected device has a deadline only while its idleness may have to be inferred."""
@@ -303,17 +302,17 @@ class Shard:
         else:
             self._shared.deadlines.discard(device)
 
-    def _override(self, record: UserRecord, override: Override | None, now: float) -> None:
+    def _override(self, record: UserRecord, override: Override | None) -> None:
         record.override = override
         if override is not None and override.until is not None:
-            self._shared.deadlines.set(record, max(now, override.until))
+            self._shared.untils.set(record, override.until)
         else:
-            self._shared.deadlines.discard(record)
+            self._shared.untils.discard(record)
 
     def _conclude(
         self,
         record: UserRecord,
-        now: float,
+        utc: float,
         device: Device | None = None,
         continued: bool = False,
         evicted: tuple[Evicted, ...] = (),
@@ -323,9 +322,8 @@ class Shard:
         change = None
         if after != before:
             # The seq of a Change that is handed to fan-out at once is its version.
-            record.version = record.seq = self._shared.versions.take(now)
-            record.settled_active = record.live_active()
-            record.stamped_active = self._shared.second_of(record.settled_active)
+            record.version = record.seq = self._shared.versions.take(utc)
+            record.stamped_active = record.live_active()
             record.public = after
             self._shared.note(record.user_id, record.seq)
             self._shared.users_by_status[before.status] -= 1
@@ -340,7 +338,7 @@ class Shard:
         return Transition(change, device, continued, evicted, truth_changed)
 
 
-_HANDLERS: Final[dict[type[Any], Callable[[Shard, Any, float], Transition]]] = {
+_HANDLERS: Final[dict[type[Any], Callable[[Shard, Any, float, float], Transition]]] = {
     Connect: Shard.connect,
     Disconnect: Shard.disconnect,
     Leave: Shard.leave,

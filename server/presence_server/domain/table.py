@@ -8,12 +8,15 @@ back is handed out later under a seq of its own (`restamp`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from presence_server.domain.model import OFFLINE, Shown, Status, Truth, UserPresence, UserRecord
+from presence_server.domain.deadlines import Deadlines
+from presence_server.domain.model import OFFLINE, Device, Shown, Status, Truth, UserPresence, UserRecord
 from presence_server.domain.shard import Lifetimes, Shard, Shared
 from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
 from presence_server.domain.versions import Versions
+
+K = TypeVar("K", Device, UserRecord)
 
 
 class TableStatistics(NamedTuple):
@@ -58,40 +61,48 @@ class PresenceTable:
     def _forget(self, record: UserRecord) -> None:
         del self._shard(record.user_id).users[record.user_id]
         self._shared.remembered.discard(record.user_id)
-        self._shared.deadlines.discard(record)
+        self._shared.untils.discard(record)
         self._shared.users_by_status[record.public.status] -= 1
         self._shared.floor = max(self._shared.floor, record.seq)
 
     # -- transitions -------------------------------------------------------------------------------------------
 
-    def apply(self, transition: AnyTransition, now: float) -> Transition:
-        return self._shard(transition.user_id).apply(transition, now)
+    def apply(self, transition: AnyTransition, now: float, utc: float) -> Transition:
+        return self._shard(transition.user_id).apply(transition, now, utc)
 
-    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> Transition:
+    def touch(self, user_id: int, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of connection `holder` was heard; see `Shard.touch`."""
-        return self._shard(user_id).touch(user_id, device_id, holder, now, spoke)
+        return self._shard(user_id).touch(user_id, device_id, holder, now, utc, spoke)
 
-    def expire(self, now: float) -> Iterator[tuple[int, Transition]]:
-        """End what fell due by `now`, in the order in which it did: each user, and what came of it."""
-        due = iter(self._shared.deadlines.pop_due(now))
+    def expire(self, now: float, utc: float) -> Iterator[tuple[int, Transition]]:
+        """End what is due: each user, and what came of it.
+
+        First the overrides whose `until` the calendar has reached or passed by `utc`, then what has lasted its time by
+        `now`; each in the order in which it fell due.
+        """
+        yield from self._expire(self._shared.untils, utc, now, utc)
+        yield from self._expire(self._shared.deadlines, now, now, utc)
+
+    def _expire(self, wheel: Deadlines[K], hand: float, now: float, utc: float) -> Iterator[tuple[int, Transition]]:
+        due = iter(wheel.pop_due(hand))
         try:
             for key in due:
-                if key in self._shared.deadlines:
+                if key in wheel:
                     continue  # whoever was told of what fell due before gave it a new deadline
-                made = self._shard(key.user_id).expire(key, now)
+                made = self._shard(key.user_id).expire(key, now, utc)
                 if made is not NOTHING:
                     yield key.user_id, made
         finally:
             # Whoever was told failed: the rest must still end, with the next sweep.
             for key in due:
-                self._shared.deadlines.set(key, now)
+                wheel.set(key, hand)
 
-    def restamp(self, user_id: int, now: float) -> None:
+    def restamp(self, user_id: int, utc: float) -> None:
         """The user's last Change is handed to fan-out only now: let its record say so.
 
         If the record that took it was forgotten since, no cursor from before can be trusted to know of the Change.
         """
-        seq = self._shared.versions.take(now)
+        seq = self._shared.versions.take(utc)
         record = self.record(user_id)
         if record is None or not record.version:
             self._shared.floor = seq
@@ -170,7 +181,7 @@ class PresenceTable:
             busy=by_status[Status.BUSY],
             offline=by_status[Status.OFFLINE],
             remembered=len(self._shared.remembered),
-            deadlines=len(self._shared.deadlines),
+            deadlines=len(self._shared.deadlines) + len(self._shared.untils),
             floor=self._shared.floor,
             version=self._shared.versions.last,
         )

@@ -1,13 +1,16 @@
 """A hybrid logical clock: versions that always grow and can be compared across restarts and nodes.
 
 Kulkarni et al., "Logical Physical Clocks" (2014), folded into one integer that a JavaScript number holds: the
-milliseconds since 2020 in the upper 41 bits (until 2089), a counter in the lower twelve.
+milliseconds since 2020 in the upper 41 bits (until 2089), a counter in the lower twelve. They follow the system's clock
+where it runs ahead of the last one given, and go on counting where it was set back or stands beyond their range.
 """
 
 from typing import Final
 
 EPOCH_2020: Final = 1_577_836_800
 COUNTER_BITS: Final = 12
+LAST_MS: Final = 2**41 - 2**31
+"""Milliseconds, in 2089, up to which the clock is followed: whatever a broken clock says, there is room to count on."""
 
 
 class Versions:
@@ -16,9 +19,9 @@ class Versions:
     def __init__(self, last: int = 0) -> None:
         self.last = last
 
-    def take(self, now: float) -> int:
-        """The next version: that of `now`, or one more than the last where the clock has not moved on."""
-        self.last = max(self.last + 1, int((now - EPOCH_2020) * 1000) << COUNTER_BITS)
+    def take(self, utc: float) -> int:
+        """The next version: that of `utc`, or one more than the last where the clock has not moved on."""
+        self.last = max(self.last + 1, min(int((utc - EPOCH_2020) * 1000), LAST_MS) << COUNTER_BITS)
         return self.last
 
     def __repr__(self) -> str:

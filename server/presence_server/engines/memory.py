@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
-from presence_server.application.ports import Done, Listener, TruthChanged
+from presence_server.application.ports import Clock, Done, Listener, TruthChanged
 from presence_server.domain.model import Shown, Status, Truth, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
@@ -13,9 +13,10 @@ from presence_server.domain.transitions import AnyTransition, Transition
 class MemoryEngine:
     """An `application.ports.Engine` on one table. Everybody is always known, so following costs nothing."""
 
-    def __init__(self, table: PresenceTable, epoch: int) -> None:
+    def __init__(self, table: PresenceTable, epoch: int, clock: Clock) -> None:
         self.epoch = epoch
         self._table = table
+        self._utc = clock.utc
         self._listener: Listener = _nobody
 
     def attach(self, listener: Listener) -> None:
@@ -30,12 +31,12 @@ class MemoryEngine:
         return self._table.floor
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
-        made = self._table.apply(transition, now)
+        made = self._table.apply(transition, now, self._utc())
         self._tell(transition.user_id, made, now)
         done(made)
 
     def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
-        self._tell(user_id, self._table.touch(user_id, device_id, holder, now, spoke), now)
+        self._tell(user_id, self._table.touch(user_id, device_id, holder, now, self._utc(), spoke), now)
 
     def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
         done(True)
@@ -60,10 +61,10 @@ class MemoryEngine:
         return self._table.statuses(user_ids)
 
     def restamp(self, user_id: int, now: float) -> None:
-        self._table.restamp(user_id, now)
+        self._table.restamp(user_id, self._utc())
 
     def sweep(self, now: float) -> None:
-        for user_id, made in self._table.expire(now):
+        for user_id, made in self._table.expire(now, self._utc()):
             self._tell(user_id, made, now)
 
     def _tell(self, user_id: int, made: Transition, now: float) -> None:

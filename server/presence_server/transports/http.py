@@ -114,7 +114,7 @@ class RestApi:
         self._let_in(request, user_id)
         self._refuse_if_draining()
         until = None if body.until is None else parse_time(body.until)
-        if until is not None and (reason := check_until(until, self._gateway.clock.now())) is not None:
+        if until is not None and (reason := check_until(until, self._gateway.clock.utc())) is not None:
             raise Refusal(400, [FieldError("until", reason)])
         await self._submit(SetOverride(user_id, Override(Status(body.status), until, body.status_text or None)))
         return success(_status_of(await self._look_up(user_id, user_id)))
