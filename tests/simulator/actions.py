@@ -78,7 +78,7 @@ def _status(world: World, client: Client, random: Random, what: int) -> None:
     if client.user_id:
         status = random.choice(STATUSES)
         has_end = status is not None and random.random() < 0.3
-        until = format_time(int(world.clock.now() + random.randint(3, 8))) if has_end else None
+        until = format_time(int(world.clock.utc() + random.randint(3, 8))) if has_end else None
         text = random.choice(TEXTS) if status is not None else None
         client.set_status(SetStatus(status=status, until=until, status_text=text))  # type: ignore[arg-type]
 
@@ -169,7 +169,7 @@ POLL_ACTIONS: Final[dict[str, Callable[[World, Poller, Random, int], None]]] = {
 def _override(world: World, random: Random, what: int) -> None:
     user_id = FIRST_USER + random.randrange(world.scenario.users)
     status = random.choice(STATUSES)
-    until = int(world.clock.now() + random.randint(3, 8)) if random.random() < 0.3 else None
+    until = int(world.clock.utc() + random.randint(3, 8)) if random.random() < 0.3 else None
     override = None if status is None else Override(Status(status), until, random.choice(TEXTS))
     world.requests.set_override(user_id, override)
 
@@ -187,7 +187,16 @@ def _stall(world: World, random: Random, what: int) -> None:
 
 def _clock(world: World, random: Random, what: int) -> None:
     """Somebody sets the system's clock."""
-    world.clock_offset += random.choice((-3_600.0, -5.0, 2.0, 60.0, 86_400.0))
+    world.oracle.calendar_moves()
+    world.clock.set(random.choice((-3_600.0, -5.0, 2.0, 60.0, 86_400.0)))
+
+
+def _suspend(world: World, random: Random, what: int) -> None:
+    """The machine sleeps."""
+    seconds = random.choice((3.0, 60.0, 3_600.0, 20_000.0))
+    world.oracle.calendar_moves()
+    world.clock.sleep(seconds)
+    world.oracle.slept(seconds)
 
 
 WORLD_ACTIONS: Final[dict[str, Callable[[World, Random, int], None]]] = {
@@ -195,6 +204,7 @@ WORLD_ACTIONS: Final[dict[str, Callable[[World, Random, int], None]]] = {
     "look_up": _look_up,
     "stall": _stall,
     "clock": _clock,
+    "suspend": _suspend,
     "engine_cut": lambda world, random, what: world.cut_engine(),
     "engine_mend": lambda world, random, what: world.mend_engine(),
 }

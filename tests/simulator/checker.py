@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from presence_protocol.fields import format_time
-from presence_protocol.messages import StatusEntry
+from presence_protocol.codec import Codec
+from presence_protocol.fields import format_time, parse_time
+from presence_protocol.messages import StatusEntry, Welcome
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.watching import MAX_PENDING
 from presence_server.domain.model import Shown, Status, UserPresence
 from simulator.failure import require
+from support.frames import frames_of
 
 if TYPE_CHECKING:
     from simulator.world import World
 
 OFFLINE = "OFFLINE"
+TEXT, BINARY = 1, 2  # opcodes of frames
+SLACK = 2.0
+"""Seconds that a sweep may take to come, after whatever kept it."""
 LONGEST_PAUSE = 0.25
 """Seconds that changes are gathered, at most."""
 
@@ -42,6 +47,26 @@ class Checker:
             return  # who was forgotten before it was told is OFFLINE without a time, under the version to be told
         require(known == entry, "one version, two stories", known, entry)
         require(entry.status != OFFLINE or not entry.platforms, "OFFLINE with platforms", entry)
+
+    def greeting(self, codec: Codec, frame: bytes) -> bool:
+        """A `welcome` that is written says what the calendar says. Returns whether `frame` holds one."""
+        told = [codec.decode_server(payload) for opcode, payload in frames_of(frame) if opcode in (TEXT, BINARY)]
+        welcomes = [message for message in told if isinstance(message, Welcome)]
+        for welcome in welcomes:
+            off = parse_time(welcome.server_time) - self._world.clock.utc()
+            require(abs(off) <= 1, "another time than the calendar's", welcome.server_time, off)
+        return bool(welcomes)
+
+    def untils(self) -> None:
+        """No override outlives its `until` by more than a few sweeps."""
+        world = self._world
+        if not world.clock.is_settled(SLACK) or world.loop.stalled_lately(SLACK) or world.may_be_away():
+            return
+        utc = world.clock.utc()
+        for shard in world.table._shards:
+            for record in shard.users.values():
+                until = None if record.override is None else record.override.until
+                require(until is None or utc < until + SLACK, "an override outlived its until", record, until, utc)
 
     def shown(self, viewer: int | None, shown: Shown) -> None:
         """A look-up: as an entry, and beyond it what anybody may ask."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
-from engines.timeline import START, Timeline
+from engines.timeline import BOOT, START, Timeline
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.transports.driver import SWEEP_INTERVAL, Driver
@@ -37,13 +37,14 @@ class Handle:
 class Loop(Timeline):
     """`call_at` and `call_later` are for the world outside the server; its own calls go through a lane."""
 
-    def __init__(self, start: float = START) -> None:
+    def __init__(self, start: float = BOOT) -> None:
         super().__init__(start)
         self.is_stalled = False
         self.stall_seconds = 0.0
         """How long the stall that is under way takes."""
         self._stalled_since = 0.0
         self._stalled_before = 0.0
+        self._resumed_at = float("-inf")
         self._kept: tuple[list[Handle], list[Handle], list[Handle]] = ([], [], [])
 
     def serve(self, lane: int, seconds: float, call: Callable[..., None], *arguments: Any) -> Handle:
@@ -73,13 +74,55 @@ class Loop(Timeline):
         """Seconds that the server spent stalled, in all."""
         return self._stalled_before + (self.time - self._stalled_since if self.is_stalled else 0.0)
 
+    def stalled_lately(self, seconds: float) -> bool:
+        """Whether the server stalls, or did so within the last `seconds`."""
+        return self.is_stalled or self.time - self._resumed_at <= seconds
+
     def _resume(self) -> None:
         self._stalled_before = self.stalled_for
+        self._resumed_at = self.time
         self.is_stalled = False
         for lane, kept in enumerate(self._kept):
             for handle in kept:
                 self.call_at(self.time, self._run, lane, handle)
             kept.clear()
+
+
+class MachineClock:
+    """The two clocks of the server's machine.
+
+    Somebody sets the calendar; and the machine is suspended, during which both go on while its timers stand still. To
+    the rest of the world such a suspension takes no time: it is as if everybody slept.
+    """
+
+    def __init__(self, loop: Loop) -> None:
+        self._loop = loop
+        self.set_by = 0.0
+        self.slept = 0.0
+        self.latest = 0.0
+        """The latest calendar time that was ever told."""
+        self.moved_at = self.woke_at = float("-inf")
+        """When, by the loop, the calendar was last moved and the machine last woke."""
+
+    def now(self) -> float:
+        return self._loop.time + self.slept
+
+    def utc(self) -> float:
+        utc = START + self.now() - BOOT + self.set_by
+        self.latest = max(self.latest, utc)
+        return utc
+
+    def set(self, step: float) -> None:
+        self.set_by += step
+        self.moved_at = self._loop.time
+
+    def sleep(self, seconds: float) -> None:
+        self.slept += seconds
+        self.moved_at = self.woke_at = self._loop.time
+
+    def is_settled(self, seconds: float) -> bool:
+        """Whether the calendar was left alone for so long."""
+        return self._loop.time - self.moved_at > seconds
 
 
 class ServerTimeline(Timeline):

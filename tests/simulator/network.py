@@ -47,6 +47,7 @@ class Link:
         self.is_over_there = False  # the client is done with it
         self.is_over_here = False  # so is the server
         self.said_hello = self.said_goodbye = self.was_welcomed = False
+        self._greets = False  # a welcome was written
         self.down_at: float | None = None
         self._there = self._back = 0.0
 
@@ -190,6 +191,8 @@ class Link:
     def write(self, frame: bytes) -> None:
         if self.is_over_here:
             return
+        if not self._greets and self.session is not None:
+            self._greets = self._world.checker.greeting(self.session.codec, frame)
         if self.is_read and not self.is_cut and not self.unsent:
             self._put(frame)
             return

@@ -4,8 +4,8 @@ It never looks into the table. Of each device it keeps what must be so (it is co
 its REST lifetime: it must not be shown OFFLINE) and what may be so (it may still be shown: its end lies less than the
 printed bound back). In between, and while an answer is outstanding, it does not know, and says nothing.
 
-Times are those of the hub's clock. The ghost bound runs on a clock of its own, which stands still while the server
-stalls or its engine is away.
+Times are those of the hub's clock of durations; of an `until`, the calendar's. The ghost bound runs on a clock of its
+own, which stands still while the server stalls or its engine is away.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 NEVER: Final = float("-inf")
 LONG_STALL: Final = 1.3
-"""Seconds, on a clock that may run by a tenth faster or slower, which are more than the hub's `STALL`."""
+"""Seconds which are more than the hub's `STALL` and a sweep."""
 SLACK: Final = 2.0
 """Seconds beyond the bounds: the promise says as much."""
 
@@ -106,9 +106,9 @@ class UserTruth:
         self.is_sure = True
         self.pending = 0  # overrides that were submitted and not answered
 
-    def knows_override(self, now: float) -> bool:
+    def knows_override(self, utc: float) -> bool:
         until = None if self.override is None else self.override.until
-        return self.is_sure and not self.pending and (until is None or now < until)
+        return self.is_sure and not self.pending and (until is None or utc < until)
 
 
 class Oracle:
@@ -162,7 +162,10 @@ class Oracle:
         world, times = self._world, self._world.scenario.times
         patience = times.ping_interval + times.pong_timeout + SLACK
         was_stopped = not link.is_read or world.clock.now() - link.stopped_at < patience
-        require(link.is_cut or was_stopped or not link.is_true, "a live connection was given up", link)
+        # What it answered before the machine slept may be on its way still.
+        has_slept = world.loop.time - world.clock.woke_at <= SLACK
+        is_dead = link.is_cut or was_stopped or not link.is_true
+        require(is_dead or has_slept, "a live connection was given up", link)
 
     # -- what the application asks of the engine -----------------------------------------------------------------------
 
@@ -289,6 +292,7 @@ class Oracle:
                     must = device.must_live(now) and isinstance(transition, Heartbeat)
                     require(not must, "a live REST device was refused", transition)
                 else:
+                    self._stamped(transition, made)
                     self._said_idle(device, transition, made)
                     if not isinstance(transition, SetActivity):
                         is_sure = device.offlines == asked.offlines and user.arrivals == asked.arrivals
@@ -306,6 +310,7 @@ class Oracle:
             device.forget()
             return
         require(made.continued or not device.must_live(now), "a live session was not continued", connect)
+        self._stamped(connect, made)
         if connect.idle is not None:
             device.idle = connect.idle
         elif not made.continued:
@@ -319,6 +324,20 @@ class Oracle:
         if is_dropped and down_at is not None:
             device.live_until = down_at + self._world.scenario.lifetimes.grace
 
+    def _stamped(self, transition: Connect | Online | Heartbeat | SetActivity, made: Transition) -> None:
+        """What was stamped just now, the calendar says; and nothing later than it ever said is shown."""
+        world = self._world
+        record = world.table.record(transition.user_id)
+        if world.is_late or record is None or made.device is None:
+            return
+        utc = world.clock.utc()
+        if isinstance(transition, Connect | Online) and not made.continued:
+            off = made.device.online_time - utc
+            require(abs(off) <= 1, "online since another time than the calendar's", transition, off)
+            if not transition.idle:
+                require(record.live_active() >= utc - 1, "active, and another time is shown", transition, record)
+        require(record.live_active() <= world.clock.latest, "active in the future", transition, record)
+
     def _said_idle(self, device: DeviceTruth, said: Online | Heartbeat | SetActivity, made: Transition) -> None:
         if said.idle is not None:
             device.idle = said.idle
@@ -326,8 +345,11 @@ class Oracle:
             device.idle = False
 
     def _overridden(self, user: UserTruth, override: Override | None, is_done: bool) -> None:
+        world = self._world
         user.pending -= 1
-        user.is_sure = is_done
+        # A store may have seen its end before the calendar was set back, and tell of it later.
+        has_end = override is not None and override.until is not None
+        user.is_sure = is_done and not (has_end and world.is_late and not world.clock.is_settled(SLACK))
         user.override = override
 
     def _hello_status(self, user: UserTruth, status: Status, made: Transition | None) -> None:
@@ -345,13 +367,39 @@ class Oracle:
                 if max(device.live_until, device.arrived_until) > now:
                     device.live_until = device.arrived_until = NEVER
 
+    def calendar_moves(self) -> None:
+        """Somebody is about to set it. What has ended by it stays so; a late store may tell of that only later."""
+        world, utc = self._world, self._world.clock.utc()
+        for user in self.users.values():
+            until = None if user.override is None else user.override.until
+            if until is not None and (world.is_late or until <= utc):
+                user.is_sure = False
+
+    def slept(self, seconds: float) -> None:
+        """The machine was suspended: what has lasted its time meanwhile ends at once, when sockets were read.
+
+        Whoever's link is dead is found out by the ping that is due, and held for a grace period after that.
+        """
+        scenario, ghost_now = self._world.scenario, self._world.ghost_now()
+        if self._world.is_late:
+            return  # the store did not sleep
+        for user in self.users.values():
+            for device in user.devices.values():
+                left = scenario.times.pong_timeout + scenario.lifetimes.grace
+                if not device.holder and device.is_holder_sure:
+                    left = 0.0
+                elif seconds < scenario.ghost_bound:
+                    continue
+                left = max(left, device.maybe_until - ghost_now - SLACK - seconds)
+                device.maybe_until = min(device.maybe_until, ghost_now + left + SLACK + LONG_STALL)
+
     # -- what the engine tells -----------------------------------------------------------------------------------------
 
     def told(self, event: Change | Evicted | TruthChanged) -> None:
         if not isinstance(event, Change):
             return
         user, now, ghost_now = self.user(event.user_id), self._world.clock.now(), self._world.ghost_now()
-        is_sure, after = user.knows_override(now), event.after
+        is_sure, after = user.knows_override(self._world.clock.utc()), event.after
         override = user.override if is_sure else None
         must = [device for device in user.devices.values() if device.must_live(now)]
         if self._world.scenario.forgets and not must:

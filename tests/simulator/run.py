@@ -88,6 +88,7 @@ class Run:
             self.world.checker.structure()
             if not self.world.hub.is_draining:  # then no grace runs out any more
                 self.world.oracle.check_ghosts()
+                self.world.checker.untils()
         self.world.loop.call_later(CHECK_EVERY, self._check)
 
     def go(self, actions: Iterable[Action], steps: int | None) -> None:
@@ -173,8 +174,7 @@ class Run:
         now = world.clock.now()
         world.driver.perform(world.hub.close_all(CloseCode.SERVICE_RESTART, "ending", now))
         world.loop.serve(1, 0.0, world.polls.wake_all)
-        # Clocks that were set are followed at a tenth of the speed, so the hub's second may be longer than ours.
-        self.until(1.2 * (world.scenario.lifetimes.rest + world.scenario.lifetimes.grace) + 13)
+        self.until(world.scenario.lifetimes.rest + world.scenario.lifetimes.grace + 13)
         world.checker.structure()
         world.checker.empty()
 

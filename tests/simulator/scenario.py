@@ -55,7 +55,7 @@ REST: Final = {
     "poll_cut": 2,
     "poll_others": 2,
 }
-WORLD: Final = {"stall": 0.15, "clock": 0.2}
+WORLD: Final = {"stall": 0.15, "clock": 0.2, "suspend": 0.05}
 FLAPS: Final = 6
 SLOW: Final = 4
 AWAY: Final = {"engine_cut": 0.06, "engine_mend": 0.4}

@@ -14,7 +14,6 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine
-from presence_server.clock import SystemClock
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Platform, UserPresence
 from presence_server.domain.table import PresenceTable
@@ -22,7 +21,7 @@ from presence_server.engines.memory import MemoryEngine
 from presence_server.transports.frames import FRAMERS
 from simulator.checker import Checker
 from simulator.clients import Client
-from simulator.loop import Loop, ServerTimeline, SimulatedDriver
+from simulator.loop import Loop, MachineClock, ServerTimeline, SimulatedDriver
 from simulator.network import Link
 from simulator.oracle import Oracle
 from simulator.rest import Poller, Requests, RestDevice
@@ -33,6 +32,7 @@ from simulator.spy import SpyEngine
 FIRST_USER = 10_001
 PLATFORMS = tuple(Platform)
 LEASE = 4.0
+NEVER = float("-inf")
 AWAY_ECHO = 15.0
 """Seconds after an outage of the engine within which something may still be refused because of it."""
 
@@ -56,8 +56,7 @@ class World:
         self.is_ending = False
         self.loop = Loop()
         self.random = Random(f"network {scenario.seed}")
-        self.clock_offset = 0.0
-        self.clock = SystemClock(lambda: self.loop.time + self.clock_offset, self.loop.now)
+        self.clock = MachineClock(self.loop)
         self.table = PresenceTable(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered)
         self.visibility = SomeHidden() if scenario.hides_some else AllSeen()
         self.oracle = Oracle(self)
@@ -76,6 +75,7 @@ class World:
             TrustOnLoopback(),
             self.visibility,
             limits,
+            self.clock,
             Random(scenario.seed),
             self.driver.wake,
         )
@@ -92,7 +92,7 @@ class World:
 
     def _engine(self) -> Engine:
         if not self.is_late:
-            return MemoryEngine(self.table, 0xE)
+            return MemoryEngine(self.table, 0xE, self.clock)
         timeline = ServerTimeline(self.loop)
         random = Random(f"engine {self.scenario.seed}")
         self.late = LateEngine(self.table, 0xE, self.clock, timeline, random, self.scenario.mean_delay, lease=LEASE)
@@ -146,23 +146,27 @@ class World:
         return min(0.6, self.random.expovariate(1 / self.scenario.mean_delay))
 
     def ghost_now(self) -> float:
-        """The clock by which ends are due: it stands still while the server or its engine cannot see to anything."""
-        away = 0.0 if self._away_since is None else self.clock.now() - self._away_since
-        return self.clock.now() - self.loop.stalled_for * 1.2 - self._away_for - away
+        """The clock by which ends are due: it stands still while the server or its engine cannot see to anything.
+
+        Of a suspension nothing is counted here: see `Oracle.slept`.
+        """
+        away = 0.0 if self._away_since is None else self.loop.time - self._away_since
+        return self.loop.time - self.loop.stalled_for - self._away_for - away
 
     def may_be_away(self) -> bool:
-        """Whether something may be refused because the engine is away, or was a moment ago."""
-        return self._away_since is not None or self.loop.time - self._back_at < AWAY_ECHO
+        """Whether something may be refused because the engine is away, or was a moment ago; or the machine slept."""
+        since = self.loop.time - max(self._back_at, self.clock.woke_at if self.is_late else NEVER)
+        return self._away_since is not None or since < AWAY_ECHO
 
     def cut_engine(self) -> None:
         if self.late is not None and self._away_since is None:
             self.late.cut()
             self.was_away = True
-            self._away_since = self.clock.now()
+            self._away_since = self.loop.time
 
     def mend_engine(self) -> None:
         if self.late is not None and self._away_since is not None:
-            away = self.clock.now() - self._away_since
+            away = self.loop.time - self._away_since
             if away >= LEASE * 0.8:
                 self.oracle.lapsed()
             self._away_for += away + 1
