@@ -2,7 +2,7 @@
  * Whether to come back after a connection ended, and how long to wait first.
  *
  * The code's range says it: 4400-4499 do not come back unchanged; 4500-4599 and the transport's own 1001, 1005,
- * 1006, 1011-1013 come back with backoff; 4401 is worth one try with a new token.
+ * 1006, 1011-1015 come back with backoff; 4401 is worth one try with a new token.
  */
 
 export const NORMAL = 1000;
@@ -14,7 +14,7 @@ export const ABANDONED = 3001;
 /** "reconnect", "renew" (a new token, then one try) or "stop", which is also the answer to unknown codes. */
 export function advice(code) {
   if (code === 4401) return "renew";
-  const transport = code === 1001 || code === 1005 || code === 1006 || (code >= 1011 && code <= 1013);
+  const transport = code === 1001 || code === 1005 || code === 1006 || (code >= 1011 && code <= 1015);
   return transport || (code >= 4500 && code <= 4599) ? "reconnect" : "stop";
 }
 

@@ -348,14 +348,45 @@ def test_a_token_that_is_not_taken_is_asked_for_once_more_at_once() -> None:
     assert world.phase() is Phase.CLOSED
 
 
-def test_after_a_welcome_a_token_may_expire_again() -> None:
+def test_after_a_connection_that_lasted_a_token_may_expire_again() -> None:
     world = World(has_tokens=True).begin()
     for _ in range(3):
         world.core.token(world.one(AskToken).link, "t", world.now)
         link = world.open().link
         world.hear(link, welcome())
+        world.now += 5
         world.lose(link, 4401)
     assert world.phase() is Phase.CONNECTING
+
+
+def test_a_welcome_alone_does_not_earn_another_try() -> None:
+    world = World(has_tokens=True).begin()
+    for _ in range(2):
+        world.core.token(world.one(AskToken).link, "t", world.now)
+        link = world.open().link
+        world.hear(link, welcome())
+        world.lose(link, 4401)
+    assert (world.phase(), world.take(AskToken)) == (Phase.CLOSED, [])
+
+
+def test_who_is_signed_out_leaves_for_good() -> None:
+    world = World(has_tokens=True).begin()
+    ticket = world.core.request(SetStatus(status="BUSY"))
+    world.core.signed_out(world.one(AskToken).link, "signed out", world.now)
+    assert (world.phase(), world.core.deadline()) == (Phase.CLOSED, None)
+    settled = world.one(Settled)
+    assert (settled.ticket, str(settled.error)[:40]) == (ticket, "the server closed for good (4401: signed")
+
+
+def test_who_is_signed_out_while_moving_leaves_with_a_bye() -> None:
+    world = World(has_tokens=True).begin()
+    world.core.token(world.one(AskToken).link, "t", world.now)
+    link = world.live()
+    world.hear(link, Reconnect(after_ms=0, reason="draining"))
+    world.wait(0)
+    world.core.signed_out(world.one(AskToken).link, "signed out", world.now)
+    assert world.sent() == [Bye()]
+    assert world.phase() is Phase.CLOSED
 
 
 def test_a_token_that_is_a_string_is_not_tried_twice() -> None:
@@ -377,7 +408,7 @@ def test_a_token_that_never_comes_is_given_up() -> None:
     world = World(has_tokens=True).begin()
     link = world.one(AskToken).link
     world.wait(30)
-    assert world.one(Close) == Close(link, 1006, "no welcome in time")
+    assert world.one(Close) == Close(link, 1006, "no token in time")
     world.core.token(link, "late", world.now)
     assert world.take(Open) == []
 
@@ -513,20 +544,24 @@ def test_a_query_is_asked_again() -> None:
 def test_idleness_is_a_level_and_goes_with_the_next_hello() -> None:
     world = World().begin()
     ticket = world.core.activity(True, 60, world.now)
-    assert world.one(Settled) == Settled(ticket, None)
     world.wait(2)
     world.open()
     (hello,) = world.sent()
     assert (hello.idle, hello.idle_for_ms) == (True, 62_000)
+    assert world.take(Settled) == [], "nobody has heard it yet"
     world.hear(1, welcome())
-    world.core.activity(False, 0, world.now)
+    assert world.one(Settled) == Settled(ticket, None)
+    ticket = world.core.activity(False, 0, world.now)
     (said,) = world.sent()
     assert said == Activity(id=said.id, idle=False)
     world.lose(1)
-    assert world.one(Settled).error is None, "the next hello says it"
     world.wait(1)
     world.open()
     assert world.sent()[0].idle is False
+    assert world.take(Settled) == []
+    world.hear(2, welcome())
+    assert world.one(Settled) == Settled(ticket, None), "the hello said it"
+    assert world.sent() == []
 
 
 def test_patience_that_ends_says_why() -> None:
@@ -652,7 +687,7 @@ def test_a_watch_during_the_move_is_asked_on_the_new_connection_too() -> None:
     asked_of_old = [message for message in world.sent() if isinstance(message, Watch)]
     assert [message.user_ids for message in asked_of_old] == [[3]]
     world.hear(new, welcome(resumed=True))
-    watch, unwatch = world.sent()
+    unwatch, watch = world.sent()
     assert (watch.user_ids, unwatch.user_ids) == ([3], [2])
     world.hear(new, Snapshot(statuses=[], cursor="c2"), Snapshot(id=watch.id, statuses=[entry(3)], cursor="c2"))
     assert ticket in [settled.ticket for settled in world.take(Settled)]

@@ -87,6 +87,6 @@ def test_the_core_is_pure() -> None:
         source = inspect.getsource(importlib.import_module(f"presence_client.{name}"))
         imported = re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE)
         assert set(imported) <= {
-            "collections", "dataclasses", "enum", "ipaddress", "msgspec", "presence_client", "presence_protocol",
-            "typing", "urllib",
+            "collections", "dataclasses", "enum", "ipaddress", "math", "msgspec", "presence_client",
+            "presence_protocol", "typing", "urllib",
         }, name  # fmt: skip

@@ -27,6 +27,7 @@ class ConnectionState(NamedTuple):
 
     `kind`: what it runs over, None while there is none. `retry_in`: WAITING, seconds from this state's beginning to
     the next try. `code`, `reason`: how the last connection ended, or why there was none; 0 and empty at first.
+    `http_status`: of the answer that refused the last one; 0 where there was none.
     """
 
     phase: Phase
@@ -34,6 +35,7 @@ class ConnectionState(NamedTuple):
     retry_in: float | None = None
     code: int = 0
     reason: str = ""
+    http_status: int = 0
 
 
 # -- what is to be done ----------------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from presence_client.conversation import Conversation, Kind
 from presence_protocol.close_codes import Advice, advice
 
 SETTLED: Final = 5.0
-"""Seconds that a connection must live to begin the backoff anew: a shorter one may be a refusal."""
+"""Seconds that a connection must live to begin the backoff anew, to earn another try with a new token, and to move at
+once when asked to: a shorter one may be a refusal."""
 
 FALLBACK_AFTER: Final = 3
 """Connections in a row that must fail between TCP and welcome before REST is tried."""
@@ -28,13 +29,15 @@ UPGRADE: Final = Backoff(base=60.0, cap=960.0)
 class End(NamedTuple):
     """How a link ended. `code`: of the close frame, 1006 without one. `retry_after`: seconds, if the peer said so.
 
-    `was_reached` is False when not even TCP came about (refused, no route, no such name).
+    `was_reached` is False when not even TCP came about (refused, no route, no such name). `http_status`: of the answer
+    that refused it; 0 where there was none.
     """
 
     code: int
     reason: str = ""
     retry_after: float | None = None
     was_reached: bool = True
+    http_status: int = 0
 
 
 class Policy(NamedTuple):
@@ -52,7 +55,8 @@ class Attempts:
         self._policy = policy
         self._chance = chance
         self._tries = 0  # since a connection lasted
-        self._moves = 0  # since there was reason to move
+        self._moves = 0  # tries that failed since there was reason to move
+        self._asked_to_move = 0  # by connections that did not last
         self._upgrades = 0  # tries to leave REST since it was taken
         self._blocked = 0  # connections in a row that failed between TCP and welcome
         self._is_renewed = False
@@ -64,7 +68,6 @@ class Attempts:
         return Kind.REST if most is not None and self._blocked >= most else Kind.WEBSOCKET
 
     def welcomed(self, kind: Kind) -> None:
-        self._is_renewed = False
         if kind is Kind.WEBSOCKET:
             self._blocked = self._upgrades = 0
 
@@ -79,9 +82,13 @@ class Attempts:
             self._blocked += 1
 
     def ended(self, conversation: Conversation, now: float) -> None:
-        """A connection ended, or was replaced: if it lasted, the backoff begins anew."""
-        if conversation.welcome is not None and now - conversation.welcomed_at >= SETTLED:
+        """A connection ended, or was replaced: if it lasted, the backoff begins anew, and a token may expire again.
+
+        A welcome alone earns nothing: a gateway may welcome first, and then find the token expired.
+        """
+        if _has_lasted(conversation, now):
             self._tries = 0
+            self._is_renewed = False
 
     def next(self, conversation: Conversation, end: End, has_tokens: bool, now: float) -> float | None:
         """After how long to try again (0: at once, with a new token); None: not at all."""
@@ -95,9 +102,19 @@ class Attempts:
         self._tries += 1
         return self._policy.backoff.delay(self._tries - 1, self._chance(), end.retry_after)
 
-    def begin_moving(self) -> None:
-        """There is a new reason to move to another connection."""
-        self._moves = 0
+    def begin_moving(self, conversation: Conversation, after: float, now: float) -> float:
+        """The server asks to move, `after` seconds from now. Returns after how long to try.
+
+        With backoff, if it asks a connection that is new, or asks again: two servers that both are about to end must
+        not throw a client to and fro.
+        """
+        if _has_lasted(conversation, now) and not conversation.is_to_move:
+            self._moves = self._asked_to_move = 0
+        conversation.is_to_move = True
+        self._asked_to_move += 1
+        if self._asked_to_move == 1:
+            return after
+        return max(after, self._policy.backoff.delay(self._asked_to_move - 2, self._chance()))
 
     def move_delay(self, kind: Kind, retry_after: float | None) -> float | None:
         """After how long to try once more to replace a connection of this kind."""
@@ -116,3 +133,7 @@ class Attempts:
     def rewatch_delay(self) -> float:
         """After how long to ask again for users whom the server could not look up."""
         return self._policy.backoff.delay(2, self._chance())
+
+
+def _has_lasted(conversation: Conversation, now: float) -> bool:
+    return conversation.welcome is not None and now - conversation.welcomed_at >= SETTLED

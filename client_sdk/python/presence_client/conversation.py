@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
+from presence_protocol.fields import parse_time
 from presence_protocol.messages import AnyClientMessage, AnyServerMessage, Limits, Ping, Snapshot, Watch, Welcome
 from presence_protocol.session import Role, Session, State, event_of
 from presence_protocol.view import View
@@ -37,9 +38,9 @@ class Kind(Enum):
 
 
 class Asked(NamedTuple):
-    """A request under way: who waits for it (None: nobody), and what was sent."""
+    """A request under way: the tickets of those who wait for it, and what was sent."""
 
-    ticket: int | None
+    tickets: tuple[int, ...]
     message: AnyClientMessage
 
 
@@ -52,7 +53,11 @@ class Verdict(Enum):
 
 
 class Conversation:
-    """A connection, numbered by the core. `view` is None until hello; `hello_ids` are whom hello watched."""
+    """A connection, numbered by the core. `view` is None until hello; `hello_ids` are whom hello watched.
+
+    `said_idle`: what hello said of idleness, and since when it is so; `told` are the tickets of those who wait for it
+    to be said.
+    """
 
     def __init__(self, number: int, kind: Kind, now: float) -> None:
         self.number = number
@@ -60,10 +65,12 @@ class Conversation:
         self.session = Session(Role.CLIENT)
         self.view: View | None = None
         self.hello_ids: list[int] = []
+        self.said_idle: tuple[bool, float] | None = None
+        self.told: set[int] = set()
         self.welcome: Welcome | None = None
         self.welcomed_at = 0.0
         self.has_token = False
-        self.is_retiring = False
+        self.is_retiring = self.is_to_move = False
         self.asked: dict[int, Asked] = {}
         self.due = now + TOKEN_TIMEOUT
         """When its timer is to be looked at: see `check`."""
@@ -88,16 +95,33 @@ class Conversation:
         self.session.send(event_of(message))
         return message
 
-    def ask(self, message: AnyClientMessage, ticket: int | None) -> AnyClientMessage:
-        """Give `message` an id, unless it has one, and remember who waits for its reply."""
-        message.id = self.next_id() if message.id is None else message.id
-        self.asked[message.id] = Asked(ticket, message)
+    @property
+    def is_greeted(self) -> bool:
+        """Whether hello went by, and no welcome yet."""
+        return self.session.state is State.GREETED
+
+    def ask(self, message: AnyClientMessage, *tickets: int) -> AnyClientMessage:
+        """Give `message` the next id, and remember who waits for its reply."""
+        message.id = self.next_id
+        self._last_id += 1
+        self.asked[message.id] = Asked(tickets, message)
         return self.send(message)
 
+    @property
     def next_id(self) -> int:
-        """An id that no other message of this connection has."""
-        self._last_id += 1
-        return self._last_id
+        """The id of the next request: 1, 2, ... on each connection."""
+        return self._last_id + 1
+
+    def forget(self, ticket: int) -> None:
+        """Nobody waits for this ticket any more."""
+        for id, asked in self.asked.items():
+            if ticket in asked.tickets:
+                self.asked[id] = Asked(tuple(each for each in asked.tickets if each != ticket), asked.message)
+
+    def epoch_at(self, time: float) -> float | None:
+        """What the server's clock says at `time`, in seconds since 1970; None: it has not told."""
+        told = None if self.welcome is None else parse_time(self.welcome.server_time)
+        return None if told is None else told + time - self.welcomed_at
 
     def heard(self, now: float) -> None:
         """Something came: a message, or a frame that is none."""
@@ -153,4 +177,4 @@ class Conversation:
 
     @staticmethod
     def _seconds(milliseconds: int) -> float:
-        return milliseconds / 1000
+        return max(milliseconds, 0) / 1000

@@ -17,9 +17,14 @@ as a WebSocket (see `rest_link`), so nothing here knows the difference.
 Requests are numbered by tickets, and are never replayed: one that was sent and not answered fails with its
 connection, since nobody knows whether it was carried out. What may be done twice is another matter: a query is asked
 again; idleness, a level, goes with the next hello; the watch list is restored.
+
+A ticket is settled when the server was told, never before: what is asked while there is no connection, or between
+hello and welcome, waits in `_waiting`, and what the hello said meanwhile is settled by its welcome.
 """
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
 
 from presence_client.actions import (
     Action,
@@ -41,14 +46,17 @@ from presence_client.identity import Identity
 from presence_client.watchlist import Watchlist
 from presence_protocol.close_codes import Advice, CloseCode, advice
 from presence_protocol.errors import OutOfTurn
+from presence_protocol.fields import format_time
 from presence_protocol.limits import MAX_IDLE_FOR
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
     AnyServerMessage,
     Bye,
+    Detail,
     Diff,
     Error,
+    Limits,
     Query,
     Reconnect,
     SelfChanged,
@@ -63,6 +71,22 @@ from presence_protocol.session import State
 from presence_protocol.view import View
 
 POLICY = Policy()
+
+NOTICE: Final = 1.5
+"""Seconds without a connection and without a reason, after which the state says that nobody answers."""
+
+NO_ANSWER: Final = "no answer yet"
+NO_TOKEN: Final = "no token yet"
+
+BYTES_OF_ID: Final = 18
+"""What a user id takes in a message at most: 16 digits, a comma, and one to spare."""
+
+
+class Wanted(NamedTuple):
+    """A request that waits for a connection. `until`: when a status ends, by the core's clock; None: as it says."""
+
+    message: AnyClientMessage
+    until: float | None = None
 
 
 class Core:
@@ -79,10 +103,12 @@ class Core:
         self._successor: Conversation | None = None
         self._retired: dict[int, Conversation] = {}
         self._last_number = self._last_ticket = 0
-        self._waiting: dict[int, AnyClientMessage] = {}  # by ticket: what is sent once there is a connection
+        self._waiting: dict[int, Wanted] = {}  # by ticket: what is sent once there is a connection
         self._idle: tuple[bool, float] | None = None  # what was said of idleness, and since when it is so
         self._was_welcomed = False
+        self._limits: Limits | None = None  # of the last welcome
         self._last_end = End(0)
+        self._notice_at: float | None = None
         self._retry_at: float | None = None
         self._move_at: float | None = None
         self._rewatch_at: float | None = None
@@ -104,7 +130,8 @@ class Core:
 
     def deadline(self) -> float | None:
         """When `tick` is due; None: not before something else happens."""
-        times = [self._retry_at, self._move_at, self._rewatch_at, *(each.due for each in self._conversations())]
+        timers = (self._retry_at, self._move_at, self._rewatch_at, self._notice_at)
+        times = [*timers, *(each.due for each in self._conversations())]
         return min((time for time in times if time is not None), default=None)
 
     def tick(self, now: float) -> None:
@@ -122,19 +149,26 @@ class Core:
         if self._rewatch_at is not None and self._rewatch_at <= now:
             self._rewatch_at = None
             self._watch_left_out()
+        if self._notice_at is not None and self._notice_at <= now:
+            self._notice_at = None
+            is_asking = self._main is not None and not self._main.has_token
+            self._become(self.state._replace(reason=self.state.reason or (NO_TOKEN if is_asking else NO_ANSWER)))
 
     def start(self, now: float) -> None:
-        """Connect for the first time."""
-        self._connect(now)
+        """Connect for the first time. Harmless when it was done."""
+        if self._last_number == 0 and self.state.phase is Phase.CONNECTING:
+            self._connect(now)
+
+    def reconnect_now(self, now: float) -> None:
+        """Do not wait for the next try: make it now. Does nothing unless WAITING."""
+        if self._retry_at is not None:
+            self._retry_at = None
+            self._connect(now)
 
     def leave(self, now: float) -> None:
         """Leave deliberately: others see the device go at once. Nothing comes after it."""
-        closing = [each for each in (self._main, self._successor) if each is not None]
-        self._main = self._successor = None
-        self._stop(End(CloseCode.NORMAL, "closed by the program"), now)
-        for conversation in closing:
-            self._say_bye(conversation)
-            self._orphan(conversation, self._last_end)
+        if self.state.phase is not Phase.CLOSED:
+            self._leave(End(CloseCode.NORMAL, "closed by the program"), now)
 
     # -- events of links -------------------------------------------------------------------------------------------
 
@@ -147,6 +181,11 @@ class Core:
         """There is no token; it is asked for again after the backoff."""
         self.lost(link, End(CloseCode.ABNORMAL, f"no token: {reason}", was_reached=False), now)
 
+    def signed_out(self, link: int, reason: str, now: float) -> None:
+        """There will be no token any more: the client leaves, and stops for good."""
+        if self._find(link) is not None:
+            self._leave(End(CloseCode.UNAUTHENTICATED, reason), now)
+
     def opened(self, link: int, now: float) -> None:
         """The link is connected, and waits for hello."""
         if (conversation := self._find(link)) is None:
@@ -155,8 +194,12 @@ class Core:
         conversation.hello_ids, cursor = view.hello()
         hello = self._identity.hello(conversation.hello_ids, cursor, is_first=not self._was_welcomed)
         if self._idle is not None and not hello.observer:
-            hello.idle, since = self._idle
-            hello.idle_for_ms = min(int((now - since) * 1000), MAX_IDLE_FOR) if hello.idle else None
+            activity = self._activity(now)
+            hello.idle, hello.idle_for_ms = activity.idle, activity.idle_for_ms
+            conversation.said_idle = self._idle
+            conversation.told = {
+                ticket for ticket, wanted in self._waiting.items() if isinstance(wanted.message, Activity)
+            }
         self._send(conversation, hello)
 
     def heard(self, link: int, now: float) -> None:
@@ -178,13 +221,13 @@ class Core:
             self._welcomed(conversation, message, now)
         elif conversation is self._main:
             self._follow(message, asked, now)
-        if asked is not None and asked.ticket is not None:
+        for ticket in asked.tickets if asked is not None else ():
             if isinstance(message, Error):
-                self._settle(asked.ticket, error=_failure_of(message))
+                self._settle(ticket, error=_failure_of(message))
             else:
-                self._settle(asked.ticket, message)
+                self._settle(ticket, message)
         if conversation.is_retiring and not conversation.asked:
-            self._retire(conversation)
+            self._retire(conversation, now)
 
     def lost(self, link: int, end: End, now: float) -> None:
         """The link ended, or never came about."""
@@ -198,7 +241,7 @@ class Core:
                 self._move_at = None if delay is None else now + delay
         elif conversation is self._main:
             self._main = None
-            self._move_at = self._rewatch_at = None
+            self._move_at = self._rewatch_at = self._notice_at = None
             self.view.lost(now)
             self._attempts.failed(conversation, end)
             if self._successor is None:
@@ -206,17 +249,19 @@ class Core:
             else:
                 # The server may have closed it with 4409, because of the very one that is to replace it.
                 self._promote(self._successor)
-                self._become(ConnectionState(Phase.CONNECTING, self._main_kind(), None, end.code, end.reason))
+                self._become(self._state_after(end, Phase.CONNECTING, self._main_kind()))
+                self._notice_at = now + NOTICE
         # Last: whether a request is asked again depends on whether there will be another connection.
-        self._orphan(conversation, end)
+        self._orphan(conversation, end, now)
+        self._settle_withdrawals()
 
     # -- requests --------------------------------------------------------------------------------------------------
 
     def watch(self, user_ids: Iterable[int]) -> int:
         """Watch these too. The ticket is settled when the entries of all of them are held."""
         ticket = self._ticket()
-        if self._may_ask(ticket):
-            ids = list(dict.fromkeys(user_ids))
+        ids = list(dict.fromkeys(user_ids))
+        if self._may_ask(ticket, self._excess(ids)):
             self._watch(ids)
             if not self._watchlist.wait(ticket, ids):
                 self._settle(ticket)
@@ -228,7 +273,11 @@ class Core:
         if self._may_ask(ticket):
             ids = [user_id for user_id in dict.fromkeys(user_ids) if user_id in self.view.watched]
             self._settle_all(self._watchlist.unwatch(ids))
-            self._tell(Unwatch(user_ids=ids) if ids else None, ticket)
+            if ids and self._is_live():
+                self._ask(Unwatch(user_ids=ids), ticket)
+            else:
+                self._waiting[ticket] = Wanted(Unwatch(user_ids=ids))
+                self._settle_withdrawals()
         return ticket
 
     def activity(self, idle: bool, idle_for: float, now: float) -> int:
@@ -236,14 +285,16 @@ class Core:
         ticket = self._ticket()
         if self._may_ask(ticket):
             self._idle = (idle, now - idle_for)
-            self._tell(Activity(idle=idle, idle_for_ms=int(idle_for * 1000) if idle else None), ticket)
+            self._ask_or_wait(Wanted(self._activity(now)), ticket)
         return ticket
 
-    def request(self, message: SetStatus | Query) -> int:
-        """Ask this, once there is a connection."""
+    def request(self, message: SetStatus | Query, until: float | None = None) -> int:
+        """Ask this, once there is a connection. `until`: when a status is to end, by the core's clock: it is turned
+        into the server's time when it is sent, and replaces what the message says, if the server told its time."""
         ticket = self._ticket()
-        if self._may_ask(ticket):
-            self._ask_or_wait(message, ticket)
+        excess = _too_large(message.user_ids, self._limits) if isinstance(message, Query) else None
+        if self._may_ask(ticket, excess):
+            self._ask_or_wait(Wanted(message, until), ticket)
         return ticket
 
     def give_up(self, ticket: int, seconds: float) -> PresenceError:
@@ -252,6 +303,8 @@ class Core:
         A request that was not sent yet will not be; users that were to be watched stay in the watch list.
         """
         was_waiting = self._waiting.pop(ticket, None) is not None
+        for conversation in self._conversations():
+            conversation.forget(ticket)
         refusal = self._watchlist.give_up(ticket)
         if refusal is not None:
             return refusal
@@ -264,6 +317,7 @@ class Core:
     def _connect(self, now: float) -> None:
         self._main = self._prepare(self._attempts.kind, now)
         self._become(self.state._replace(phase=Phase.CONNECTING, kind=self._main.kind, retry_in=None))
+        self._notice_at = None if self.state.reason else now + NOTICE
 
     def _prepare(self, kind: Kind, now: float) -> Conversation:
         self._last_number += 1
@@ -284,6 +338,8 @@ class Core:
         if conversation is self._successor:
             self._promote(conversation)
         self._was_welcomed = True
+        self._limits = welcome.limits
+        self._notice_at = None
         self._attempts.welcomed(conversation.kind)
         self._move_at = None
         if conversation.kind is Kind.REST and (delay := self._attempts.upgrade_delay()) is not None:
@@ -292,18 +348,33 @@ class Core:
         self._become(ConnectionState(Phase.ONLINE, conversation.kind))
         if welcome.self_ is not None:
             self._tell_self(welcome.self_)
-        self._watch_left_out()
-        if gone := [user_id for user_id in conversation.hello_ids if user_id not in self.view.watched]:
-            self._ask(Unwatch(user_ids=gone), None)
-        waiting, self._waiting = self._waiting, {}
-        for ticket, message in waiting.items():
-            self._ask(message, ticket)
+        self._say_what_waited(conversation, now)
         if former is not None and former is not conversation:
             self._attempts.ended(former, now)
             former.retire(now)
             self._retired[former.number] = former
             if not former.asked:
-                self._retire(former)
+                self._retire(former, now)
+
+    def _say_what_waited(self, conversation: Conversation, now: float) -> None:
+        """What was asked for before the welcome, and was not in its hello."""
+        waiting, self._waiting = self._waiting, {}
+        gone = tuple(ticket for ticket, wanted in waiting.items() if isinstance(wanted.message, Unwatch))
+        # Before the watches: somebody may have been unwatched and watched again since hello.
+        ids = [user_id for user_id in conversation.hello_ids if user_id not in self.view.watched]
+        ids += [user_id for ticket in gone for user_id in waiting[ticket].message.user_ids if user_id not in ids]  # type: ignore[union-attr]
+        if ids:
+            self._ask(Unwatch(user_ids=ids), *gone)
+        self._watch_left_out()
+        levels = [ticket for ticket, wanted in waiting.items() if isinstance(wanted.message, Activity)]
+        if conversation.said_idle == self._idle:
+            self._settle_all(levels)
+        elif levels or not self._identity.observer:
+            self._settle_all(ticket for ticket in levels if ticket in conversation.told)
+            self._ask(self._activity(now), *(ticket for ticket in levels if ticket not in conversation.told))
+        for ticket, wanted in waiting.items():
+            if isinstance(wanted.message, SetStatus | Query):
+                self._send_wanted(wanted, ticket)
 
     def _promote(self, successor: Conversation) -> None:
         """Follow `successor` from now on. Before its hello there is nothing to take over."""
@@ -314,10 +385,10 @@ class Core:
     def _main_kind(self) -> Kind | None:
         return None if self._main is None else self._main.kind
 
-    def _retire(self, former: Conversation) -> None:
+    def _retire(self, former: Conversation, now: float) -> None:
         self._retired.pop(former.number, None)
         self._close(former, CloseCode.GOING_AWAY, "moved to another connection")
-        self._orphan(former, End(CloseCode.ABNORMAL, "no reply in time"))
+        self._orphan(former, End(CloseCode.ABNORMAL, "no reply in time"), now)
 
     def _say_bye(self, conversation: Conversation) -> None:
         if conversation.session.state in (State.GREETED, State.LIVE):
@@ -331,9 +402,10 @@ class Core:
         if verdict is Verdict.ASK:
             self._actions.append(Send(conversation.number, conversation.ping()))
         elif verdict is Verdict.TOO_LATE and conversation.is_retiring:
-            self._retire(conversation)
+            self._retire(conversation, now)
         elif verdict is Verdict.TOO_LATE:
-            reason = "no welcome in time" if conversation.welcome is None else "no answer to ping"
+            reason = "no welcome in time" if conversation.has_token else "no token in time"
+            reason = reason if conversation.welcome is None else "no answer to ping"
             self._close(conversation, CloseCode.ABNORMAL, reason)
             self.lost(conversation.number, End(CloseCode.ABNORMAL, reason, was_reached=conversation.has_token), now)
 
@@ -347,16 +419,30 @@ class Core:
             self._connect(now)
         else:
             self._retry_at = now + delay
-            self._become(ConnectionState(Phase.WAITING, None, delay, end.code, end.reason))
+            self._become(self._state_after(end, Phase.WAITING, None, delay))
+
+    def _state_after(
+        self, end: End, phase: Phase, kind: Kind | None = None, retry_in: float | None = None
+    ) -> ConnectionState:
+        return ConnectionState(phase, kind, retry_in, end.code, end.reason, end.http_status)
+
+    def _leave(self, end: End, now: float) -> None:
+        """End for good, with a bye."""
+        closing = [each for each in (self._main, self._successor) if each is not None]
+        self._main = self._successor = None
+        self._stop(end, now)
+        for conversation in closing:
+            self._say_bye(conversation)
+            self._orphan(conversation, end, now)
 
     def _stop(self, end: End, now: float) -> None:
         """End for good; whoever waits hears why."""
-        self._retry_at = self._move_at = self._rewatch_at = None
+        self._retry_at = self._move_at = self._rewatch_at = self._notice_at = None
         self._last_end = end
         self.view.lost(now)
-        self._become(ConnectionState(Phase.CLOSED, None, None, end.code, end.reason))
+        self._become(self._state_after(end, Phase.CLOSED))
         for former in list(self._retired.values()):
-            self._retire(former)
+            self._retire(former, now)
         waiting, self._waiting = self._waiting, {}
         self._settle_all([*waiting, *self._watchlist.take_waiters()], self._closed())
 
@@ -367,8 +453,8 @@ class Core:
             case SelfChanged():
                 self._tell_self(SelfView(message.user_id, message.status, message.override, message.devices))
             case Reconnect(after_ms=after_ms):
-                self._attempts.begin_moving()
-                self._move_at = now + after_ms / 1000
+                assert self._main is not None
+                self._move_at = now + self._attempts.begin_moving(self._main, max(0.0, after_ms / 1000), now)
             case Snapshot() | Diff():
                 changes, tickets = self._watchlist.fold(message)
                 if changes:
@@ -385,20 +471,21 @@ class Core:
         self.self_view = self_view
         self._actions.append(SelfTold(self_view))
 
-    def _orphan(self, conversation: Conversation, end: End) -> None:
+    def _orphan(self, conversation: Conversation, end: End, now: float) -> None:
         """What was asked on this connection will not be answered."""
-        for ticket, message in conversation.take_asked():
-            if ticket is None:
-                continue
+        for tickets, message in conversation.take_asked():
             if self.state.phase is Phase.CLOSED:
-                self._settle(ticket, error=self._closed())
-            elif isinstance(message, Unwatch | Activity):
-                self._settle(ticket)  # the next hello says it
+                self._settle_all(tickets, self._closed())
+            elif isinstance(message, Unwatch):
+                self._settle_all(tickets)  # it went with the connection, and the next hello leaves them out
+            elif isinstance(message, Activity):
+                for ticket in tickets:
+                    self._ask_or_wait(Wanted(self._activity(now)), ticket)
             elif isinstance(message, Query):
-                message.id = None
-                self._ask_or_wait(message, ticket)
+                for ticket in tickets:
+                    self._ask_or_wait(Wanted(Query(user_ids=message.user_ids)), ticket)
             else:
-                self._settle(ticket, error=ConnectionClosed(end.code, end.reason, Advice.RECONNECT))
+                self._settle_all(tickets, ConnectionClosed(end.code, end.reason, Advice.RECONNECT))
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -418,33 +505,45 @@ class Core:
     def _close(self, conversation: Conversation, code: int, reason: str) -> None:
         self._actions.append(Close(conversation.number, code, reason))
 
-    def _ask(self, message: AnyClientMessage, ticket: int | None) -> None:
+    def _ask(self, message: AnyClientMessage, *tickets: int) -> None:
         assert self._main is not None
-        self._actions.append(Send(self._main.number, self._main.ask(message, ticket)))
+        self._actions.append(Send(self._main.number, self._main.ask(message, *tickets)))
 
-    def _ask_or_wait(self, message: AnyClientMessage, ticket: int) -> None:
+    def _ask_or_wait(self, wanted: Wanted, ticket: int) -> None:
         if self._is_live():
-            self._ask(message, ticket)
+            self._send_wanted(wanted, ticket)
         else:
-            self._waiting[ticket] = message
+            self._waiting[ticket] = wanted
 
-    def _tell(self, message: AnyClientMessage | None, ticket: int) -> None:
-        """Send what the next hello would say anyway; None: there is nothing to say."""
-        if message is not None and self._is_live():
-            self._ask(message, ticket)
-        else:
-            self._settle(ticket)
+    def _send_wanted(self, wanted: Wanted, ticket: int) -> None:
+        assert self._main is not None
+        message = wanted.message
+        if isinstance(message, SetStatus) and wanted.until is not None:
+            epoch = self._main.epoch_at(wanted.until)
+            message.until = message.until if epoch is None else format_time(math.ceil(epoch))
+        self._ask(message, ticket)
+
+    def _settle_withdrawals(self) -> None:
+        """Users are unwatched as soon as no connection watches them: nothing is to be said unless hello named them."""
+        named = self._main.hello_ids if self._main is not None and self._main.is_greeted else ()
+        for ticket, (message, _) in list(self._waiting.items()):
+            if isinstance(message, Unwatch) and not set(message.user_ids).intersection(named):
+                del self._waiting[ticket]
+                self._settle(ticket)
+
+    def _activity(self, now: float) -> Activity:
+        """What there is to say of idleness, now."""
+        idle, since = self._idle or (False, now)
+        return Activity(idle=idle, idle_for_ms=min(int((now - since) * 1000), MAX_IDLE_FOR) if idle else None)
 
     def _watch(self, user_ids: Iterable[int]) -> None:
         """Ask for those of these whom nobody asked for yet; without a connection, the next hello or welcome will."""
         if self._main is None or not self._main.is_live:
             self.view.watch(user_ids)
             return
-        # The view must know the id before it can say whom to ask for: an id that is not used does no harm.
-        message = Watch(id=self._main.next_id(), user_ids=[])
-        message.user_ids = self.view.watch(user_ids, message.id)
-        if message.user_ids:
-            self._actions.append(Send(self._main.number, self._main.ask(message, None)))
+        # The view must know the id before it can say whom to ask for.
+        if ids := self.view.watch(user_ids, self._main.next_id):
+            self._ask(Watch(user_ids=ids))
 
     def _watch_left_out(self) -> None:
         if self._is_live() and (left_out := self.view.left_out()):
@@ -454,10 +553,21 @@ class Core:
         self._last_ticket += 1
         return self._last_ticket
 
-    def _may_ask(self, ticket: int) -> bool:
-        if self.state.phase is Phase.CLOSED:
-            self._settle(ticket, error=self._closed())
-        return self.state.phase is not Phase.CLOSED
+    def _may_ask(self, ticket: int, refusal: RequestFailed | None = None) -> bool:
+        """Whether to go on; else it is settled with why not, and nothing was done."""
+        error = self._closed() if self.state.phase is Phase.CLOSED else refusal
+        if error is not None:
+            self._settle(ticket, error=error)
+        return error is None
+
+    def _excess(self, user_ids: list[int]) -> RequestFailed | None:
+        """Why these may not be watched too: the server would end the connection, or refuse each hello to come."""
+        if self._limits is None:
+            return None
+        if not self._is_live() and len(self.view.watched.union(user_ids)) > self._limits.max_watched:
+            reason = f"must be at most {self._limits.max_watched} in all"
+            return RequestFailed(400, "too_many_watched", reason, [Detail("userIds", reason)])
+        return _too_large(user_ids, self._limits)
 
     def _closed(self) -> ConnectionClosed:
         return ConnectionClosed(self._last_end.code, self._last_end.reason, Advice.STOP)
@@ -473,6 +583,13 @@ class Core:
         if state != self.state:
             self.state = state
             self._actions.append(Became(state))
+
+
+def _too_large(user_ids: list[int], limits: Limits | None) -> RequestFailed | None:
+    if limits is None or len(user_ids) * BYTES_OF_ID <= limits.max_message:
+        return None
+    reason = f"{len(user_ids)} ids do not fit into one message of {limits.max_message} bytes"
+    return RequestFailed(413, "too_large", reason, [Detail("userIds", reason)])
 
 
 def _failure_of(error: Error) -> RequestFailed:

@@ -1,7 +1,10 @@
 """Why a connection ended, and what its client should do about it.
 
 The code's range says it (the idea is Centrifugo's): 4400-4499 do not come back unchanged, 4500-4599 and the
-transport's own 1001, 1005, 1006, 1011-1013 come back with backoff. 4401 may be tried once more with a new token.
+transport's own 1001, 1005, 1006, 1011-1015 come back with backoff. 4401 may be tried once more with a new token.
+
+1006, 1014 and 1015 come over no wire: a client's own side makes them, of a link that dropped, a gateway that failed and
+a TLS handshake that did.
 """
 
 from enum import Enum, IntEnum
@@ -43,7 +46,7 @@ def advice(code: int) -> Advice:
     """What a client should do after `code`; codes that nobody defined stop, as 4400-4499 do."""
     if code == CloseCode.UNAUTHENTICATED:
         return Advice.RENEW
-    if code in (1001, 1005, 1006) or 1011 <= code <= 1013 or 4500 <= code <= 4599:
+    if code in (1001, 1005, 1006) or 1011 <= code <= 1015 or 4500 <= code <= 4599:
         return Advice.RECONNECT
     return Advice.STOP
 
