@@ -82,11 +82,12 @@ def test_every_module_says_why_it_exists() -> None:
 
 def test_the_core_is_pure() -> None:
     """Time and chance come in as arguments, so that a simulator can run it."""
-    pure = "actions address attempts backoff changes conversation core errors identity rest_link watchlist"
+    pure = "actions address attempts backoff changes conversation core errors identity proxies redirects"
+    pure += " rest_link watchlist"
     for name in pure.split():
         source = inspect.getsource(importlib.import_module(f"presence_client.{name}"))
         imported = re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE)
         assert set(imported) <= {
-            "collections", "dataclasses", "enum", "ipaddress", "math", "msgspec", "presence_client",
-            "presence_protocol", "typing", "urllib",
+            "base64", "collections", "dataclasses", "enum", "ipaddress", "math", "msgspec", "presence_client",
+            "presence_protocol", "re", "typing", "urllib",
         }, name  # fmt: skip

@@ -14,6 +14,7 @@ from presence_client.attempts import Policy
 from presence_client.http import Http
 from presence_client.http_link import HttpLink
 from presence_client.identity import Identity
+from presence_client.route import Route
 from presence_client.websocket_link import WebSocketLink
 from presence_protocol.codec import MSGPACK
 from support.proxy import run_proxy
@@ -43,12 +44,10 @@ async def until(condition: Callable[[], bool], seconds: float = 5) -> None:
 
 def client_of(url: str, user_id: int, upgrade: float = 60, **more: Any) -> PresenceClient:
     """As `connect` makes one, but it tries WebSocket again after `upgrade` seconds."""
-    address = Address.parse(url)
+    route = Route(Address.parse(url))
     return PresenceClient(
         Identity(user_id, f"d{user_id}", "PC"),
-        lambda kind, token: (
-            HttpLink(Http(address), token) if kind is Kind.REST else WebSocketLink(address, MSGPACK, None, None)
-        ),
+        lambda kind, token: HttpLink(Http(route), token) if kind is Kind.REST else WebSocketLink(route, MSGPACK),
         policy=Policy(Backoff(0.02, 0.1), upgrade=Backoff(upgrade, upgrade)),
         **more,
     )
@@ -147,11 +146,11 @@ def test_a_poll_that_is_cut_off_is_asked_again(server: Server) -> None:
 def test_a_server_that_is_down_is_tried_over_websocket_only() -> None:
     async def story() -> None:
         tried: list[Kind] = []
-        address = Address.parse(f"http://127.0.0.1:{free_port()}")
+        route = Route(Address.parse(f"http://127.0.0.1:{free_port()}"))
 
         def links(kind: Kind, token: str | None) -> WebSocketLink:
             tried.append(kind)
-            return WebSocketLink(address, MSGPACK, None, None)
+            return WebSocketLink(route, MSGPACK)
 
         policy = Policy(Backoff(0.02, 0.1))
         client = PresenceClient(Identity(50, "d", "PC"), links, policy=policy, open_timeout=0.5)

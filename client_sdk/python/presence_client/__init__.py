@@ -19,6 +19,7 @@ from presence_client.client import ClientView, PresenceClient, connect
 from presence_client.conversation import Kind
 from presence_client.errors import (
     ConnectionClosed,
+    InvalidSetting,
     NotConnected,
     PresenceError,
     RequestFailed,
@@ -39,6 +40,7 @@ __all__ = [
     "ConnectionClosed",
     "ConnectionState",
     "DeviceStatus",
+    "InvalidSetting",
     "Kind",
     "NotConnected",
     "Override",

@@ -5,7 +5,8 @@
         print(await api.statuses([10001, 10002]))
 
 Every method raises `RequestFailed` (the server refuses, saying why), `Unreachable` (no answer) or `UnexpectedAnswer`
-(an answer, but not a presence server's), all of them `PresenceError`, and ValueError for what cannot be right.
+(an answer, but not a presence server's), all of them `PresenceError`, and ValueError for what cannot be right. Where
+a token does, and what else the constructor takes, it is an `InvalidSetting`, which is both.
 """
 
 import inspect
@@ -21,7 +22,8 @@ from presence_client.address import Address
 from presence_client.errors import RequestFailed, UnexpectedAnswer, Unreachable
 from presence_client.http import Http
 from presence_client.rest_link import Answer
-from presence_client.values import Token, until_of, user_ids_of
+from presence_client.route import Route
+from presence_client.values import Token, token_of, until_of, user_ids_of
 from presence_protocol.limits import MAX_WAIT
 from presence_protocol.messages import Detail, PlatformName, StatusEntry, StatusName
 
@@ -104,10 +106,10 @@ class PresenceApi:
         `timeout`: seconds that each answer is waited for. `url`, `headers`, `ssl`: as of `connect`.
 
         Raises:
-            ValueError: `url` is none.
+            InvalidSetting: `url`, `token`, `headers`, `ssl` or the proxies in the environment cannot be right.
         """
-        self._http = Http(Address.parse(url), headers, ssl)
-        self._token = token
+        self._http = Http(Route(Address.parse(url), headers, ssl))
+        self._token = token_of(token) if isinstance(token, str) else token
         self._last_token: str | None = None
         self._timeout = timeout
 
@@ -203,16 +205,16 @@ class PresenceApi:
         try:
             return msgspec.convert(answer.data, kind)
         except msgspec.ValidationError:
-            raise UnexpectedAnswer(self._http.address.given, 200) from None
+            raise UnexpectedAnswer(self._http.route.address.given, 200) from None
 
     async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> Answer:
         if self._last_token is None and self._token is not None:
             asked = self._token() if callable(self._token) else self._token
-            self._last_token = await asked if inspect.isawaitable(asked) else asked
+            self._last_token = token_of(await asked if inspect.isawaitable(asked) else asked)
         return await self._http.exchange(method, path, body, self._timeout + wait, self._last_token)
 
     def _failure_of(self, answer: Answer) -> Exception:
-        url = self._http.address.given
+        url = self._http.route.address.given
         if answer.status == 0:
             return Unreachable(url, answer.reason)
         try:

@@ -39,8 +39,9 @@ from presence_client.http import Http
 from presence_client.http_link import HttpLink
 from presence_client.identity import Identity
 from presence_client.links import Link, LinkFactory
+from presence_client.route import Route
 from presence_client.streams import ChangeStream, Latest
-from presence_client.values import Token, seconds_of, until_of, user_ids_of
+from presence_client.values import Token, seconds_of, token_of, until_of, user_ids_of
 from presence_client.websocket_link import CODECS, WebSocketLink
 from presence_protocol import fields
 from presence_protocol.close_codes import Advice, CloseCode
@@ -153,7 +154,7 @@ class PresenceClient:
         if callable(token):
             identity.has_tokens = True
         else:
-            identity.token = token
+            identity.token = None if token is None else token_of(token)
         self._identity = identity
         self._links_of = links
         self._ask_token = token if callable(token) else None
@@ -496,7 +497,7 @@ class PresenceClient:
         assert self._ask_token is not None
         try:
             asked = self._ask_token()
-            token = await asked if inspect.isawaitable(asked) else asked
+            token = token_of(await asked if inspect.isawaitable(asked) else asked)
         except Exception as failure:
             reason = str(failure) or type(failure).__name__
             self._tell(lambda core, now: core.token_failed(link, reason, now))
@@ -587,14 +588,16 @@ def connect(
         timeout: seconds that a call waits for a connection and its reply, unless the call says otherwise.
         backoff: how long to wait between tries, with full jitter.
         headers: for the upgrade and for REST alike, such as `Authorization` for a gateway.
-        ssl: for `https` and `wss`, in place of the system's default.
+        ssl: for `https` and `wss` alone, in place of the system's trust store.
 
-    The system's proxy settings are heeded, but not for this machine's own addresses.
+    Proxies are taken from the environment as curl takes them (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`),
+    for WebSocket and REST alike, but not for this machine's own addresses.
 
     Raises:
-        ValueError: an argument is missing or cannot be right. Entering raises NotConnected and ConnectionClosed.
+        InvalidSetting: `url`, `token`, `headers`, `ssl` or one of the proxies cannot be right.
+        ValueError: another argument is missing or cannot be right. Entering raises NotConnected and ConnectionClosed.
     """
-    address = Address.parse(url)
+    route = Route(Address.parse(url), headers, ssl)
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}")
     policies = {
@@ -607,8 +610,8 @@ def connect(
 
     def links(kind: Kind, shown: str | None) -> Link:
         if kind is Kind.REST:
-            return HttpLink(Http(address, headers, ssl), shown)
-        return WebSocketLink(address, CODECS[codec], headers, ssl)
+            return HttpLink(Http(route), shown)
+        return WebSocketLink(route, CODECS[codec], has_token=shown is not None)
 
     return PresenceClient(
         Identity(user_id, device_id, platform, observer, status),

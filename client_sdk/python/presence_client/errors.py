@@ -1,6 +1,7 @@
 """What can go wrong for whoever uses the SDK, and what to do about it.
 
 PresenceError
++-- InvalidSetting        an argument or a variable cannot be right (a ValueError, too): nothing was sent
 +-- NotConnected          there was no connection in time (a TimeoutError, too)
 +-- RequestTimedOut       it was sent, and no reply came in time (a TimeoutError, too)
 +-- ConnectionClosed      the connection ended before the reply, or the client stopped for good
@@ -31,6 +32,21 @@ HINTS: Final = {
 
 class PresenceError(Exception):
     """Whatever the SDK raises, apart from a ValueError for wrong arguments."""
+
+
+class InvalidSetting(PresenceError, ValueError):
+    """An argument (`token`, `ssl`, ...) or a variable (`http_proxy`, ...) cannot be right. The text shows no secret.
+
+    `name`: which one; empty where `reason`, which says what is wrong, names it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.reason}".lstrip()
 
 
 class NotConnected(PresenceError, TimeoutError):
@@ -125,6 +141,8 @@ class UnexpectedAnswer(PresenceError):
         self.phrase = phrase
 
     def __str__(self) -> str:
+        if 300 <= self.status < 400:
+            return f"{self.url} redirects: {self.status} {self.phrase}".rstrip()
         if self.status < 400:
             return f"{self.url} answered, but not as a presence server does"
         return f"{self.url} refused: {self.status} {self.phrase}".rstrip()

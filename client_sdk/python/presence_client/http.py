@@ -1,15 +1,16 @@
 """HTTP to a presence server: one exchange, read from its envelope. The only place that knows the HTTP client."""
 
-import ssl
 from collections.abc import Mapping
 from typing import Any, Final
 
 import httpx
 import msgspec
 
-from presence_client.address import Address
+from presence_client.errors import InvalidSetting
+from presence_client.failures import seconds_of, words_of
+from presence_client.redirects import MAX_REDIRECTS, redirect_of
 from presence_client.rest_link import Answer
-from presence_client.websocket_link import seconds_of, words_of
+from presence_client.route import USER_AGENT, Route
 
 KEEPALIVE: Final = 3.0
 """Seconds that an idle connection is kept: less than the 5 s after which servers commonly close theirs."""
@@ -26,45 +27,84 @@ _encode = msgspec.json.Encoder().encode
 
 
 class Http:
-    """A pool of connections to one server. Close it with `aclose`."""
+    """A pool of connections by one route. Close it with `aclose`."""
 
-    def __init__(
-        self, address: Address, headers: Mapping[str, str] | None = None, ssl_context: ssl.SSLContext | None = None
-    ) -> None:
-        self.address = address
-        self._client = httpx.AsyncClient(
-            base_url=address.rest,
-            headers=dict(headers or {}),
-            verify=True if ssl_context is None else ssl_context,
-            trust_env=not address.is_local,
-            limits=httpx.Limits(keepalive_expiry=KEEPALIVE),
-        )
+    def __init__(self, route: Route) -> None:
+        self.route = route
+        self._clients: dict[tuple[bool, str], httpx.AsyncClient] = {}
 
     async def aclose(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        for client in self._clients.values():
+            await client.aclose()
 
     async def exchange(
         self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float, token: str | None
     ) -> Answer:
         """Make a request and wait `seconds` for its answer. Never raises: what failed is in the answer.
 
-        An answer that is no envelope has `data` None.
+        An answer that is no envelope has `data` None. A redirect is followed for GET (see `redirects`).
         """
-        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        headers = dict(self.route.headers)
+        if token is not None:
+            headers["authorization"] = f"Bearer {token}"
         content = None
         if body is not None:
-            headers["Content-Type"] = "application/json"
+            headers["content-type"] = "application/json"
             content = _encode(body)
-        try:
-            response = await self._client.request(method, path, content=content, headers=headers, timeout=seconds)
-        except (httpx.HTTPError, OSError) as failure:
-            was_reached = not isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout)
-            reason = "no answer in time" if isinstance(failure, httpx.TimeoutException) else words_of(failure)
-            return Answer(0, reason=reason, was_reached=was_reached)
-        retry_after = seconds_of(response.headers.get("Retry-After"))
-        try:
-            envelope = _decode(response.content)
-        except (ValueError, RecursionError):
-            return Answer(response.status_code, None, response.reason_phrase, retry_after)
-        return Answer(response.status_code, envelope.data, envelope.message, retry_after)
+        url = self.route.address.rest + path
+        for _ in range(MAX_REDIRECTS):
+            try:
+                client = self._client_for(url)
+                response = await client.request(method, url, content=content, headers=_raw(headers), timeout=seconds)
+            except (httpx.HTTPError, httpx.InvalidURL, OSError, ValueError, RuntimeError, ImportError) as failure:
+                return self._failed(url, failure)
+            redirect = redirect_of(url, response.status_code, response.headers.get("Location"))
+            if redirect is None:
+                return _answer_of(response)
+            if method != "GET" or not redirect.url:
+                break
+            url = redirect.url
+            if not redirect.is_trusted:
+                headers = {}
+        return Answer(response.status_code, None, f"{response.reason_phrase}, {redirect}; use that URL")
+
+    def _client_for(self, url: str) -> httpx.AsyncClient:
+        """The pool for a URL's scheme and proxy: one, unless redirects lead elsewhere."""
+        proxy = self.route.proxy_for(url)
+        is_secure = url.startswith("https:") or (proxy is not None and proxy.is_secure)
+        key = (is_secure, proxy.url if proxy else "")
+        if key not in self._clients:
+            tls = self.route.tls() if is_secure else None
+            self._clients[key] = httpx.AsyncClient(
+                headers={"user-agent": USER_AGENT},
+                verify=tls or False,  # none is needed: a redirect to https is another pool's
+                proxy=None if proxy is None else httpx.Proxy(proxy.url, ssl_context=tls if proxy.is_secure else None),
+                trust_env=False,  # the route knows the proxies and the trust store
+                limits=httpx.Limits(keepalive_expiry=KEEPALIVE),
+            )
+        return self._clients[key]
+
+    def _failed(self, url: str, failure: Exception) -> Answer:
+        if isinstance(failure, InvalidSetting):
+            return Answer(0, reason=str(failure), was_reached=False)
+        was_reached = not isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
+        reason = "no answer in time" if isinstance(failure, httpx.TimeoutException) else words_of(failure)
+        proxy = self.route.proxy_for(url)
+        if proxy is not None and not was_reached:
+            reason = f"{reason} (by {proxy})"
+        return Answer(0, reason=reason, was_reached=was_reached)
+
+
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """In UTF-8, as the WebSocket's are; the HTTP client alone would take ASCII only."""
+    return [(name.encode(), value.encode()) for name, value in headers.items()]
+
+
+def _answer_of(response: httpx.Response) -> Answer:
+    retry_after = seconds_of(response.headers.get("Retry-After"))
+    try:
+        envelope = _decode(response.content)
+    except (ValueError, RecursionError):
+        return Answer(response.status_code, None, response.reason_phrase, retry_after)
+    return Answer(response.status_code, envelope.data, envelope.message, retry_after)

@@ -1,6 +1,6 @@
 """Who a client is, and what its hello says. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from presence_protocol import fields
 from presence_protocol.messages import Hello, PlatformName, StatusName
@@ -23,7 +23,7 @@ class Identity:
     platform: PlatformName | None = None
     observer: bool = False
     status: StatusName | None = None
-    token: str | None = None
+    token: str | None = field(default=None, repr=False)
     has_tokens: bool = False
 
     def __post_init__(self) -> None:

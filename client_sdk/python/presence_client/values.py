@@ -1,14 +1,42 @@
 """What callers pass in, checked and turned into what goes over the wire."""
 
 import math
+import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 
+from presence_client.errors import InvalidSetting
 from presence_protocol import fields, limits
 
 Token = str | Callable[[], str | Awaitable[str]]
 """Credentials, or a function (async or not) that gets them: it is asked before each connection, and once more, at
 once, when the server does not take what it gave (4401)."""
+
+
+def token_of(token: str) -> str:
+    """A token as it is shown to a server: without the white space around it that comes with files and variables.
+
+    Raises:
+        InvalidSetting: it is empty, or cannot go into a header. Its text does not show the token.
+    """
+    if not isinstance(token, str):
+        raise InvalidSetting("token", f"must be a string, not {type(token).__name__}")
+    token = token.strip().strip("\ufeff")  # the mark that some editors begin a file with
+    if not token:
+        raise InvalidSetting("token", "is empty")
+    check_header("token", token)
+    return token
+
+
+def check_header(name: str, value: str) -> None:
+    """Hold text to what a header can carry, in UTF-8: no control character, no surrogate.
+
+    Raises:
+        InvalidSetting: it holds one. Its text does not show the value.
+    """
+    for index, character in enumerate(value, 1):
+        if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+            raise InvalidSetting(name, f"cannot go into a header: character {index} is U+{ord(character):04X}")
 
 
 def user_ids_of(name: str, user_ids: Iterable[int] | int) -> list[int]:

@@ -5,22 +5,22 @@ is off for that reason; the server's pings are answered by it, and reported, sin
 """
 
 import asyncio
-import email.utils
-import errno
-import os
+import logging
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
-from presence_client.address import Address
 from presence_client.attempts import End
+from presence_client.errors import InvalidSetting
+from presence_client.failures import seconds_of, words_of
 from presence_client.links import Events
+from presence_client.redirects import MAX_REDIRECTS, Redirect, redirect_of
+from presence_client.route import USER_AGENT, Route
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.codec import JSON, MSGPACK, Codec
 from presence_protocol.errors import InvalidMessage, MalformedMessage
@@ -31,6 +31,18 @@ MAX_SIZE: Final = 4 * 1024 * 1024
 
 CLOSE_TIMEOUT: Final = 2.0
 """Seconds that the other side may take to agree to a close."""
+
+
+# The package logs headers and frames, tokens and all, where the root logger is at DEBUG: only if asked for by name.
+_wire_log = logging.getLogger("presence_client.wire")
+_wire_log.setLevel(logging.INFO)
+
+
+class _Connect(connect):
+    """Redirects are not followed by the package, which would take what the headers of `connect` say along."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        return exc
 
 
 class _Connection(ClientConnection):
@@ -45,15 +57,13 @@ class _Connection(ClientConnection):
 
 
 class WebSocketLink:
-    """One WebSocket to `address`."""
+    """One WebSocket by `route`. `has_token`: hello will show one, so that no redirect leads it elsewhere."""
 
-    def __init__(
-        self, address: Address, codec: Codec, headers: Mapping[str, str] | None, ssl_context: ssl.SSLContext | None
-    ) -> None:
-        self._address = address
+    def __init__(self, route: Route, codec: Codec, *, has_token: bool = False) -> None:
+        self._route = route
         self._codec = codec
-        self._headers = headers
-        self._ssl = ssl_context
+        self._has_token = has_token
+        self._url = route.address.websocket
         self._outbox: deque[AnyClientMessage] = deque()
         self._wake = asyncio.Event()
         self._closing: tuple[int, str] | None = None
@@ -69,8 +79,8 @@ class WebSocketLink:
     async def run(self, events: Events) -> End:
         try:
             connection = await self._connect()
-        except (OSError, InvalidHandshake, InvalidURI) as failure:
-            return _end_of(failure)
+        except (OSError, WebSocketException, ValueError, RuntimeError, ImportError) as failure:
+            return self._end_of(failure)
         writer = asyncio.create_task(self._write(connection))
         try:
             connection.on_frame = events.heard
@@ -83,23 +93,60 @@ class WebSocketLink:
             await connection.wait_closed()
 
     async def _connect(self) -> _Connection:
-        connection = await connect(
-            self._address.websocket,
+        headers = self._route.headers
+        for _ in range(MAX_REDIRECTS):
+            try:
+                return await self._connect_to(self._url, headers)
+            except InvalidStatus as refusal:
+                redirect = _redirect_of(self._url, refusal)
+                if redirect is None or not redirect.url or (self._has_token and not redirect.is_trusted):
+                    raise
+                self._url = redirect.url
+                headers = headers if redirect.is_trusted else {}
+        return await self._connect_to(self._url, headers)
+
+    async def _connect_to(self, url: str, headers: dict[str, str]) -> _Connection:
+        proxy = self._route.proxy_for(url)
+        tls: dict[str, Any] = {}
+        if url.startswith("wss:"):
+            tls["ssl"] = self._route.tls()
+        if proxy is not None and proxy.is_secure:
+            tls["proxy_ssl"] = self._route.tls()
+        connection = await _Connect(
+            url,
             subprotocols=[Subprotocol(self._codec.subprotocol)],
             compression=None,  # messages are small, and the server has no extension
-            additional_headers=self._headers,
-            proxy=None if self._address.is_local else True,
-            ssl=self._ssl,
+            additional_headers=headers,
+            user_agent_header=headers.get("user-agent", USER_AGENT),
+            proxy=None if proxy is None else proxy.url,
             open_timeout=None,  # the core has one
             ping_interval=None,
             close_timeout=CLOSE_TIMEOUT,
             max_size=MAX_SIZE,
+            logger=_wire_log,
             create_connection=_Connection,
+            **tls,
         )
         assert isinstance(connection, _Connection)
         if connection.subprotocol is None:
             self._codec = JSON
         return connection
+
+    def _end_of(self, failure: Exception) -> End:
+        """How a link ended that never came about."""
+        if isinstance(failure, InvalidSetting):
+            return End(CloseCode.ABNORMAL, str(failure), was_reached=False)
+        if isinstance(failure, InvalidStatus):
+            response = failure.response
+            redirect = _redirect_of(self._url, failure)
+            return end_of_refusal(response.status_code, seconds_of(response.headers.get("Retry-After")), redirect)
+        # A reset in the middle of the handshake is something on the way; before it nobody was there.
+        was_reached = not isinstance(failure, OSError) or isinstance(failure, ConnectionResetError | ssl.SSLError)
+        reason = words_of(failure)
+        proxy = self._route.proxy_for(self._url)
+        if proxy is not None:
+            reason = f"{reason} (by {proxy})"
+        return End(CloseCode.ABNORMAL, reason, was_reached=was_reached)
 
     async def _read(self, connection: _Connection, events: Events) -> End:
         try:
@@ -144,47 +191,17 @@ CODECS: Final = {"json": JSON, "msgpack": MSGPACK}
 """By the name that `connect` takes."""
 
 
-def words_of(failure: BaseException) -> str:
-    """Why something failed, in words: the system's own where there are some."""
-    cause: BaseException | None = failure
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return str(cause)
-        if isinstance(cause, OSError) and cause.errno is not None and cause.errno in errno.errorcode:
-            return os.strerror(cause.errno)
-        if isinstance(cause, OSError) and cause.strerror:
-            return cause.strerror  # the resolver's numbers are not the system's
-        cause = cause.__cause__ or cause.__context__
-    return str(failure) or type(failure).__name__
+def _redirect_of(url: str, refusal: InvalidStatus) -> Redirect | None:
+    response = refusal.response
+    return redirect_of(url, response.status_code, response.headers.get("Location"))
 
 
-def seconds_of(retry_after: str | None) -> float | None:
-    """A Retry-After header in seconds from now; None for none, or for what cannot be read."""
-    if retry_after is None:
-        return None
-    if retry_after.strip().isdecimal():
-        return float(retry_after)
-    try:
-        return max(0.0, (email.utils.parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
-        return None
-
-
-def end_of_refusal(status: int, retry_after: float | None = None) -> End:
+def end_of_refusal(status: int, retry_after: float | None = None, redirect: Redirect | None = None) -> End:
     """How a link ended whose upgrade was refused with an HTTP status. `retry_after`: seconds, if it said so."""
     code = CloseCode.ABNORMAL  # something on the way may not let WebSockets through
     if status == 401:
         code = CloseCode.UNAUTHENTICATED
     elif status == 503 and retry_after is not None:
         code = CloseCode.UNAVAILABLE  # the server's own word: full or draining
-    return End(code, f"HTTP {status}", retry_after)
-
-
-def _end_of(failure: Exception) -> End:
-    """How a link ended that never came about."""
-    if isinstance(failure, InvalidStatus):
-        retry_after = seconds_of(failure.response.headers.get("Retry-After"))
-        return end_of_refusal(failure.response.status_code, retry_after)
-    # A reset in the middle of the handshake is something on the way; before it nobody was there.
-    was_reached = not isinstance(failure, OSError) or isinstance(failure, ConnectionResetError | ssl.SSLError)
-    return End(CloseCode.ABNORMAL, words_of(failure), was_reached=was_reached)
+    reason = f"HTTP {status}" if redirect is None else f"HTTP {status}, {redirect}; use that URL"
+    return End(code, reason, retry_after)
