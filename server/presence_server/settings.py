@@ -168,7 +168,9 @@ class Settings:
     shards: int = _count(64, "parts that the table of users is split into", most=65536)
     max_connections: int = _count(0, "open connections; 0 is what the open-file limit allows", least=0)
     max_watched: int = _count(5000, "users that one connection may watch", most=1_000_000)
-    max_devices: int = _count(16, "devices of one user; a further one ends the one longest idle", most=1000)
+    max_devices: int = _count(
+        16, "devices of one user; a further one ends one whose link is gone, else the one longest idle", most=1000
+    )
     max_batch: int = _count(1000, "user ids in one query", most=100_000)
     max_message: int = _count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
     compression: bool = _switch(False, "compress long messages for WebSocket clients that offer permessage-deflate")

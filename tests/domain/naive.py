@@ -35,7 +35,8 @@ class NaiveDevice:
     holder: int = GRACE
     heard: float = 0.0
     heard_utc: float = 0.0
-    dropped: float = 0.0
+    ends: float = 0.0  # while nobody holds it, or REST does
+    promised: float = 0.0  # by the last heartbeat over REST
     idle_since: float | None = None
     idle_utc: float = 0.0
     said: bool = False
@@ -83,7 +84,9 @@ class Naive:
         if device is None or (isinstance(made, Disconnect | Leave | SetActivity) and device.holder != made.holder):
             return False, ()
         if isinstance(made, Disconnect):
-            device.holder, device.dropped = GRACE, now
+            grace = now + self.lifetimes.grace
+            device.holder = REST if device.promised > grace else GRACE
+            device.ends = max(grace, device.promised)
         elif isinstance(made, SetActivity):
             self._say_idle(device, made.idle, made.idle_for, now, utc)
         elif isinstance(made, Heartbeat):
@@ -100,8 +103,7 @@ class Naive:
         if device is None:
             mine = self.devices_of(key[0])
             if len(mine) == self.lifetimes.max_devices:
-                idle = {name: each.idle_since for name, each in mine.items() if each.idle_since is not None}
-                last = min(idle, key=lambda n: idle[n]) if idle else min(mine, key=lambda n: mine[n].session)
+                last = self._first_to_give_way(mine, now)
                 del self.devices[key[0], last]
                 evicted = (Evicted(mine[last].holder, Loss.TOO_MANY_DEVICES),) if mine[last].holder > 0 else ()
             device = self.devices[key] = NaiveDevice(made.platform, made.session, now)
@@ -118,6 +120,15 @@ class Naive:
             device.holder, device.heard, device.heard_utc = made.holder, now, utc
         return self._conclude(key[0], continued, evicted)
 
+    def _first_to_give_way(self, mine: dict[str, NaiveDevice], now: float) -> str:
+        in_grace = [name for name, device in mine.items() if device.holder == GRACE]
+        late = [name for name, d in mine.items() if d.holder == REST and d.ends - now < self.lifetimes.rest / 2]
+        idle = [name for name, device in mine.items() if device.idle_since is not None]
+        for group, key in ((in_grace, "ends"), (late, "ends"), (idle, "idle_since")):
+            if group:
+                return min(group, key=lambda name: (getattr(mine[name], key), mine[name].session))
+        return min(mine, key=lambda name: mine[name].session)
+
     def _override(self, user_id: int, override: Override | None) -> None:
         self.overrides.pop(user_id, None)
         self.ends.pop(user_id, None)
@@ -129,8 +140,9 @@ class Naive:
     def _beat(self, device: NaiveDevice, idle: bool | None, now: float, utc: float) -> None:
         if idle is not None:
             self._say_idle(device, idle, None, now, utc)
+        device.promised, device.heard_utc = now + self.lifetimes.rest, utc
         if device.holder <= 0:
-            device.holder, device.heard, device.heard_utc = REST, now, utc
+            device.holder, device.heard, device.ends = REST, now, device.promised
 
     def _say_idle(self, device: NaiveDevice, idle: bool, idle_for: float | None, now: float, utc: float) -> None:
         device.spoke, device.said = now, idle
@@ -180,10 +192,8 @@ class Naive:
     def _wanted_deadlines(self) -> dict[Key, float]:
         wanted: dict[Key, float] = {}
         for key, device in self.devices.items():
-            if device.holder == GRACE:
-                wanted[key] = device.dropped + self.lifetimes.grace
-            elif device.holder == REST:
-                wanted[key] = device.heard + self.lifetimes.rest
+            if device.holder <= 0:
+                wanted[key] = device.ends
             elif self.lifetimes.away_after and device.idle_since is None:
                 wanted[key] = device.spoke + self.lifetimes.away_after
         return wanted

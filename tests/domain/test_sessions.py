@@ -352,10 +352,74 @@ def test_a_device_without_a_connection_makes_room_and_nobody_need_be_told() -> N
     scene.online(device_id="rest")
     scene.disconnect(scene.connect(device_id="grace"))
     assert scene.connect(device_id="new").made.evicted == ()
-    assert scene.devices() == ["grace", "new"]
+    assert scene.devices() == ["rest", "new"]
     assert scene.online(device_id="newer").evicted == ()
     assert scene.devices() == ["new", "newer"]
     assert scene.wait(20) == []
+
+
+def test_sixteen_dead_devices_do_not_push_out_the_live_one() -> None:
+    """A tab with a new id at each start, on a train, and a phone that was there before."""
+    scene = Scene()
+    phone = scene.connect(device_id="phone")
+    for number in range(40):
+        tab = scene.connect(device_id=f"tab {number}")
+        assert tab.made.evicted == ()
+        scene.disconnect(tab)
+        scene.wait(0.1)
+    assert scene.devices() == ["phone", *(f"tab {number}" for number in range(25, 40))], "the longest dead go first"
+    assert scene.device(device_id="phone").holder == phone.holder
+
+
+STANDINGS = ("gone first", "gone later", "overdue first", "overdue later", "idle first", "idle later", "old", "new")
+"""In the order in which they give way."""
+
+
+@pytest.mark.parametrize("order", [STANDINGS, STANDINGS[::-1], STANDINGS[::2] + STANDINGS[1::2]], ids=str)
+def test_the_dead_give_way_first_and_then_the_idle(order: tuple[str, ...]) -> None:
+    scene = Scene(max_devices=len(STANDINGS), grace=100, rest=75)
+    links: dict[str, Link] = {}
+    for name in sorted(order, key=lambda name: name == "new"):  # of "old" and "new" the age counts
+        if name.startswith("overdue"):
+            scene.online(device_id=name)
+        else:
+            links[name] = scene.connect(device_id=name)
+    scene.heartbeat(device_id="overdue later")
+    for when in ("first", "later"):
+        scene.wait(19)
+        scene.disconnect(links[f"gone {when}"])
+        scene.activity(links[f"idle {when}"], idle=True)
+        if when == "first":
+            scene.heartbeat(device_id="overdue later")
+    scene.wait(19)
+    left = list(STANDINGS)
+    for number, name in enumerate(STANDINGS):
+        made = scene.connect(device_id=f"another {number}").made
+        expected = (Evicted(links[name].holder, Loss.TOO_MANY_DEVICES),) if name in links else ()
+        assert made.evicted == (() if name.startswith("gone") else expected), name
+        left.remove(name)
+        assert set(scene.devices()) == {*left, *(f"another {n}" for n in range(number + 1))}
+
+
+def test_a_rest_device_in_time_is_as_alive_as_any_other() -> None:
+    scene = Scene(max_devices=2, rest=75)
+    scene.online(device_id="rest")
+    idle = scene.connect(device_id="idle")
+    scene.activity(idle, idle=True)
+    scene.wait(30)
+    assert scene.connect(device_id="new").made.evicted == (Evicted(idle.holder, Loss.TOO_MANY_DEVICES),)
+    assert scene.devices() == ["rest", "new"]
+
+
+def test_heartbeats_keep_a_device_from_counting_as_gone() -> None:
+    """Its connection dropped, but it comes both ways."""
+    scene = Scene(max_devices=2)
+    both = scene.connect(device_id="both")
+    scene.connect(device_id="idle", idle=True)
+    scene.heartbeat(device_id="both")
+    scene.disconnect(both)
+    scene.connect(device_id="new")
+    assert scene.devices() == ["both", "new"]
 
 
 def test_rest_too_makes_room_and_reports_whom_it_ended() -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from support.client import Client
+from support.client import Client, vanish
 from support.server import Server, run_server
 
 GRACE = 1.0
@@ -126,5 +126,46 @@ def test_a_killed_app_does_not_unmask_an_invisible_user(server: Server) -> None:
         await watcher.change_of(USER, "ONLINE")
         await again.close()
         await watcher.close()
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("beats", ["before hello", "after hello", "in grace"])
+def test_whoever_sends_heartbeats_in_time_stays_online_although_a_connection_drops(server: Server, beats: str) -> None:
+    """The next is wanted in 30 s, which is much longer than the grace period here."""
+    device = {"userId": USER, "deviceId": "d1"}
+
+    async def story() -> None:
+        async with witness(server) as watcher:
+            if beats == "before hello":
+                server.online(USER, "d1")
+            client = await Client.hello(server, USER)
+            await watcher.change_of(USER, "ONLINE")
+            if beats == "after hello":
+                assert server.post("/heartbeat", device).status == 200
+            await vanish(client)
+            if beats == "in grace":
+                assert server.post("/heartbeat", device).status == 200
+            assert await watcher.hears_nothing(GRACE * 1.5)
+            assert server.status_of(USER) == "ONLINE"
+            assert server.post("/heartbeat", device).status == 200
+            again = await Client.hello(server, USER)
+            assert again.heard[0]["continued"] is True
+            await again.close(1001)
+            assert await watcher.hears_nothing(GRACE * 1.5)
+
+    asyncio.run(story())
+
+
+def test_dead_devices_do_not_push_out_the_one_that_lives(server: Server) -> None:
+    """A tab that has a new device id at each start, on a train, and a phone that was there before."""
+
+    async def story() -> None:
+        phone = await Client.hello(server, 9, "phone", platform="IOS")
+        for number in range(40):
+            await vanish(await Client.hello(server, 9, f"tab {number}"))
+        assert (await phone.ask(type="ping"))["type"] == "pong"
+        assert server.status_of(9) == "ONLINE"
+        await phone.close()
 
     asyncio.run(story())

@@ -48,6 +48,11 @@ class Deadlines(Generic[K]):
         bucket[key] = None
         self._bucket_of[key] = number
 
+    def of(self, key: K) -> float | None:
+        """When `key` falls due, which is up to `resolution` after its deadline; None if it has none."""
+        number = self._bucket_of.get(key)
+        return None if number is None else number * self._resolution
+
     def discard(self, key: K) -> None:
         number = self._bucket_of.pop(key, None)
         if number is None:

@@ -25,6 +25,7 @@ from presence_server.domain.model import (
     Status,
     UserRecord,
 )
+from presence_server.domain.promises import Promises
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
     NOTHING,
@@ -65,6 +66,7 @@ class Shared:
         self.deadlines: Deadlines[Device] = Deadlines()
         self.untils: Deadlines[UserRecord] = Deadlines()
         """When overrides end. The hand of this wheel is the calendar: it may be moved, and what it reaches is due."""
+        self.promises = Promises()
         self.remembered = Remembered(max_remembered)
         self.users_by_status = dict.fromkeys(Status, 0)
         self.devices = 0
@@ -112,7 +114,7 @@ class Shard:
         continued = device is not None
         evicted: tuple[Evicted, ...] = ()
         if device is None:
-            evicted = self._make_room(record)
+            evicted = self._make_room(record, now)
             device = self._attach(record, wanted, now, utc)
             if wanted.status is not None:
                 self._override(record, Override(wanted.status))
@@ -122,8 +124,10 @@ class Shard:
         device.platform = wanted.platform
         if wanted.idle is not None:
             truth_changed |= self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
-        if device.holder == REST and not device.idle:
-            device.activity = now  # over REST nothing was inferred, so its silence begins here
+        if device.holder == REST:
+            self._keep_promise(device)
+            if not device.idle:
+                device.activity = now  # over REST nothing was inferred, so its silence begins here
         # Only now: a device that comes idle was not active a moment ago.
         if not device.idle:
             device.was_active(self._shared.second_of(utc))
@@ -136,8 +140,13 @@ class Shard:
         if held is None:
             return NOTHING
         _, device = held
-        device.holder = GRACE
-        self._shared.deadlines.set(device, now + self._shared.lifetimes.grace)
+        promised, end_of_grace = self._shared.promises.of(device), now + self._shared.lifetimes.grace
+        if promised is not None and promised > end_of_grace:
+            device.holder = REST
+            self._shared.deadlines.set(device, promised)
+        else:
+            device.holder = GRACE
+            self._shared.deadlines.set(device, end_of_grace)
         return Transition(device=device, continued=True)
 
     def leave(self, wanted: Leave, now: float, utc: float) -> Transition:
@@ -152,7 +161,7 @@ class Shard:
         continued = device is not None
         evicted: tuple[Evicted, ...] = ()
         if device is None:
-            evicted = self._make_room(record)
+            evicted = self._make_room(record, now)
             device = self._attach(record, wanted, now, utc)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
@@ -254,16 +263,32 @@ class Shard:
         record.settled_active = max(record.settled_active, device.last_active)
         record.devices = tuple(other for other in record.devices if other is not device)
         self._shared.deadlines.discard(device)
+        self._shared.promises.discard(device)
         self._shared.devices -= 1
 
-    def _make_room(self, record: UserRecord) -> tuple[Evicted, ...]:
-        """End the device longest idle, else the oldest, when there is no room for one more."""
+    def _make_room(self, record: UserRecord, now: float) -> tuple[Evicted, ...]:
+        """End the device that is the first to give way, when there is no room for one more."""
         if len(record.devices) < self._shared.lifetimes.max_devices:
             return ()
-        since = {device: device.idle.since for device in record.devices if device.idle}
-        last = min(since, key=since.__getitem__) if since else min(record.devices, key=lambda d: d.session)
+        last = min(record.devices, key=lambda device: (*self._standing(device, now), device.session))
         self._detach(record, last)
         return (Evicted(last.holder, Loss.TOO_MANY_DEVICES),) if last.holder > 0 else ()
+
+    def _standing(self, device: Device, now: float) -> tuple[int, float]:
+        """The least gives way first: the dead before the living, and of these the idle before the active.
+
+        A device in grace is as good as gone; of several, the one gone the longest. A REST device is taken for dying
+        once half of its lifetime is over, a quarter of an interval after a heartbeat was due. Then comes the one that
+        is idle the longest. Devices that are equal here give way by age.
+        """
+        due = self._shared.deadlines.of(device) or 0.0
+        if device.holder == GRACE:
+            return 0, due
+        if device.holder == REST and due - now < self._shared.lifetimes.rest / 2:
+            return 1, due
+        if isinstance(device.activity, Idle):
+            return 2, device.activity.since
+        return 3, 0.0
 
     def _end(self, record: UserRecord, device: Device, utc: float, evicted: tuple[Evicted, ...] = ()) -> Transition:
         self._detach(record, device)
@@ -272,14 +297,23 @@ class Shard:
     def _beat(self, device: Device, idle: bool | None, now: float, utc: float) -> bool:
         """A REST client said that `device` is there. Returns whether its idleness changed."""
         idleness_changed = idle is not None and self._set_idle(device, idle, None, now, utc)
+        promised = now + self._shared.lifetimes.rest
+        if not device.idle:
+            device.was_active(self._shared.second_of(utc))
         if device.holder <= 0:
             device.holder = REST
-            if not device.idle:
-                device.was_active(self._shared.second_of(utc))
-            self._shared.deadlines.set(device, now + self._shared.lifetimes.rest)
+            self._shared.promises.discard(device)
+            self._shared.deadlines.set(device, promised)
         else:
+            self._shared.promises.give(device, promised)
             self._watch_activity(device)
         return idleness_changed
+
+    def _keep_promise(self, device: Device) -> None:
+        """A connection takes hold of a REST device, whose deadline now counts for when that connection drops."""
+        promised = self._shared.deadlines.of(device)
+        if promised is not None and self._shared.promises.of(device) is None:
+            self._shared.promises.give(device, promised)
 
     def _set_idle(self, device: Device, idle: bool, idle_for: float | None, now: float, utc: float) -> bool:
         """Said idleness. Returns whether the device changed between active and idle."""

@@ -80,6 +80,7 @@ class PresenceTable:
         First the overrides whose `until` the calendar has reached or passed by `utc`, then what has lasted its time by
         `now`; each in the order in which it fell due.
         """
+        self._shared.promises.prune(now)
         yield from self._expire(self._shared.untils, utc, now, utc)
         yield from self._expire(self._shared.deadlines, now, now, utc)
 
