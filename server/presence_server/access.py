@@ -18,6 +18,8 @@ class TrustOnLoopback:
 class Everyone:
     """Everybody may see everybody."""
 
+    is_open = True
+
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         return True
 

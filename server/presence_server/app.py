@@ -19,6 +19,7 @@ from presence_server import __version__
 from presence_server.access import Everyone, TrustOnLoopback
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
@@ -61,11 +62,11 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     )
     engine = MemoryEngine(table, random.getrandbits(48), clock)
     interest = Interest()
-    visibility = Everyone()
+    keys = UserKeys.drawn(random)
     driver = Driver(clock)
     sockets = OpenSockets()
     intervals = settings.flush_interval, settings.max_flush_interval
-    fanout = Fanout(engine, interest, clock, FRAMERS, *intervals, sockets=sockets)
+    fanout = Fanout(engine, interest, clock, FRAMERS, keys, *intervals, sockets=sockets)
     limits = HubLimits(
         settings.max_watched,
         settings.max_batch,
@@ -73,11 +74,11 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
     )
-    hub = Hub(engine, interest, fanout, TrustOnLoopback(), visibility, limits, clock, random, driver.wake)
+    hub = Hub(engine, interest, fanout, TrustOnLoopback(), Everyone(), limits, clock, keys, random, driver.wake)
     driver.drives(hub, fanout)
     return Gateway(
         hub,
-        Polls(engine, interest, fanout, visibility),
+        Polls(engine, interest, fanout, hub.sight),
         driver,
         sockets,
         clock,

@@ -30,6 +30,7 @@ from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.keys import PLAIN
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Authenticator, Engine, EngineEvent, Listener, Peer, Visibility
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
@@ -443,7 +444,7 @@ class World:
             counting = CountingEngine(self.table, 0xE, self.clock)
             self.engine, self.follows = counting, counting.follows
         self.interest = Interest()
-        self.fanout = Fanout(self.engine, self.interest, self.clock, FRAMERS, **fanout)
+        self.fanout = Fanout(self.engine, self.interest, self.clock, FRAMERS, PLAIN, **fanout)
         who = visibility or Everyone()
         self.is_woken = False
         self.hub = Hub(
@@ -454,10 +455,11 @@ class World:
             who,
             limits or HubLimits(),
             self.clock,
+            PLAIN,
             Random(0),
             self._wake,
         )
-        self.polls = Polls(self.engine, self.interest, self.fanout, who)
+        self.polls = Polls(self.engine, self.interest, self.fanout, self.hub.sight)
         self.clients: list[Client] = []
         self.told: list[Transition | None] = []
         """What came of the transitions of back ends."""
@@ -543,7 +545,7 @@ class World:
 
     def entry(self, user_id: int) -> StatusEntry:
         """The public state as the table has it."""
-        return entry_of(self.table.presence(user_id))
+        return entry_of(self.table.presence(user_id), PLAIN)
 
     def check_cursors(self, held: Iterable[int] = ()) -> None:
         """Whoever resumed from a cursor it was given would hold what the table says, but for changes still `held`."""

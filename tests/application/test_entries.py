@@ -5,14 +5,14 @@ from __future__ import annotations
 from presence_protocol.codec import JSON
 from presence_protocol.limits import MAX_MESSAGE, MAX_STATUS_TEXT, MAX_USER_ID, SNAPSHOT_PART
 from presence_protocol.messages import Snapshot, StatusEntry
-from presence_server.application.entries import entry_of, live_entry_of, parts, self_view_of, unknown
+from presence_server.application.entries import entry_of, parts, self_view_of, unknown
+from presence_server.application.keys import PLAIN
 from presence_server.domain.model import (
     Device,
     Idle,
     Override,
     Platform,
     PublicState,
-    Shown,
     Status,
     Truth,
     UserPresence,
@@ -26,21 +26,19 @@ def someone(user_id: int = 1, text: str | None = None) -> UserPresence:
 
 
 def test_an_entry_is_the_public_state_at_its_version() -> None:
-    entry = entry_of(someone(text="hi"))
+    entry = entry_of(someone(text="hi"), PLAIN)
     assert entry == StatusEntry(1, "BUSY", ["WEB", "IOS"], "2025-11-09T06:00:00Z", 7, "hi")
-    live = live_entry_of(Shown(someone(), NINE + 60, ()))
-    assert (live.last_active_time, live.version) == ("2025-11-09T06:01:00Z", 7)
 
 
 def test_who_is_unknown_is_offline_since_ever() -> None:
-    assert entry_of(unknown(5)) == StatusEntry(5, "OFFLINE", [], None, 0)
+    assert entry_of(unknown(5), PLAIN) == StatusEntry(5, "OFFLINE", [], None, 0)
 
 
 def test_the_own_view_tells_what_others_may_not_see() -> None:
     device = Device(1, "web", Platform.WEB, 1, 5_000.9, NINE)
     idle = Device(1, "phone", Platform.IOS, 2, 5_000.0, NINE)
     idle.activity = Idle(NINE, is_said=True)
-    view = self_view_of(Truth(1, Status.OFFLINE, Override(Status.OFFLINE, NINE, "away"), (device, idle)))
+    view = self_view_of(Truth(1, Status.OFFLINE, Override(Status.OFFLINE, NINE, "away"), (device, idle)), PLAIN)
     assert (view.user_id, view.status) == (1, "OFFLINE")
     assert view.override is not None
     assert (view.override.until, view.override.status_text) == ("2025-11-09T06:00:00Z", "away")
@@ -48,7 +46,7 @@ def test_the_own_view_tells_what_others_may_not_see() -> None:
         ("web", "WEB", "2025-11-09T06:00:00Z", False),
         ("phone", "IOS", "2025-11-09T06:00:00Z", True),
     ]
-    forever = self_view_of(Truth(1, Status.BUSY, Override(Status.BUSY), ())).override
+    forever = self_view_of(Truth(1, Status.BUSY, Override(Status.BUSY), ()), PLAIN).override
     assert forever is not None
     assert forever.until is None
 
@@ -66,5 +64,5 @@ def test_however_heavy_the_entries_a_part_fits_one_message() -> None:
     cut = list(parts(someone(MAX_USER_ID - number, text) for number in range(SNAPSHOT_PART)))
     assert len(cut) > 1
     for part in cut:
-        message = Snapshot(statuses=[entry_of(presence) for presence in part], cursor="e.1")
+        message = Snapshot(statuses=[entry_of(presence, PLAIN) for presence in part], cursor="e.1")
         assert len(JSON.encode(message)) < MAX_MESSAGE

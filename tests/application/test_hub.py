@@ -44,6 +44,8 @@ def only(client: Client) -> object:
 class Shy:
     """Nobody but herself may see Eve."""
 
+    is_open = False
+
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         return user_id != EVE or viewer == EVE
 

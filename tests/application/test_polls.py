@@ -14,7 +14,9 @@ class Waiter:
         self.answers: list[Answer | None] = []
         self.waits = 0
         self._world = world
-        self.poll: Poll = world.polls.open(None, users, cursor, may_wait, world.now, self.answers.append, self._on_wait)
+        self.poll: Poll = world.polls.open(
+            None, list(dict.fromkeys(users)), cursor, may_wait, world.now, self.answers.append, self._on_wait
+        )
 
     def _on_wait(self) -> None:
         self.waits += 1

@@ -16,6 +16,7 @@ from presence_protocol.messages import Activity, AnyClientMessage, Bye, Ping, Qu
 from presence_server.application import entries, fanout
 from presence_server.application.entries import entry_of
 from presence_server.application.hub import HubLimits
+from presence_server.application.keys import PLAIN
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Answer, Poll
 from presence_server.domain.model import Status
@@ -56,7 +57,7 @@ class Poller:
             for presence in answer.changes:
                 held = entries.get(presence.user_id)
                 assert held is None or presence.version >= held.version
-                entries[presence.user_id] = entry_of(presence)
+                entries[presence.user_id] = entry_of(presence, PLAIN)
             self.given = Given(answer.cursor, entries)
 
     @property

@@ -10,6 +10,7 @@ from presence_protocol.fields import format_time, parse_time
 from presence_protocol.messages import StatusEntry, Welcome
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
+from presence_server.application.keys import PLAIN
 from presence_server.application.watching import MAX_PENDING
 from presence_server.domain.model import Shown, Status, UserPresence
 from simulator.failure import require
@@ -71,7 +72,7 @@ class Checker:
     def shown(self, viewer: int | None, shown: Shown) -> None:
         """A look-up: as an entry, and beyond it what anybody may ask."""
         presence = shown.presence
-        self.entry(viewer, entry_of(presence))
+        self.entry(viewer, entry_of(presence, PLAIN))
         if presence.public.status is Status.OFFLINE:
             require(shown.last_active == presence.last_active, "invisible, and yet a time moved", shown)
             require(not shown.devices, "OFFLINE with devices", shown)
@@ -185,5 +186,5 @@ class Checker:
 def is_same(entry: StatusEntry, presence: UserPresence) -> bool:
     """Whether a client that holds `entry` knows `presence`. Who was forgotten since stays OFFLINE at a version."""
     if presence.version:
-        return entry == entry_of(presence)
+        return entry == entry_of(presence, PLAIN)
     return entry.status == OFFLINE

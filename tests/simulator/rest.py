@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
+from presence_server.application.keys import PLAIN
 from presence_server.application.polls import Answer, Poll
 from presence_server.domain.model import Override, Platform, Shown
 from presence_server.domain.transitions import (
@@ -176,7 +177,7 @@ class Poller:
 
     def _fold(self, answer: Answer) -> None:
         for presence in answer.changes:
-            entry = entry_of(presence)
+            entry = entry_of(presence, PLAIN)
             self._world.checker.entry(None, entry)
             held = self.entries.get(entry.user_id)
             if held is not None and (answer.resumed or entry.version):

@@ -13,6 +13,7 @@ from typing import NamedTuple
 from presence_protocol.close_codes import CloseCode
 from presence_server.application import entries, fanout
 from presence_server.application.entries import self_view_of
+from presence_server.application.keys import PLAIN
 from simulator.actions import perform
 from simulator.clients import Client
 from simulator.failure import Violation, require
@@ -137,7 +138,7 @@ class Run:
         require(not pending, "never answered", client, client.outstanding)
         self.world.checker.converged(client, client.view.entries, client.view.watched)
         if client.user_id:
-            truth = self_view_of(self.world.spy.truth(client.user_id))
+            truth = self_view_of(self.world.spy.truth(client.user_id), PLAIN)
             require(client.self_view == truth, "another truth", client, client.self_view, truth)
 
     def _check_resumes(self) -> None:

@@ -12,6 +12,7 @@ from presence_protocol.messages import StatusEntry
 from presence_server.access import TrustOnLoopback
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.keys import PLAIN
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine
 from presence_server.domain.interest import Interest
@@ -40,11 +41,15 @@ AWAY_ECHO = 15.0
 class SomeHidden:
     """Every seventh pair of people may not see each other; nobody in particular may not see every seventh user."""
 
+    is_open = False
+
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         return (user_id + (viewer or 0)) % 7 != 0
 
 
 class AllSeen:
+    is_open = True
+
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         return True
 
@@ -76,11 +81,12 @@ class World:
             self.visibility,
             limits,
             self.clock,
+            PLAIN,
             Random(scenario.seed),
             self.driver.wake,
         )
         self.driver.of(self.hub, self.fanout).start_on(self.loop, scenario.turn)
-        self.polls = Polls(self.spy, self.interest, self.fanout, self.visibility)
+        self.polls = Polls(self.spy, self.interest, self.fanout, self.hub.sight)
         self.links: dict[int, Link] = {}
         self.was_away = False
         self._away_since: float | None = None
@@ -105,6 +111,7 @@ class World:
             self.interest,
             self.clock,
             FRAMERS,
+            PLAIN,
             self.scenario.flush_interval,
             max_flush_interval=0.25,
             slice_deliveries=deliveries,

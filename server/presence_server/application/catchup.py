@@ -13,6 +13,7 @@ from presence_protocol.messages import Diff, Snapshot
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import entry_of, parts
 from presence_server.application.fanout import Fanout
+from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Engine
 from presence_server.application.sessions import Session
 from presence_server.domain.interest import Interest
@@ -24,10 +25,11 @@ PAUSE: Final = 0.1
 class CatchUp:
     """Serves the sessions that are behind."""
 
-    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout) -> None:
+    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, keys: UserKeys) -> None:
         self._engine = engine
         self._interest = interest
         self._fanout = fanout
+        self._keys = keys
         self._drained: dict[Session, None] = {}
 
     def block(self, session: Session, now: float) -> None:
@@ -76,7 +78,7 @@ class CatchUp:
                 return
             session.served = part[-1].seq
             cursor = str(Cursor(self._engine.epoch, session.served))
-            changes = [entry_of(presence) for presence in part]
+            changes = [entry_of(presence, self._keys) for presence in part]
             self._fanout.write_message(session.slot, session, Diff(changes=changes, cursor=cursor))
 
     def _send_everything(self, session: Session) -> None:
@@ -88,7 +90,7 @@ class CatchUp:
             if pending is not None:
                 pending.more = True
                 self._fanout.write_message(session.slot, session, pending)
-            pending = Snapshot(statuses=[entry_of(presence) for presence in part])
+            pending = Snapshot(statuses=[entry_of(presence, self._keys) for presence in part])
         if pending is not None:
             pending.cursor = cursor
             self._fanout.write_message(session.slot, session, pending)

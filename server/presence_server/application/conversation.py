@@ -47,15 +47,15 @@ def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
     elif denied is not None:
         code = CloseCode.UNAUTHENTICATED if denied.status == 401 else CloseCode.FORBIDDEN
         hub.close(session, code, denied.reason, now)
-    elif len(set(hello.watch or ())) > hub.limits.max_watched:
+    elif (watch := hub.keys.distinct(hello.watch or (), hub.limits.max_watched)) is None:
         reason = f"too_many_watched: more than {hub.limits.max_watched}"
         hub.close(session, CloseCode.MALFORMED, reason, now)
     elif hello.observer or hello.user_id is None or hello.device_id is None or hello.platform is None:
-        _watch_first(hub, session, hello, False, now)
+        _watch_first(hub, session, hello, watch, False, now)
     else:
-        session.user_id, session.device_id = hello.user_id, hello.device_id
+        session.user_id, session.device_id = hub.keys.key(hello.user_id), hello.device_id
         connect = Connect(
-            hello.user_id,
+            session.user_id,
             hello.device_id,
             Platform(hello.platform),
             session.number,
@@ -64,10 +64,10 @@ def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
             None if hello.idle_for_ms is None else hello.idle_for_ms / 1000,
             None if hello.status is None else Status(hello.status),
         )
-        hub.engine.submit(connect, now, partial(_connected, hub, session, hello, now))
+        hub.engine.submit(connect, now, partial(_connected, hub, session, hello, watch, now))
 
 
-def _connected(hub: Hub, session: Session, hello: Hello, now: float, made: Transition | None) -> None:
+def _connected(hub: Hub, session: Session, hello: Hello, watch: list[int], now: float, made: Transition | None) -> None:
     if session.is_over:
         return  # it left while the engine was at it; its end was submitted after its beginning
     if made is None or made.device is None:
@@ -75,24 +75,26 @@ def _connected(hub: Hub, session: Session, hello: Hello, now: float, made: Trans
     else:
         session.session_number = made.device.session
         hub.join(session)
-        _watch_first(hub, session, hello, made.continued, now)
+        _watch_first(hub, session, hello, watch, made.continued, now)
 
 
-def _watch_first(hub: Hub, session: Session, hello: Hello, continued: bool, now: float) -> None:
-    """The watch list of the hello has to be known before `welcome` can say whether the cursor is covered."""
-    done = partial(_welcome, hub, session, hello, continued, now)
-    if hello.watch:
-        hub.watching.watch(session, hello.watch, now, done)
+def _watch_first(hub: Hub, session: Session, hello: Hello, watch: list[int], continued: bool, now: float) -> None:
+    """The watch list of the hello, as keys, has to be known before `welcome` can say whether the cursor is covered."""
+    done = partial(_welcome, hub, session, hello, watch, continued, now)
+    if watch:
+        hub.watching.watch(session, watch, now, done)
     else:
         done(True)
 
 
-def _welcome(hub: Hub, session: Session, hello: Hello, continued: bool, now: float, known: bool) -> None:
-    seq = resumable_seq(hub.engine, hello.cursor, hello.watch or ()) if known else None
+def _welcome(
+    hub: Hub, session: Session, hello: Hello, watch: list[int], continued: bool, now: float, known: bool
+) -> None:
+    seq = resumable_seq(hub.engine, hello.cursor, watch) if known else None
     session.state = advance(Role.SERVER, session.state, "welcome")
     hub.liveness.greet(session, now)
     # The truth goes out with `welcome`; an event about it that is still due would only repeat it.
-    truth = self_view_of(hub.engine.truth(session.user_id)) if session.user_id else None
+    truth = self_view_of(hub.engine.truth(session.user_id), hub.keys) if session.user_id else None
     times = hub.limits.times
     welcome = Welcome(
         id=hello.id,
@@ -114,7 +116,7 @@ def _welcome(hub: Hub, session: Session, hello: Hello, continued: bool, now: flo
         hub.send(session, refusals.unavailable(None))
     elif hello.watch is not None:
         if seq is None:
-            presences = hub.watching.visible(session, hello.watch)
+            presences = hub.watching.visible(session, watch)
         else:
             presences = hub.engine.changed_since(hub.interest.watched(session.slot), seq)
         hub.watching.send_snapshot(session, presences)
@@ -168,14 +170,14 @@ def _query(hub: Hub, session: Session, message: Query, now: float) -> None:
         hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
     else:
         done = partial(_answer_query, hub, session, message.id)
-        hub.lookup(session.user_id or None, message.user_ids, now, done)
+        hub.lookup(session.user_id, hub.keys.keys(message.user_ids), now, done)
 
 
 def _answer_query(hub: Hub, session: Session, id: int | None, found: list[Shown] | None) -> None:
     if found is None:
         hub.send(session, refusals.unavailable(id))
     else:
-        hub.send(session, Statuses(id=id, statuses=[entry_of(shown.presence) for shown in found]))
+        hub.send(session, Statuses(id=id, statuses=[entry_of(shown.presence, hub.keys) for shown in found]))
 
 
 def _ping(hub: Hub, session: Session, message: Ping, now: float) -> None:

@@ -5,26 +5,18 @@ from collections.abc import Iterable, Iterator
 from presence_protocol.fields import format_time
 from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
-from presence_server.domain.model import OFFLINE, Shown, Truth, UserPresence
+from presence_server.application.keys import UserKeys
+from presence_server.domain.model import OFFLINE, Truth, UserPresence
 
 PART_BYTES = 200_000
 """Bytes of entries in one message: well below the least `max_message` that a client would expect to receive."""
 
 
-def entry_of(presence: UserPresence) -> StatusEntry:
+def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
     """The public state of one user at its version."""
-    return _entry(presence, presence.last_active)
-
-
-def live_entry_of(shown: Shown) -> StatusEntry:
-    """The public state of one user, with the last activity as of now."""
-    return _entry(shown.presence, shown.last_active)
-
-
-def _entry(presence: UserPresence, last_active: int | None) -> StatusEntry:
-    public = presence.public
+    public, last_active = presence.public, presence.last_active
     return StatusEntry(
-        presence.user_id,
+        keys.user_id(presence.user_id),
         public.status.value,
         [platform.value for platform in public.platforms],
         None if last_active is None else format_time(last_active),
@@ -38,7 +30,7 @@ def unknown(user_id: int) -> UserPresence:
     return UserPresence(user_id, OFFLINE, None, 0, 0)
 
 
-def self_view_of(truth: Truth) -> SelfView:
+def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
     """What a user may see of themselves."""
     said = truth.override
     override = None
@@ -54,7 +46,7 @@ def self_view_of(truth: Truth) -> SelfView:
         )
         for device in truth.devices
     ]
-    return SelfView(truth.user_id, truth.status.value, override, devices)
+    return SelfView(keys.user_id(truth.user_id), truth.status.value, override, devices)
 
 
 def parts(presences: Iterable[UserPresence]) -> Iterator[list[UserPresence]]:

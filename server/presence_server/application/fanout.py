@@ -34,6 +34,7 @@ from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import AnyServerMessage
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import PART_BYTES, entry_of
+from presence_server.application.keys import UserKeys
 from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
 from presence_server.domain.interest import Interest
@@ -86,6 +87,7 @@ class Fanout:
         interest: Interest,
         clock: Clock,
         framers: Sequence[Framer],
+        keys: UserKeys,
         flush_interval: float = 0.01,
         max_flush_interval: float = 0.25,
         slice_deliveries: int = SLICE_DELIVERIES,
@@ -97,6 +99,7 @@ class Fanout:
         self._interest = interest
         self._clock = clock
         self._framers = framers
+        self._keys = keys
         self._flush_interval = flush_interval
         self._max_flush_interval = max_flush_interval
         self._slice_deliveries = slice_deliveries
@@ -276,7 +279,7 @@ class Fanout:
         if presence.version < version:
             # Forgotten since it changed: what is forgotten was OFFLINE.
             presence = UserPresence(user_id, OFFLINE, None, version, version)
-        entry = entry_of(presence)
+        entry = entry_of(presence, self._keys)
         # Of most servers all clients speak one codec.
         json, msgpack = self._outlets.spoken
         return CODECS[0].encode(entry) if json else b"", CODECS[1].encode(entry) if msgpack else b""

@@ -7,7 +7,7 @@ the index and what was written agree.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final, NamedTuple
 
@@ -31,6 +31,7 @@ from presence_server.application.conversation import HANDLERS
 from presence_server.application.endings import LOSS_CODES, VERDICT_CODES
 from presence_server.application.entries import self_view_of
 from presence_server.application.fanout import Fanout
+from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkTimes, Liveness, Verdict
 from presence_server.application.lookups import Found, look_up
 from presence_server.application.pacing import Pacing
@@ -47,6 +48,7 @@ from presence_server.application.ports import (
     Visibility,
 )
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
+from presence_server.application.sight import Sight
 from presence_server.application.watching import Watching
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Change
@@ -123,6 +125,7 @@ class Hub:
         visibility: Visibility,
         limits: HubLimits,
         clock: Clock,
+        keys: UserKeys,
         random: Random,
         wake: Callable[[], None],
     ) -> None:
@@ -131,17 +134,19 @@ class Hub:
         self.interest = interest
         self.fanout = fanout
         self.visibility = visibility
+        self.sight = Sight(visibility, keys)
         self.limits = limits
         self.clock = clock
+        self.keys = keys
         self.is_draining = False
         self._drain_spread = 0.0
         self._authenticator = authenticator
         self._random = random
         self._wake = wake
         self.liveness = Liveness(limits.times)
-        self._catchup = CatchUp(engine, interest, fanout)
+        self._catchup = CatchUp(engine, interest, fanout, keys)
         self._pacing = Pacing(limits.min_publish_interval)
-        self.watching = Watching(engine, interest, fanout, visibility, self.send, limits.max_watched)
+        self.watching = Watching(engine, interest, fanout, self.sight, self.send, limits.max_watched, keys)
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[int, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
@@ -256,9 +261,9 @@ class Hub:
             self.engine.submit(transition, now, done)
             return self.take()
 
-    def lookup(self, viewer: int | None, user_ids: Sequence[int], now: float, done: Found) -> None:
-        """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now."""
-        look_up(self.engine, self.visibility, viewer, user_ids, now, done)
+    def lookup(self, viewer: int | None, user_ids: list[int], now: float, done: Found) -> None:
+        """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now. All are keys."""
+        look_up(self.engine, self.sight, viewer, user_ids, now, done)
 
     def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
         """May `peer` speak for `user_id` (None: only watch and ask)? None lets it in."""
@@ -363,7 +368,7 @@ class Hub:
             if session.behind:
                 session.self_due = True
                 continue
-            view = self_view_of(self.engine.truth(session.user_id))
+            view = self_view_of(self.engine.truth(session.user_id), self.keys)
             yield (
                 session,
                 SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices),

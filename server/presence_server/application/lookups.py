@@ -6,19 +6,18 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from presence_server.application.entries import unknown
-from presence_server.application.ports import Engine, Visibility
+from presence_server.application.ports import Engine
+from presence_server.application.sight import Sight
 from presence_server.domain.model import Shown
 
 Found = Callable[[list[Shown] | None], None]
 """Takes what was found of each user, in the order asked for; None if it cannot be had now."""
 
 
-def look_up(
-    engine: Engine, visibility: Visibility, viewer: int | None, user_ids: Sequence[int], now: float, done: Found
-) -> None:
+def look_up(engine: Engine, sight: Sight, viewer: int | None, user_ids: list[int], now: float, done: Found) -> None:
     """What `viewer` may ask of each of `user_ids`: whom one may not see looks never heard of."""
-    visible = [user_id for user_id in user_ids if visibility.may_see(viewer, user_id)]
-    if len(visible) == len(user_ids):
+    visible = sight.seen(viewer, user_ids)
+    if visible is user_ids:
         engine.lookup(user_ids, now, done)
     else:
         engine.lookup(visible, now, partial(_with_unknown, user_ids, done))

@@ -7,14 +7,15 @@ its time to look its users up; a poll that is closed before it did is no poll an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import NamedTuple
 
 from presence_server.application.cursors import Cursor, digest_of, resumable_seq
 from presence_server.application.entries import unknown
 from presence_server.application.fanout import Fanout
-from presence_server.application.ports import Engine, Visibility
+from presence_server.application.ports import Engine
+from presence_server.application.sight import Sight
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import UserPresence
 
@@ -59,32 +60,31 @@ class Poll:
 
 
 class Polls:
-    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, visibility: Visibility) -> None:
+    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, sight: Sight) -> None:
         self._engine = engine
         self._interest = interest
         self._fanout = fanout
-        self._visibility = visibility
+        self._sight = sight
         self._waiting: dict[Poll, None] = {}
 
     def open(
         self,
         viewer: int | None,
-        user_ids: Sequence[int],
+        user_ids: list[int],
         cursor: str | None,
         may_wait: bool,
         now: float,
         on_answer: Callable[[Answer | None], None],
         on_wait: Callable[[], None],
     ) -> Poll:
-        """Ask for changes of `user_ids` since `cursor`.
+        """Ask for changes of `user_ids`, which are keys and differ, since `cursor`.
 
         `on_answer` gets the answer, at once or later; None when there may be something: then call `close`, which
         gives the answer. It gets None as well when the engine cannot tell, and `close` then returns None. `on_wait`
         is called when the users are known and there is nothing to tell yet: from then on the poll waits.
         """
-        distinct = list(dict.fromkeys(user_ids))
-        visible = [user_id for user_id in distinct if self._visibility.may_see(viewer, user_id)]
-        poll = Poll(distinct, visible, cursor, may_wait, on_answer, on_wait)
+        visible = self._sight.seen(viewer, user_ids)
+        poll = Poll(user_ids, visible, cursor, may_wait, on_answer, on_wait)
         self._engine.follow(visible, now, partial(self._known, poll))
         return poll
 
@@ -126,6 +126,8 @@ class Polls:
             poll.on_answer(None)
 
     def _everything(self, poll: Poll) -> list[UserPresence]:
+        if poll.visible is poll.user_ids:
+            return list(map(self._engine.presence, poll.user_ids))
         visible = set(poll.visible)
         return [self._engine.presence(user_id) if user_id in visible else unknown(user_id) for user_id in poll.user_ids]
 

@@ -160,7 +160,13 @@ class Authenticator(Protocol):
 
 
 class Visibility(Protocol):
-    """Decides who may see whom. Called when an edge is added, never per delivery."""
+    """Decides who may see whom. Called when an edge is added, never per delivery.
+
+    `is_open`: everybody may see everybody, so that nobody needs to be asked.
+    """
+
+    @property
+    def is_open(self) -> bool: ...
 
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         """May `viewer` (None: nobody in particular) see `user_id`? Whom one may not see looks never heard of."""

@@ -16,9 +16,11 @@ from presence_protocol.messages import AnyServerMessage, Ok, Snapshot, Unwatch, 
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import entry_of, parts, unknown
 from presence_server.application.fanout import Fanout
-from presence_server.application.ports import Engine, Visibility
+from presence_server.application.keys import UserKeys
+from presence_server.application.ports import Engine
 from presence_server.application.refusals import refusal, unavailable
 from presence_server.application.sessions import Session
+from presence_server.application.sight import Sight
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import UserPresence
 
@@ -49,16 +51,18 @@ class Watching:
         engine: Engine,
         interest: Interest,
         fanout: Fanout,
-        visibility: Visibility,
+        sight: Sight,
         send: Callable[[Session, AnyServerMessage], None],
         max_watched: int,
+        keys: UserKeys,
     ) -> None:
         self._engine = engine
         self._interest = interest
         self._fanout = fanout
-        self._visibility = visibility
+        self._sight = sight
         self._send = send
         self._max_watched = max_watched
+        self._keys = keys
         self._lookups: dict[Session, Lookup] = {}
 
     def handle(self, session: Session, message: Watch | Unwatch, now: float) -> None:
@@ -74,34 +78,42 @@ class Watching:
             session.pending.append((message, now))
 
     def _begin(self, session: Session, message: Watch | Unwatch, now: float) -> None:
+        user_ids = self._keys.distinct(message.user_ids, self._max_watched)
         if isinstance(message, Unwatch):
-            self._engine.unfollow(self._interest.unwatch(session.slot, message.user_ids))
+            if user_ids is None:
+                reason = f"must be at most {self._max_watched} different ids"
+                self._send(session, refusal(400, "invalid_request", "userIds", reason, message.id))
+                return
+            self._engine.unfollow(self._interest.unwatch(session.slot, user_ids))
             if message.id is not None:
                 self._send(session, Ok(id=message.id))
-        elif not self.has_room(session, message.user_ids):
+        elif user_ids is None or not self.has_room(session, user_ids):
             reason = f"more than {self._max_watched} watched users in all"
             self._send(session, refusal(400, "too_many_watched", "userIds", reason, message.id))
         else:
-            self.watch(session, message.user_ids, now, partial(self._answer, session, message, now))
+            self.watch(session, user_ids, now, partial(self._answer, session, user_ids, message.id))
 
-    def _answer(self, session: Session, message: Watch, now: float, known: bool) -> None:
+    def _answer(self, session: Session, user_ids: list[int], id: int | None, known: bool) -> None:
         if known:
-            self.send_snapshot(session, self.visible(session, message.user_ids), message.id)
+            self.send_snapshot(session, self.visible(session, user_ids), id)
         else:
-            self._send(session, unavailable(message.id))
+            self._send(session, unavailable(id))
 
-    def has_room(self, session: Session, user_ids: Iterable[int]) -> bool:
-        """Whether `session` may watch `user_ids` as well."""
+    def has_room(self, session: Session, user_ids: list[int]) -> bool:
+        """Whether `session` may watch `user_ids`, which differ, as well."""
+        count = self._interest.count(session.slot)
+        if count + len(user_ids) <= self._max_watched:
+            return True
         watched = set(self._interest.watched(session.slot))
-        watched.update(user_ids)
-        return len(watched) <= self._max_watched
+        return count + sum(user_id not in watched for user_id in user_ids) <= self._max_watched
 
     def watch(self, session: Session, user_ids: list[int], now: float, done: Callable[[bool], None]) -> None:
-        """Add edges to those of `user_ids` who may be seen. `done` is told when they are there, or cannot be."""
+        """Add edges to those of `user_ids`, which differ, who may be seen. `done` is told once they are there, or not.
+
+        All are keys.
+        """
         watched = set(self._interest.watched(session.slot))
-        new = [
-            user_id for user_id in dict.fromkeys(user_ids) if user_id not in watched and self._sees(session, user_id)
-        ]
+        new = [user_id for user_id in self._sight.seen(session.user_id, user_ids) if user_id not in watched]
         lookup = Lookup(session, new, done, now + LOOKUP_TIMEOUT)
         session.lookup = lookup
         self._engine.follow(new, now, partial(self._known, lookup))
@@ -132,13 +144,14 @@ class Watching:
         if pending and not session.is_over:
             session.pending = pending
 
-    def _sees(self, session: Session, user_id: int) -> bool:
-        return self._visibility.may_see(session.user_id or None, user_id)
-
-    def visible(self, session: Session, user_ids: Iterable[int]) -> Iterable[UserPresence]:
-        """The public state of each of `user_ids`, once, as far as `session` may see it."""
-        for user_id in dict.fromkeys(user_ids):
-            yield self._engine.presence(user_id) if self._sees(session, user_id) else unknown(user_id)
+    def visible(self, session: Session, user_ids: list[int]) -> Iterable[UserPresence]:
+        """The public state of each of `user_ids`, as far as `session` may see it."""
+        presence = self._engine.presence
+        seen = self._sight.seen(session.user_id, user_ids)
+        if seen is user_ids:
+            return map(presence, user_ids)
+        may_see = set(seen)
+        return (presence(user_id) if user_id in may_see else unknown(user_id) for user_id in user_ids)
 
     def send_snapshot(self, session: Session, presences: Iterable[UserPresence], id: int | None = None) -> None:
         """Send a snapshot in parts, the last with the cursor."""
@@ -147,7 +160,7 @@ class Watching:
             if pending is not None:
                 pending.more = True
                 self._send(session, pending)
-            pending = Snapshot(id=id, statuses=[entry_of(presence) for presence in part])
+            pending = Snapshot(id=id, statuses=[entry_of(presence, self._keys) for presence in part])
         if pending is not None:
             # Whoever is behind, as one may be who is answered late, was not sent all that is settled.
             seq = session.served if session.behind else self._fanout.settled

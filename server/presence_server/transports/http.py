@@ -22,7 +22,7 @@ from presence_protocol.errors import FieldError
 from presence_protocol.fields import format_time, parse_time
 from presence_protocol.limits import MAX_USER_ID
 from presence_server.application.conversation import check_until
-from presence_server.application.entries import entry_of, live_entry_of
+from presence_server.application.entries import entry_of
 from presence_server.application.polls import Answer
 from presence_server.application.ports import Peer
 from presence_server.domain.model import Device, Override, Platform, Shown, Status
@@ -50,6 +50,7 @@ class RestApi:
 
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
+        self._keys = gateway.hub.keys
 
     def routes(self) -> list[Route]:
         """One route a path, so that a wrong method is told all that would be right."""
@@ -70,21 +71,21 @@ class RestApi:
         self._let_in(request, body.user_id)
         self._refuse_if_draining()
         number = self._gateway.hub.next_number()
-        wanted = Online(body.user_id, body.device_id, Platform(body.platform), number, body.idle)
+        wanted = Online(self._keys.key(body.user_id), body.device_id, Platform(body.platform), number, body.idle)
         await self._submit(wanted)
         shown = await self._look_up(body.user_id, body.user_id)
-        return success(_summary_of(shown), "上线成功")
+        return success(_summary_of(body.user_id, shown), "上线成功")
 
     async def offline(self, request: Request) -> Response:
         body = await self._body(request, bodies.DeviceBody)
         self._let_in(request, body.user_id)
-        await self._submit(Offline(body.user_id, body.device_id))
+        await self._submit(Offline(self._keys.key(body.user_id), body.device_id))
         return success(None, "下线成功")
 
     async def heartbeat(self, request: Request) -> Response:
         body = await self._body(request, bodies.DeviceBody)
         self._let_in(request, body.user_id)
-        made = await self._submit(Heartbeat(body.user_id, body.device_id, body.idle))
+        made = await self._submit(Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle))
         if made.device is None:
             reason = "is not online; call /online again"
             raise Refusal(404, [FieldError("deviceId", reason)], "device_not_online")
@@ -93,7 +94,7 @@ class RestApi:
     async def status(self, request: Request) -> Response:
         user_id = _user_id(request)
         self._let_in(request, None)
-        return success(_status_of(await self._look_up(None, user_id)))
+        return success(_status_of(user_id, await self._look_up(None, user_id)))
 
     async def batch(self, request: Request) -> Response:
         body = await self._body(request, bodies.BatchBody)
@@ -101,10 +102,10 @@ class RestApi:
         most = self._gateway.hub.limits.max_batch
         if len(body.user_ids) > most:
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} ids")])
-        found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, None, body.user_ids))
+        found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, None, self._keys.keys(body.user_ids)))
         if body.detail:
-            return success([_detail_of(shown) for shown in found])
-        return success([Summary(shown.presence.user_id, shown.presence.public.status) for shown in found])
+            return success([_detail_of(user_id, shown) for user_id, shown in zip(body.user_ids, found, strict=True)])
+        return success(list(map(Summary, body.user_ids, [shown.presence.public.status for shown in found])))
 
     # -- beyond the document -----------------------------------------------------------------------------------------
 
@@ -116,36 +117,38 @@ class RestApi:
         until = None if body.until is None else parse_time(body.until)
         if until is not None and (reason := check_until(until, self._gateway.clock.utc())) is not None:
             raise Refusal(400, [FieldError("until", reason)])
-        await self._submit(SetOverride(user_id, Override(Status(body.status), until, body.status_text or None)))
-        return success(_status_of(await self._look_up(user_id, user_id)))
+        override = Override(Status(body.status), until, body.status_text or None)
+        await self._submit(SetOverride(self._keys.key(user_id), override))
+        return success(_status_of(user_id, await self._look_up(user_id, user_id)))
 
     async def clear_override(self, request: Request) -> Response:
         user_id = _user_id(request)
         self._let_in(request, user_id)
         self._refuse_if_draining()
-        await self._submit(SetOverride(user_id, None))
-        return success(_status_of(await self._look_up(user_id, user_id)))
+        await self._submit(SetOverride(self._keys.key(user_id), None))
+        return success(_status_of(user_id, await self._look_up(user_id, user_id)))
 
     async def changes(self, request: Request) -> Response:
         body = await self._body(request, bodies.ChangesBody)
         self._let_in(request, None)
         most = self._gateway.hub.limits.max_watched
-        if len(set(body.user_ids)) > most:
+        user_ids = self._keys.distinct(body.user_ids, most)
+        if user_ids is None:
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
         if body.wait_ms and not self._gateway.has_room():
             raise Refusal(503, [FieldError("server", "is full")])
-        answer = await self._poll(request, body, (body.wait_ms or 0) / 1000)
+        answer = await self._poll(request, user_ids, body.cursor, (body.wait_ms or 0) / 1000)
         if answer is None:
             raise _unavailable()
         return success(
             {
-                "changes": [entry_of(presence) for presence in answer.changes],
+                "changes": [entry_of(presence, self._keys) for presence in answer.changes],
                 "cursor": answer.cursor,
                 "resumed": answer.resumed,
             }
         )
 
-    async def _poll(self, request: Request, body: bodies.ChangesBody, wait: float) -> Answer | None:
+    async def _poll(self, request: Request, keys: list[int], cursor: str | None, wait: float) -> Answer | None:
         """Wait for an answer, for `wait` seconds, or until the client is gone."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Answer | None] = loop.create_future()
@@ -157,9 +160,7 @@ class RestApi:
 
         may_wait = wait > 0 and not self._gateway.hub.is_draining
         now = self._gateway.clock.now()
-        poll = self._gateway.polls.open(
-            None, body.user_ids, body.cursor, may_wait, now, answer, partial(waits.set_result, None)
-        )
+        poll = self._gateway.polls.open(None, keys, cursor, may_wait, now, answer, partial(waits.set_result, None))
         late: Answer | None = None
         if not answered.done():
             gone = asyncio.ensure_future(_disconnected(request))
@@ -208,7 +209,9 @@ class RestApi:
         return await self._ask(begin)
 
     async def _look_up(self, viewer: int | None, user_id: int) -> Shown:
-        found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, viewer, [user_id]))
+        """What `viewer` may ask of `user_id`; both as clients write them."""
+        who = None if viewer is None else self._keys.key(viewer)
+        found: list[Shown] = await self._ask(partial(self._gateway.hub.lookup, who, [self._keys.key(user_id)]))
         return found[0]
 
     async def _ask(self, begin: Callable[[float, Callable[[T | None], None]], None]) -> T:
@@ -297,16 +300,16 @@ def _time(seconds: int | None) -> str | None:
     return None if seconds is None else format_time(seconds)
 
 
-def _summary_of(shown: Shown) -> dict[str, Any]:
+def _summary_of(user_id: int, shown: Shown) -> dict[str, Any]:
     return {
-        "userId": shown.presence.user_id,
+        "userId": user_id,
         "status": shown.presence.public.status.value,
         "lastActiveTime": _time(shown.last_active),
     }
 
 
-def _status_of(shown: Shown) -> dict[str, Any]:
-    return _summary_of(shown) | {"devices": [_device_of(device) for device in shown.devices]}
+def _status_of(user_id: int, shown: Shown) -> dict[str, Any]:
+    return _summary_of(user_id, shown) | {"devices": [_device_of(device) for device in shown.devices]}
 
 
 def heartbeat_answer(interval_ms: int) -> tuple[dict[str, int], str]:
@@ -321,9 +324,9 @@ class Summary(Struct, rename="camel"):
     status: Status
 
 
-def status_body(shown: Shown) -> bytes:
+def status_body(user_id: int, shown: Shown) -> bytes:
     """The whole body that tells of one user."""
-    return success_body(_status_of(shown))
+    return success_body(_status_of(user_id, shown))
 
 
 def _device_of(device: Device) -> dict[str, Any]:
@@ -334,10 +337,10 @@ def _device_of(device: Device) -> dict[str, Any]:
     }
 
 
-def _detail_of(shown: Shown) -> dict[str, Any]:
-    entry = live_entry_of(shown)
-    detail = _summary_of(shown) | {"platforms": entry.platforms}
-    return detail if entry.status_text is None else detail | {"statusText": entry.status_text}
+def _detail_of(user_id: int, shown: Shown) -> dict[str, Any]:
+    public = shown.presence.public
+    detail = _summary_of(user_id, shown) | {"platforms": [platform.value for platform in public.platforms]}
+    return detail if public.text is None else detail | {"statusText": public.text}
 
 
 async def on_http_exception(_request: Request, raised: Exception) -> Response:

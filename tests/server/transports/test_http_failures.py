@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from application.kit import ManualClock
 from presence_server.application.hub import HubLimits
+from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Denied, Peer
 from presence_server.transports.http import BASE_PATH, RestApi
 from support.rest import check_refusal, refused
@@ -24,6 +25,7 @@ class BrokenHub:
 
     is_draining = False
     limits = HubLimits()
+    keys = PLAIN
 
     def __init__(self, bug: Exception | None = None, denied: Denied | None = None) -> None:
         self.bug = bug
