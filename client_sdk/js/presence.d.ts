@@ -1,4 +1,8 @@
-/** Types of the browser SDK; what each part does is said in presence.js. */
+/**
+ * Types of the browser SDK; what each part does is said in client.js and errors.js.
+ *
+ * They hold without lib DOM, as in React Native and mini programs: what a browser has is asked for by its shape.
+ */
 
 export type Status = "ONLINE" | "AWAY" | "BUSY" | "OFFLINE";
 export type Platform = "WEB" | "IOS" | "ANDROID" | "PC";
@@ -17,6 +21,7 @@ export interface Entry {
   readonly statusText?: string;
 }
 
+/** A watched user looks different. `before`: as last told, undefined the first time. */
 export interface Change {
   readonly userId: number;
   readonly before: Entry | undefined;
@@ -79,29 +84,67 @@ export interface View extends Iterable<[number, Entry]> {
   forEach(visit: (entry: Entry, userId: number, view: View) => void, thisArg?: unknown): void;
 }
 
+/** What the SDK needs of an AbortSignal. */
+export interface Signal {
+  readonly aborted: boolean;
+  readonly reason?: any;
+  addEventListener(type: "abort", listener: () => void, options?: any): void;
+  removeEventListener(type: "abort", listener: () => void, options?: any): void;
+}
+
+/** What the SDK needs of a WebSocket. It sets the four handlers. */
+export interface Socket {
+  onopen: ((event: any) => any) | null;
+  onmessage: ((event: any) => any) | null;
+  onclose: ((event: any) => any) | null;
+  onerror: ((event: any) => any) | null;
+  send(text: string): void;
+  close(code?: number, reason?: string): void;
+}
+
+export type Token = string | SignedOut | null | undefined;
+
 export interface Options {
+  /** `https://example.org`, or `http`, `ws`, `wss`; a path before `/api/v1/presence` is kept, one after it not needed. */
   url: string;
   /** Left out: an observer, who only watches. */
   userId?: number;
-  /** One per tab, kept across reloads; a random one if left out. */
+  /** Left out: the SDK keeps one for each tab, across reloads, and never the same in two. */
   deviceId?: string;
   platform?: Platform;
-  /** A function is asked before each connection, and once more when the server refuses what it gave. */
-  token?: string | (() => string | Promise<string>);
+  /**
+   * A function is asked before each connection, and once more when the server refuses what it gave. If it throws, it
+   * is asked again after the backoff; null or SignedOut, given or thrown, ends the client.
+   */
+  token?: string | (() => Token | Promise<Token>);
   watch?: Iterable<number>;
   /** Set unless the session continues; never set again. */
   status?: Status;
   /** Milliseconds: the ceiling of the first wait, and the greatest. */
   backoff?: { base?: number; cap?: number };
+  /** Milliseconds that a call waits, for a connection and for its reply: 10,000 unless the call says otherwise. */
+  timeout?: number;
+  /** Milliseconds that `connect()` waits: 10,000 unless the call says otherwise. */
+  openTimeout?: number;
+  /** Where there is none, or in place of it. */
+  WebSocket?: new (url: string, protocols: string[]) => Socket;
+  /**
+   * Called with a function to call when the app or the network comes back; returns one that ends it. In a browser:
+   * `online`, `pageshow` and `visibilitychange`.
+   */
+  wakeups?: (wake: () => void) => () => void;
 
-  /** For tests. */
-  WebSocket?: new (url: string, protocols: string[]) => Pick<
-    WebSocket,
-    "onopen" | "onmessage" | "onclose" | "onerror" | "send" | "close"
-  >;
-  timers?: { setTimeout(callback: () => void, delay: number): unknown; clearTimeout(timer: unknown): void };
+  /** For tests. `now` only goes forward; `date` is `Date.now`. */
+  timers?: { setTimeout(callback: () => void, delay: number): any; clearTimeout(timer: any): void };
   random?: () => number;
   now?: () => number;
+  date?: () => number;
+}
+
+/** `timeout` in milliseconds. Aborting ends the waiting; what was not sent by then never will be. */
+export interface CallOptions {
+  timeout?: number;
+  signal?: Signal;
 }
 
 export interface EventDetails {
@@ -109,7 +152,7 @@ export interface EventDetails {
     state: State;
     /** While waiting: when the next try is (milliseconds, as `Date.now()`). */
     nextTryAt: number | null;
-    /** Of "waiting" and "closed". */
+    /** Of "waiting" and "closed": how the connection ended; of "connecting", why there is none yet. */
     code?: number;
     reason?: string;
     /** Of "online". */
@@ -119,60 +162,89 @@ export interface EventDetails {
   stale: { stale: boolean; since: number | null };
   change: { changes: Change[] };
   self: Self;
-  error: { error: string; code: number | null; message: string; userIds?: number[] };
+  error: { error: string; code: number; message: string; userIds?: number[] };
+  /** What went over the wire; the token is masked. */
   frame: { direction: "in" | "out"; text: string; time: number };
 }
 
+/** An event of a client: a plain object. */
+export interface PresenceEvent<K extends keyof EventDetails> {
+  readonly type: K;
+  readonly detail: EventDetails[K];
+  readonly target: PresenceClient;
+  readonly currentTarget: PresenceClient;
+}
+
+export type Listener<K extends keyof EventDetails> =
+  | ((event: PresenceEvent<K>) => void)
+  | { handleEvent(event: PresenceEvent<K>): void };
+
 export class PresenceError extends Error {
-  /** A stable English code: the server's, or "disconnected", "not_online", "closed". */
+  /** A stable English code: the server's, or "not_online", "timeout", "disconnected", "closed", "too_large". */
   readonly error: string;
   /** As HTTP has it, for a server's answer. */
   readonly code: number | null;
   readonly details: readonly { field: string; reason: string }[];
 }
 
-export class PresenceClient extends EventTarget {
+/** `error` is "not_online": there was no connection. `status`: the HTTP status of a refusal, where it can be had. */
+export class NotConnected extends PresenceError {
+  readonly reason: string;
+  readonly status: number | null;
+}
+
+/** `error` is "timeout": sent, and no reply in time. */
+export class RequestTimedOut extends PresenceError {}
+
+/** `error` is "disconnected" (the client comes back) or "closed" (it does not). */
+export class ConnectionClosed extends PresenceError {
+  readonly closeCode: number;
+  readonly reason: string;
+  readonly advice: "reconnect" | "renew" | "stop";
+}
+
+/** The server answered with an error, and did nothing. */
+export class RequestFailed extends PresenceError {}
+
+/** For token functions: the person is signed out, so the client stops. */
+export class SignedOut extends Error {
+  constructor(message?: string);
+}
+
+export class PresenceClient {
   constructor(options: Options);
   readonly state: State;
   readonly nextTryAt: number | null;
   readonly closeCode: number | null;
   readonly closeReason: string;
   readonly userId: number | null;
+  /** Null for an observer, and until the SDK has found one that no other tab uses. */
   readonly deviceId: string | null;
   readonly self: Self | null;
   readonly welcome: Welcome | null;
   readonly view: View;
   readonly watched: number[];
 
-  connect(): Promise<Welcome>;
+  /** Rejects with NotConnected or ConnectionClosed; if `signal` is aborted first, the client is closed. */
+  connect(options?: CallOptions): Promise<Welcome>;
   reconnectNow(): void;
   bye(): void;
-  watch(userIds: Iterable<number>): Promise<void>;
-  unwatch(userIds: Iterable<number>): Promise<void>;
-  setStatus(status: Status | null, options?: { until?: Date | string; statusText?: string }): Promise<void>;
-  activity(idle: boolean, options?: { idleForMs?: number }): Promise<void>;
-  query(userIds: Iterable<number>): Promise<Entry[]>;
+  watch(userIds: Iterable<number> | number, options?: CallOptions): Promise<void>;
+  unwatch(userIds: Iterable<number> | number, options?: CallOptions): Promise<void>;
+  /** `until` is a time; `forMs`, in its place, a duration from now, in milliseconds, by the server's clock. */
+  setStatus(
+    status: Status | null,
+    options?: CallOptions & { until?: Date | string | null; forMs?: number | null; statusText?: string | null },
+  ): Promise<void>;
+  activity(idle: boolean, options?: CallOptions & { idleForMs?: number }): Promise<void>;
+  query(userIds: Iterable<number> | number, options?: CallOptions): Promise<Entry[]>;
 
   addEventListener<K extends keyof EventDetails>(
     type: K,
-    listener: (event: CustomEvent<EventDetails[K]>) => void,
-    options?: boolean | AddEventListenerOptions,
+    listener: Listener<K>,
+    options?: boolean | { once?: boolean; signal?: Signal },
   ): void;
-  addEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | AddEventListenerOptions,
-  ): void;
-  removeEventListener<K extends keyof EventDetails>(
-    type: K,
-    listener: (event: CustomEvent<EventDetails[K]>) => void,
-    options?: boolean | EventListenerOptions,
-  ): void;
-  removeEventListener(
-    type: string,
-    listener: EventListenerOrEventListenerObject | null,
-    options?: boolean | EventListenerOptions,
-  ): void;
+  removeEventListener<K extends keyof EventDetails>(type: K, listener: Listener<K>): void;
 }
 
 /** Make a client and connect it at once. */

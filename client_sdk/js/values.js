@@ -1,28 +1,41 @@
-/** Values on their way into a message. */
+/** What callers pass in, checked and turned into what goes over the wire. */
 
+import { SignedOut } from "./errors.js";
+import { checkText } from "./text.js";
 import { formatTime, parseTime } from "./times.js";
 
-/** Longest `deviceId` and `statusText` that the protocol takes, in characters (code points). */
-export const MAX_DEVICE_ID = 128;
-export const MAX_STATUS_TEXT = 140;
+export const STATUSES = ["ONLINE", "AWAY", "BUSY", "OFFLINE"];
+export const PLATFORMS = ["WEB", "IOS", "ANDROID", "PC"];
 
-/** Longest `idleForMs` that the protocol takes: a leap year. */
-const MAX_IDLE_FOR = 366 * 86_400_000;
+/** Longest `idleForMs`, and longest that a status may last: a leap year, in milliseconds. */
+const MAX_DURATION = 366 * 86_400_000;
 
-/** The ids as a list. Throws RangeError, naming the field, for what JavaScript or the protocol cannot hold. */
+const MAX_DEVICE_ID = 128;
+const MAX_STATUS_TEXT = 140;
+
+/** The ids as a list; one id alone is taken, too. Throws RangeError, naming the field, for what is no user id. */
 export function checkIds(field, userIds) {
-  const checked = [...userIds];
-  for (const userId of checked) {
-    if (!Number.isSafeInteger(userId) || userId < 1) {
-      throw new RangeError(`${field}: ${String(userId)} is not a user id (an integer, 1 to 2^53-1)`);
-    }
-  }
+  const checked = typeof userIds === "number" ? [userIds] : [...userIds];
+  for (const userId of checked) checkId(field, userId);
   return checked;
 }
 
-/** A device id. Not `crypto.randomUUID()`, which pages without HTTPS do not have. */
-export function randomId() {
-  return Array.from(crypto.getRandomValues(new Uint8Array(16)), (byte) => byte.toString(16).padStart(2, "0")).join("");
+export function checkId(field, userId) {
+  if (!Number.isSafeInteger(userId) || userId < 1) {
+    throw new RangeError(`${field}: ${String(userId)} is not a user id (an integer, 1 to 2^53-1)`);
+  }
+}
+
+export function oneOf(field, value, choices) {
+  if (!choices.includes(value)) throw new RangeError(`${field} must be one of ${choices.join(", ")}`);
+}
+
+export function checkDeviceId(deviceId) {
+  return checkText("deviceId", deviceId, 1, MAX_DEVICE_ID);
+}
+
+export function checkStatusText(statusText) {
+  return checkText("statusText", statusText, 0, MAX_STATUS_TEXT);
 }
 
 /** A time, given as a Date (rounded up to whole seconds) or in words, for a message. Throws RangeError. */
@@ -37,8 +50,31 @@ export function timeOf(field, time) {
   return time;
 }
 
-/** How a message says that a person is idle since then, or is not. */
-export function idleness({ idle, since }, now) {
-  if (!idle) return { idle };
-  return { idle, idleForMs: Math.min(Math.max(0, Math.round(now - since)), MAX_IDLE_FOR) };
+/** Throws RangeError, naming the field, for a duration (milliseconds) that the protocol does not take. */
+export function checkDuration(field, milliseconds) {
+  if (typeof milliseconds !== "number" || !(milliseconds >= 0 && milliseconds <= MAX_DURATION)) {
+    throw new RangeError(`${field}: must be from 0 to ${MAX_DURATION} milliseconds`);
+  }
+  return milliseconds;
+}
+
+/** How a message says that a person is idle since then, or is not: of `{idle, since}`, or null for nothing. */
+export function idleness(said, now) {
+  if (said === null) return {};
+  if (!said.idle) return { idle: false };
+  return { idle: true, idleForMs: Math.min(Math.max(0, Math.round(now - said.since)), MAX_DURATION) };
+}
+
+/**
+ * A token as it is sent: without the white space around it, as a file or an environment variable has it.
+ *
+ * Throws SignedOut if there is none, TypeError for what cannot be one. The error never says what it was.
+ */
+export function tokenOf(token) {
+  if (token === null || token === undefined || token === "" || token === false) throw new SignedOut();
+  if (token?.name === "SignedOut") throw token;
+  if (typeof token !== "string") throw new TypeError("a token must be a string");
+  const stripped = token.trim();
+  if (!/^[\x20-\x7e]+$/.test(stripped)) throw new TypeError("a token must be printable ASCII characters");
+  return stripped;
 }

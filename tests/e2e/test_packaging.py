@@ -172,7 +172,7 @@ def test_it_serves_the_page_and_everything_that_the_page_asks_for(unpacked: Path
 def test_the_sdk_is_the_packages_own_copy(unpacked: Path, url: str) -> None:
     mark = "\n// from the wheel\n"
     # Read once at the start: only a server that starts now can show it.
-    copy = unpacked / "presence_server" / "web" / "sdk" / "retry.js"
+    copy = unpacked / "presence_server" / "web" / "sdk" / "backoff.js"
     original = copy.read_text("utf-8")
     copy.write_text(original + mark, "utf-8")
     try:
@@ -180,7 +180,7 @@ def test_the_sdk_is_the_packages_own_copy(unpacked: Path, url: str) -> None:
             assert process.stdout is not None
             found = re.search(r"http://\S+/", process.stdout.readline())
             assert found is not None
-            body = open_url(f"{found[0]}sdk/retry.js", timeout=10).read().decode()
+            body = open_url(f"{found[0]}sdk/backoff.js", timeout=10).read().decode()
             process.kill()
     finally:
         copy.write_text(original, "utf-8")

@@ -2,7 +2,7 @@
  * The page: who is on it, and that all of them watch each other.
  *
  * `?people=10001,10002` says who is here and `?watch=10003` whom they watch besides. Otherwise the people of this
- * tab are kept in its sessionStorage, device ids included: a reload continues their sessions.
+ * tab are kept in its sessionStorage; the SDK keeps their device ids, so a reload continues their sessions.
  */
 
 import { Curl } from "./curl.js";
@@ -43,6 +43,7 @@ const told = {
   became(userId, state) {
     if (state === "closed") left.add(userId);
     else left.delete(userId);
+    if (state === "online") showCurl();
     if (state !== "connecting") announcer.textContent = `${userId} is ${SAID[state]}`;
     store();
   },
@@ -57,8 +58,8 @@ const told = {
   },
 };
 
-function add({ userId, platform = "WEB", deviceId = newDeviceId() }) {
-  const person = new Person({ userId, platform, deviceId }, told);
+function add({ userId, platform = "WEB" }) {
+  const person = new Person({ userId, platform }, told);
   people.set(userId, person);
   document.getElementById("people").append(person.root);
   return person;
@@ -69,11 +70,16 @@ function changed() {
   const ids = [...people.keys()];
   for (const person of people.values()) person.setOthers([...new Set([...ids, ...watched])]);
   frames.setPeople(ids);
-  curl.setPeople([...people.values()].map((person) => person.who));
+  showCurl();
   document.getElementById("nobody").hidden = ids.length > 0;
   userField.value = String(Math.max(FIRST[0] - 1, ...ids, ...watched) + 1);
   showWatched();
   store();
+}
+
+/** A person who has not been connected yet has no device; the lines then bring one of their own online. */
+function showCurl() {
+  curl.setPeople([...people.values()].map(({ who, deviceId }) => ({ ...who, deviceId: deviceId ?? "curl" })));
 }
 
 function showWatched() {
@@ -97,12 +103,6 @@ function showWatched() {
       return item;
     }),
   );
-}
-
-/** Short, so that it can be read in the curl lines; random, so that two tabs are two devices. */
-function newDeviceId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(5));
-  return `tab-${[...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
 }
 
 function store() {

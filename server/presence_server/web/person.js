@@ -19,9 +19,10 @@ export class Person {
   #lookedAway = null; // how long after the cable was pulled the others saw OFFLINE
   #note = "";
   #platform;
+  #watched = [];
 
   /**
-   * @param who `{userId, deviceId, platform}`
+   * @param who `{userId, platform}`; the device id is the SDK's affair
    * @param told what the page wants to hear: `frame(userId, frame)`, `did(userId, action, statusText)`,
    *   `became(userId, state)`, `saw(userId, changes)`, `removed(userId)`; `learned(milliseconds)`, how long a
    *   grace period was; and `grace()`, which gives the grace period in milliseconds, or null if it is not known
@@ -29,18 +30,18 @@ export class Person {
   constructor(who, told) {
     this.#told = told;
     this.#platform = who.platform;
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    this.#client = new PresenceClient({
-      ...who,
-      url: `${scheme}//${location.host}/api/v1/presence/ws`,
-      WebSocket: this.#cable.WebSocket,
-    });
+    this.#client = new PresenceClient({ ...who, url: location.origin, WebSocket: this.#cable.WebSocket });
     this.#build();
     this.#listen();
   }
 
   get who() {
-    return { userId: this.#client.userId, deviceId: this.#client.deviceId, platform: this.#platform };
+    return { userId: this.#client.userId, platform: this.#platform };
+  }
+
+  /** Null until the SDK has found one that no other tab uses. */
+  get deviceId() {
+    return this.#client.deviceId;
   }
 
   get userId() {
@@ -49,14 +50,20 @@ export class Person {
 
   connect() {
     this.#client.connect();
+    this.#watch();
   }
 
   /** See exactly these users. */
   setOthers(userIds) {
-    const wanted = userIds.filter((userId) => userId !== this.userId);
-    this.#client.unwatch(this.#client.watched.filter((userId) => !wanted.includes(userId)));
-    this.#client.watch(wanted);
+    this.#watched = userIds.filter((userId) => userId !== this.userId).sort((a, b) => a - b);
+    this.#watch();
     this.#showOthers();
+  }
+
+  /** A client that was closed takes no calls: what changed meanwhile is made good when it connects. */
+  #watch() {
+    this.#client.unwatch(this.#client.watched.filter((userId) => !this.#watched.includes(userId)));
+    this.#client.watch(this.#watched);
   }
 
   /** Say that others saw this person go OFFLINE: the grace period is over. */
@@ -117,6 +124,7 @@ export class Person {
   #reconnect() {
     this.#cable.plugIn();
     this.#client.reconnectNow();
+    this.#watch();
     this.#told.did(this.userId, "connect");
   }
 
@@ -159,7 +167,6 @@ export class Person {
     parts.remove.title = `Remove ${userId}`;
     parts["sees-title"].textContent = `${userId} sees`;
     parts.platform.textContent = this.#platform;
-    parts.device.textContent = this.#client.deviceId;
     showAvatar(parts.avatar, userId);
     this.#showTruth();
     this.#showLink();
@@ -192,6 +199,7 @@ export class Person {
       this.#pulledAt = null;
       this.#showGrace();
     }
+    setText(this.#parts.device, this.deviceId ?? "");
     this.#told.became(this.userId, state);
     this.#showLink();
     this.#showTruth();
@@ -275,7 +283,7 @@ export class Person {
   }
 
   #showOthers(changed = new Set()) {
-    const watched = this.#client.watched.sort((a, b) => a - b);
+    const watched = this.#watched;
     for (const [userId, { root }] of this.#others) {
       if (watched.includes(userId)) continue;
       root.remove();

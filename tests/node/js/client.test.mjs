@@ -54,9 +54,9 @@ test("welcome makes it online and tells the user's own truth", () => {
   assert.deepEqual(client.self, self);
   assert.deepEqual(
     events.map(([type]) => type),
-    ["state", "self", "state", "stale"],
+    ["state", "state", "self", "stale"],
   );
-  assert.equal(events.at(-2)[1].continued, true);
+  assert.equal(events.at(-3)[1].continued, true);
   socket().receive({ type: "self", ...self, status: "OFFLINE" });
   assert.equal(client.self.status, "OFFLINE");
 });
@@ -197,7 +197,7 @@ test("bye says so, closes with 1000 and stays away", async () => {
   assert.equal(time.pending, 0);
   time.pass(600_000);
   assert.equal(sockets.length, 1);
-  await assert.rejects(client.setStatus("BUSY"), { error: "not_online" });
+  await assert.rejects(client.setStatus("BUSY"), { name: "PresenceError", error: "closed" });
 });
 
 test("after bye, connect starts anew and still watches the same users", () => {

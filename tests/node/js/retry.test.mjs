@@ -6,10 +6,10 @@ import { test } from "node:test";
 import { advice, backoff } from "../../../client_sdk/js/presence.js";
 
 test("the close code's range says whether to come back", () => {
-  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 4500, 4503, 4504, 4508, 4529, 4599]) {
+  for (const code of [1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015, 4500, 4503, 4504, 4508, 4529, 4599]) {
     assert.equal(advice(code), "reconnect", String(code));
   }
-  for (const code of [1000, 1002, 1009, 1010, 1014, 3001, 4399, 4400, 4403, 4409, 4410, 4411, 4413, 4499, 4600]) {
+  for (const code of [1000, 1002, 1009, 1010, 3001, 4399, 4400, 4403, 4409, 4410, 4411, 4413, 4499, 4600]) {
     assert.equal(advice(code), "stop", String(code));
   }
   assert.equal(advice(4401), "renew");
