@@ -110,7 +110,7 @@ def test_what_is_no_user_id(user_id: str) -> None:
 def test_what_is_no_url(url: str) -> None:
     ended = run("status", "1", "--url", url)
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr.startswith("presence-client: argument --url: ")
+    assert ended.stderr.startswith("presence-client: --url: ")
 
 
 @pytest.mark.parametrize("arguments", [(), ("status",), ("dance", "1"), ("status", "1", "--colour")])

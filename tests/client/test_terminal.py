@@ -176,7 +176,7 @@ def test_without_input_it_stays(server: Server) -> None:
 
 def test_watch_writes_a_line_per_change(server: Server) -> None:
     with piped("watch", "20", "21", "--url", server.url) as terminal:
-        terminal.until("online over websocket")
+        terminal.until("watching over websocket")
         terminal.until(r"\d\d:\d\d:\d\d  20  OFFLINE  -        never seen\n")
         server.online(21, "d", "IOS")
         terminal.until(r"21  ONLINE   IOS      last active 20\S+Z\n")
@@ -199,9 +199,9 @@ def test_watch_writes_json(server: Server) -> None:
 
 def test_watch_draws_a_table_on_a_terminal(server: Server) -> None:
     with on_a_terminal("watch", "23", "24", "--url", server.url) as terminal:
-        terminal.until(r"online over websocket.*\r\n.*23  .*OFFLINE.*\r\n.*24  .*OFFLINE.*\r\n")
+        terminal.until(r"watching over websocket.*\r\n.*23  .*OFFLINE.*\r\n.*24  .*OFFLINE.*\r\n")
         server.online(24, "d", "ANDROID")
-        terminal.until(r"\x1b\[3A.*online.*\r\n.*23  .*OFFLINE.*\r\n.*24  \x1b\[32mONLINE \x1b\[0m  ANDROID.*\r\n")
+        terminal.until(r"\x1b\[3A.*watching.*\r\n.*23  .*OFFLINE.*\r\n.*24  \x1b\[32mONLINE \x1b\[0m  ANDROID.*\r\n")
         assert terminal.leave() == 0
     with on_a_terminal("watch", "24", "--url", server.url, NO_COLOR="1") as terminal:
         terminal.until(r"24  ONLINE   ANDROID  last active")

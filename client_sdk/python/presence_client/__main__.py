@@ -7,9 +7,10 @@
     $ presence-client watch 10001 10002
     $ presence-client online --user 10001 --device laptop
 
-Exit codes: 0, it was done, or left by Ctrl-C; 1, the server could not be asked, or refused; 2, what was typed makes
-no sense. Whatever goes wrong is one line on standard error. A token, where one is needed, is in `PRESENCE_TOKEN`:
-on the command line everybody on the machine could read it.
+Exit codes: 0, it was done, or left by Ctrl-C where that is the way to leave; 1, the server could not be asked, or
+refused; 2, what was typed or set makes no sense; 130 (143), `status` was interrupted before it was done. Whatever goes
+wrong is one line on standard error. A token, where one is needed, is in `PRESENCE_TOKEN` or in the file of
+`--token-file`: on the command line everybody on the machine could read it.
 """
 
 from __future__ import annotations
@@ -22,10 +23,13 @@ import sys
 from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
-from presence_client.address import DEFAULT_URL, Address
+from presence_client.address import Address
 from presence_client.commands import online, status, watch
-from presence_client.errors import PresenceError, RequestFailed
-from presence_protocol import fields
+from presence_client.commands.console import Unwritable, discard_output, prepare, say
+from presence_client.commands.reach import Reach, add_flags, reach_of
+from presence_client.commands.signals import until_told
+from presence_client.errors import InvalidSetting, PresenceError, RequestFailed
+from presence_protocol import __version__, fields
 from presence_protocol.limits import MAX_USER_ID
 
 PROGRAM: Final = "presence-client"
@@ -43,13 +47,6 @@ def _device_id(text: str) -> str:
     return text
 
 
-def _url(text: str) -> str:
-    try:
-        return Address.parse(text).given
-    except ValueError as reason:
-        raise argparse.ArgumentTypeError(str(reason)) from None
-
-
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         self.exit(2, f"{PROGRAM}: {message}\n")
@@ -57,6 +54,7 @@ class _Parser(argparse.ArgumentParser):
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(prog=PROGRAM, description="See who is online, and be online.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     asked = commands.add_parser("status", help="print one line per user", allow_abbrev=False)
@@ -74,62 +72,56 @@ def _parser() -> argparse.ArgumentParser:
     stay.add_argument("--platform", choices=fields.PLATFORMS, default="PC", help="default: PC")
 
     for command in (asked, watched, stay):
-        command.add_argument(
-            "--url",
-            type=_url,
-            default=os.environ.get("PRESENCE_URL") or DEFAULT_URL,
-            help=f"the server (default: PRESENCE_URL, else {DEFAULT_URL})",
-        )
+        add_flags(command)
     return parser
 
 
-def _work(chosen: argparse.Namespace) -> Coroutine[Any, Any, int]:
-    token = os.environ.get("PRESENCE_TOKEN") or None
+def _work(chosen: argparse.Namespace, reach: Reach) -> Coroutine[Any, Any, int]:
     match chosen.command:
         case "watch":
-            return watch.run(chosen.url, token, chosen.user_ids, is_json=chosen.json)
+            return watch.run(reach, chosen.user_ids, is_json=chosen.json)
         case "online":
-            return online.run(chosen.url, token, chosen.user, chosen.device, chosen.platform)
+            return online.run(reach, chosen.user, chosen.device, chosen.platform)
         case _:
-            return status.run(chosen.url, token, chosen.user_ids)
+            return status.run(reach, chosen.user_ids)
 
 
-async def _until_told(work: Coroutine[Any, Any, int]) -> int:
-    """Do the work until it is done, or until a signal says to leave, which is no failure."""
-    task = asyncio.ensure_future(work)
-    told: list[int] = []
+def _first(failure: BaseException) -> BaseException:
+    return _first(failure.exceptions[0]) if isinstance(failure, BaseExceptionGroup) else failure
 
-    def leave(number: int) -> None:
-        told.append(number)
-        task.cancel()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, leave, number)
-    try:
-        return await task
-    except asyncio.CancelledError:
-        if told:
+def _run(chosen: argparse.Namespace, reach: Reach) -> int:
+    """The command's exit code."""
+    code = asyncio.run(until_told(_work(chosen, reach)))
+    if code < 0:  # told to leave, by a signal: only `status` has something left to do
+        return 128 - code if chosen.command == "status" else 0
+    return code
+
+
+def _failed(failure: BaseException, url: str) -> int:
+    """Say what went wrong. Returns the exit code."""
+    if isinstance(failure, Unwritable):
+        discard_output()
+        if failure.is_gone:  # who read the output has had enough
             return 0
-        raise
-
-
-def _words(failure: BaseException, url: str) -> str:
-    if isinstance(failure, BaseExceptionGroup):
-        return _words(failure.exceptions[0], url)
-    return f"{url} refused: {failure}" if isinstance(failure, RequestFailed) else str(failure)
+    words = f"{url} refused: {failure}" if isinstance(failure, RequestFailed) else str(failure)
+    say(f"{PROGRAM}: {words}", sys.stderr)
+    return 2 if isinstance(failure, InvalidSetting) else 1
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command in `argv` (by default that of the process), and exit."""
+    prepare()
     chosen = _parser().parse_args(argv)
+    url = ""
     try:
-        code = asyncio.run(_until_told(_work(chosen)))
-    except* PresenceError as failed:
-        sys.stderr.write(f"{PROGRAM}: {_words(failed, chosen.url)}\n")
-        code = 1
-    except* BrokenPipeError:  # who read the output has had enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
+        reach = reach_of(chosen, os.environ)
+        url = Address.parse(reach.url).given
+        code = _run(chosen, reach)
+    except* (PresenceError, Unwritable) as failed:
+        code = _failed(_first(failed), url)
+    except* KeyboardInterrupt:  # before or after the work
+        code = 128 + signal.SIGINT
     raise SystemExit(code)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -19,7 +18,8 @@ from typing import Final
 
 from presence_client.api import PresenceApi
 from presence_client.client import PresenceClient, connect
-from presence_client.commands.screen import say
+from presence_client.commands.console import Unwritable, discard_output, prepare, say
+from presence_client.commands.signals import until_told
 from presence_client.errors import PresenceError
 
 NAMES: Final = {10001: "ann", 10002: "bob", 10003: "cleo"}
@@ -208,21 +208,23 @@ async def _lose_link(cable: Cable, stage: Stage) -> None:
     await asyncio.sleep(GRACE + 1)
 
 
-async def _until_interrupted() -> None:
-    task = asyncio.ensure_future(play())
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
-    with suppress(asyncio.CancelledError):
-        await task
+async def _play_whole() -> int:
+    await play()
+    return 0
 
 
 def main() -> None:
     """Play the demo, and exit: 0, played or interrupted; 1, it could not be played."""
+    prepare()
+    code = 0
     try:
-        asyncio.run(_until_interrupted())
+        asyncio.run(until_told(_play_whole()))
     except (DemoError, PresenceError) as failed:
-        sys.stderr.write(f"demo: {failed}\n")
-        raise SystemExit(1) from None
+        say(f"demo: {failed}", sys.stderr)
+        code = 1
+    except Unwritable:
+        discard_output()
+    raise SystemExit(code)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ def _parse(value: str, variable: str) -> Proxy:
     if parts is None or not host or re.search(r"[\s\x00-\x20\x7f]", value):
         raise InvalidSetting(variable, "is no proxy's URL, such as http://proxy.example:3128")
     if parts.scheme not in PORTS:
-        raise InvalidSetting(variable, f"names a {parts.scheme} proxy; it must be one of {', '.join(PORTS)}")
+        raise InvalidSetting(variable, f"has the scheme {parts.scheme}; it must be one of {', '.join(PORTS)}")
     try:
         name = f"[{host}]" if ":" in host else host.encode("idna").decode()
     except UnicodeError:

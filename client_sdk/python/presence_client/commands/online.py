@@ -9,8 +9,10 @@ from typing import Final
 
 from presence_client.actions import Phase
 from presence_client.client import PresenceClient, connect
+from presence_client.commands.console import reader_gone, say
 from presence_client.commands.keyboard import lines
-from presence_client.commands.screen import clock, printable, say, state_line
+from presence_client.commands.reach import Reach
+from presence_client.commands.screen import clock, printable, state_line
 from presence_client.errors import ConnectionClosed, PresenceError
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import PlatformName, SelfView
@@ -32,13 +34,13 @@ KEYS: Final = {"a": "away", "b": "busy", "i": "invisible", "o": "online", "k": "
 HELP: Final = "a(way) [text], b(usy) [text], i(nvisible), o(nline) [text], back (k), idle (d), active (c), q(uit)"
 
 
-async def run(url: str, token: str | None, user_id: int, device_id: str, platform: PlatformName) -> int:
+async def run(reach: Reach, user_id: int, device_id: str, platform: PlatformName) -> int:
     """Stay online until `quit` or cancelled. Returns the exit code.
 
     Raises:
         ConnectionClosed: the server will not have this client (any more).
     """
-    client = connect(url, user_id=user_id, device_id=device_id, platform=platform, token=token, open_timeout=0)
+    client = connect(**reach._asdict(), user_id=user_id, device_id=device_id, platform=platform, open_timeout=0)
     say(f"{clock()}  {user_id} on {device_id}; type {HELP}")
     try:
         async with client:
@@ -52,7 +54,8 @@ async def run(url: str, token: str | None, user_id: int, device_id: str, platfor
 
 async def _stay(client: PresenceClient) -> None:
     """Until one of these ends: by `quit`, or because the client has stopped."""
-    tasks = [asyncio.create_task(work) for work in (_tell_states(client), _tell_self(client), _obey(client, lines()))]
+    works = (_tell_states(client), _tell_self(client), _obey(client, lines()), reader_gone())
+    tasks = [asyncio.create_task(work) for work in works]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:

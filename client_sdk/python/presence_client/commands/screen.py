@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple, TextIO
 
 from presence_client.actions import ConnectionState, Phase
 from presence_client.api import UserDetail
+from presence_client.commands.console import write
 from presence_protocol.messages import StatusEntry
 
 COLOURS: Final = {"ONLINE": "32", "AWAY": "33", "BUSY": "31", "OFFLINE": "2"}
@@ -47,25 +47,18 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def state_line(state: ConnectionState) -> str:
-    """A connection's state in words."""
+def state_line(state: ConnectionState, online: str = "online") -> str:
+    """A connection's state in words. `online`: what being connected means; an observer is not online."""
     why = f": {printable(state.reason)}" if state.reason else ""
     match state.phase:
         case Phase.ONLINE:
-            return f"online over {state.kind.value if state.kind else 'nothing'}"
+            return f"{online} over {state.kind.value if state.kind else 'nothing'}"
         case Phase.WAITING:
             return f"waiting {state.retry_in or 0:.1f} s to connect again{why}"
         case Phase.CONNECTING:
             return f"connecting{why}"
         case Phase.CLOSED:
             return f"closed{why}"
-
-
-def say(line: str, to: TextIO | None = None) -> None:
-    """Print a line, at once: who reads a pipe wants to see it, too."""
-    stream = to or sys.stdout
-    stream.write(line + "\n")
-    stream.flush()
 
 
 def clock() -> str:
@@ -79,7 +72,14 @@ class Table:
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._drawn = 0
-        self.is_coloured = "NO_COLOR" not in os.environ
+        self.is_coloured = not os.environ.get("NO_COLOR")
+        if os.name == "nt":
+            os.system("")  # makes a Windows console heed escapes
+
+    @staticmethod
+    def fits(stream: TextIO) -> bool:
+        """Whether the stream is a terminal on which lines can be drawn over others."""
+        return stream.isatty() and os.environ.get("TERM") != "dumb"
 
     def draw(self, lines: Sequence[str]) -> None:
         """Show these lines in place of the last ones."""
@@ -89,6 +89,5 @@ class Table:
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
         # Lines must not wrap, or the cursor would not find back: the terminal is told so while it draws.
         body = "".join(f"\r{line}\x1b[K\n" for line in shown)
-        self._stream.write(f"{up}\x1b[?7l{body}\x1b[J\x1b[?7h")
-        self._stream.flush()
+        write(f"{up}\x1b[?7l{body}\x1b[J\x1b[?7h", self._stream)
         self._drawn = len(shown)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from presence_client.api import PresenceApi
-from presence_client.commands.screen import Row, line_of, say
+from presence_client.commands.console import say
+from presence_client.commands.reach import Reach
+from presence_client.commands.screen import Row, line_of
 
 
-async def run(url: str, token: str | None, user_ids: Sequence[int]) -> int:
+async def run(reach: Reach, user_ids: Sequence[int]) -> int:
     """Returns the exit code.
 
     Raises:
         PresenceError: the server could not be asked, or refused.
     """
-    async with PresenceApi(url, token=token) as api:
+    async with PresenceApi(**reach._asdict()) as api:
         users = await api.statuses(user_ids)
     width = max(len(str(user.user_id)) for user in users)
     for user in users:

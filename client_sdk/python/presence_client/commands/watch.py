@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Sequence
+from typing import Final
 
 import msgspec
 
 from presence_client.actions import ConnectionState, Phase
+from presence_client.address import Address
 from presence_client.client import PresenceClient, connect
-from presence_client.commands.screen import Row, Table, clock, line_of, say, state_line
+from presence_client.commands.console import reader_gone, say
+from presence_client.commands.reach import Reach
+from presence_client.commands.screen import Row, Table, clock, line_of, state_line
+from presence_protocol.messages import StatusEntry
+
+WATCHING: Final = "watching"
 
 REDRAW: float = 0.1
 """Seconds between two drawings of the table at least: eyes are not faster."""
 
 
-async def run(url: str, token: str | None, user_ids: Sequence[int], *, is_json: bool) -> int:
+async def run(reach: Reach, user_ids: Sequence[int], *, is_json: bool) -> int:
     """Watch until cancelled. Returns the exit code.
 
     Raises:
@@ -24,14 +32,15 @@ async def run(url: str, token: str | None, user_ids: Sequence[int], *, is_json: 
     """
     width = max(len(str(user_id)) for user_id in user_ids)
     async with (
-        connect(url, observer=True, token=token, watch=user_ids, open_timeout=0) as client,
+        connect(**reach._asdict(), observer=True, watch=user_ids, open_timeout=0) as client,
         asyncio.TaskGroup() as group,
     ):
-        if sys.stdout.isatty() and not is_json:
-            group.create_task(_draw(client, url, list(dict.fromkeys(user_ids)), width))
+        if Table.fits(sys.stdout) and not is_json:
+            group.create_task(_draw(client, Address.parse(reach.url).given, list(dict.fromkeys(user_ids)), width))
         else:
             group.create_task(_tell_states(client))
             group.create_task(_tell_changes(client, width, is_json))
+            group.create_task(reader_gone())
     return 0
 
 
@@ -39,15 +48,24 @@ async def _tell_states(client: PresenceClient) -> None:
     """On standard error, so that standard output holds nothing but changes."""
     async for state in client.states():
         if state.phase is not Phase.CONNECTING:
-            say(f"{clock()}  {state_line(state)}", sys.stderr)
+            say(f"{clock()}  {state_line(state, WATCHING)}", sys.stderr)
 
 
 async def _tell_changes(client: PresenceClient, width: int, is_json: bool) -> None:
     async for change in client.changes():
         if is_json:
-            say(msgspec.json.encode(change.after).decode())
+            say(_json_of(change.after))
         else:
             say(f"{clock()}  {line_of(Row.of(change.after), width)}")
+
+
+def _json_of(entry: StatusEntry) -> str:
+    text = msgspec.json.encode(entry).decode()
+    try:
+        text.encode(sys.stdout.encoding)
+    except UnicodeEncodeError:
+        return json.dumps(json.loads(text), separators=(",", ":"))  # with escapes, which every encoding has
+    return text
 
 
 async def _draw(client: PresenceClient, url: str, user_ids: Sequence[int], width: int) -> None:
@@ -75,7 +93,7 @@ async def _draw(client: PresenceClient, url: str, user_ids: Sequence[int], width
 def _head(client: PresenceClient, state: ConnectionState, url: str) -> str:
     since = client.view.stale_since
     stale = f"  (as of {since.astimezone():%H:%M:%S})" if since is not None and len(client.view) else ""
-    return f"{url}  {state_line(state)}{stale}"
+    return f"{url}  {state_line(state, WATCHING)}{stale}"
 
 
 def _rows(client: PresenceClient, user_ids: Sequence[int], width: int, is_coloured: bool) -> list[str]:
