@@ -7,11 +7,13 @@ from presence_server.application.ports import Denied, Peer
 
 
 class TrustOnLoopback:
-    """Clients on this machine may speak for anybody; others for nobody. Behind a proxy on this machine, all may."""
+    """Clients on this machine may speak for anybody; others for nobody, and neither whoever a proxy here speaks for."""
 
     def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
         if is_loopback(peer.address):
-            return None
+            if not peer.is_forwarded:
+                return None
+            return Denied(401, "what comes through a proxy is not this machine's own: no authenticator is configured")
         return Denied(401, "only clients on the server's own machine are let in: no authenticator is configured")
 
 

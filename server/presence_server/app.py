@@ -38,6 +38,7 @@ from presence_server.transports.driver import Driver
 from presence_server.transports.envelope import Refusal, failure
 from presence_server.transports.frames import FRAMERS
 from presence_server.transports.gateway import Gateway
+from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
 from presence_server.transports.http import RestApi, on_http_exception
 from presence_server.transports.openapi import openapi_route
 from presence_server.transports.ops import Operations
@@ -83,6 +84,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         sockets,
         clock,
         OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),
+        HostPolicy(settings.allowed_origins, settings.bound_to_loopback),
         connection_limit,
         settings.max_message,
         settings.heartbeat_interval,
@@ -104,7 +106,9 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     refused = failure(Refusal(403, [FieldError("Origin", "is not allowed here")]))
-    return QuickAnswers(CorsMiddleware(app, gateway.origins, refused), gateway)
+    misdirected = failure(Refusal(421, [FieldError("Host", REASON)]))
+    whole = HostMiddleware(CorsMiddleware(app, gateway.origins, refused), gateway.hosts, misdirected)
+    return QuickAnswers(whole, gateway)
 
 
 async def serve(settings: Settings) -> None:

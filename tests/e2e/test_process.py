@@ -82,7 +82,7 @@ def wait_for(holds: Callable[[], bool]) -> None:
 def wait_for_start(port: int) -> None:
     """Until the server answers a request: listening alone begins before it can be told to end in peace."""
     with socket.create_connection(("127.0.0.1", port), PATIENCE) as asking:
-        asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        asking.sendall(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
         assert asking.recv(100).startswith(b"HTTP/1.1 200")
 
 
@@ -407,7 +407,7 @@ def test_it_ends_within_the_drain_timeout_whatever_is_still_open() -> None:
         client.connection.transport.pause_reading()
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address) as half, socket.create_connection(address) as silent:
-            head = f"POST {BASE}/online HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 99"
+            head = f"POST {BASE}/online HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99"
             half.sendall(head.encode() + b"\r\n\r\n{")
             server.get("//healthz")
             server.terminate()

@@ -27,6 +27,13 @@ def test_others_may_speak_for_nobody_and_are_told_why(address: str) -> None:
     assert "no authenticator is configured" in denied.reason
 
 
+def test_whoever_stands_behind_a_proxy_on_this_machine_is_not_this_machine() -> None:
+    denied = TrustOnLoopback().authenticate(Peer("127.0.0.1", is_forwarded=True), "any", None)
+    assert denied is not None
+    assert denied.status == 401
+    assert "proxy" in denied.reason
+
+
 def test_everybody_sees_everybody() -> None:
     assert Everyone().may_see(None, 10001)
     assert Everyone().may_see(10001, 10002)

@@ -138,10 +138,14 @@ class Engine(Protocol):
 
 
 class Peer(NamedTuple):
-    """Who is at the other end: the address of the TCP peer, and the `Authorization` header if there was one."""
+    """Who is at the other end: the address of the TCP peer, and the `Authorization` header if there was one.
+
+    `is_forwarded`: headers say that somebody else is behind it, for whom the peer is a proxy.
+    """
 
     address: str
     authorization: str | None = None
+    is_forwarded: bool = False
 
 
 class Denied(NamedTuple):

@@ -41,6 +41,7 @@ ERRORS: Final = {
     408: ("request_timeout", "请求超时"),
     413: ("payload_too_large", "请求体过大"),
     415: ("unsupported_media_type", "不支持的媒体类型"),
+    421: ("misdirected_request", "请求的主机不属于本服务"),
     426: ("upgrade_required", "请使用 WebSocket 连接"),
     429: ("too_many_requests", "请求过于频繁"),
     431: ("request_header_fields_too_large", "请求头过大"),

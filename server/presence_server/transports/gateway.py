@@ -14,6 +14,7 @@ from presence_server.application.ports import Clock
 from presence_server.transports.deflate import Deflation
 from presence_server.transports.direct import OpenSockets
 from presence_server.transports.driver import Driver
+from presence_server.transports.hosts import HostPolicy
 from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.parsers import Parsers
 from presence_server.transports.turns import Turns
@@ -38,6 +39,7 @@ class Gateway:
         sockets: OpenSockets,
         clock: Clock,
         origins: OriginPolicy,
+        hosts: HostPolicy,
         connection_limit: int,
         max_message: int,
         heartbeat_interval: float,
@@ -50,6 +52,7 @@ class Gateway:
         self.sockets = sockets
         self.clock = clock
         self.origins = origins
+        self.hosts = hosts
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)

@@ -23,7 +23,9 @@ from websockets.typing import Subprotocol
 
 from presence_protocol.codec import CODECS
 from presence_protocol.errors import FieldError
+from presence_server.identity.networks import is_forwarded
 from presence_server.transports.envelope import error_body, error_headers
+from presence_server.transports.hosts import REASON
 from presence_server.transports.parsers import let_go
 
 if TYPE_CHECKING:
@@ -38,13 +40,17 @@ _SUBPROTOCOLS: Final = {codec.subprotocol: number for number, codec in enumerate
 
 
 class Handshake(NamedTuple):
-    """The answer, and of one that lets in: the number of the codec, what `Authorization` said, whether to deflate."""
+    """The answer, and of one that lets in: the number of the codec, what `Authorization` said, whether to deflate.
+
+    `is_forwarded`: the request came through a proxy.
+    """
 
     answer: bytes
     is_accepted: bool
     codec_number: int = 0
     authorization: str | None = None
     is_deflating: bool = False
+    is_forwarded: bool = False
 
 
 # -- the usual request -----------------------------------------------------------------------------------------------
@@ -79,6 +85,7 @@ def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
         or get("sec-websocket-version") != "13"
         or not _KEY.fullmatch(key)
         or (gateway.ws_extensions and "sec-websocket-extensions" in headers)
+        or not gateway.hosts.allows(get("host"))
         or not (gateway.origins.allows(get("origin"), get("host")) and gateway.lets_in())
     ):
         return None
@@ -90,7 +97,8 @@ def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
     accept = b"Sec-WebSocket-Accept: %b\r\n" % b64encode(sha1(key.encode() + _SALT, usedforsecurity=False).digest())
     chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
     answer = b"%b%b%b\r\n" % (_ACCEPTED, accept, chosen)
-    return Handshake(answer, True, _codec_number(subprotocol), get("authorization")), data[end:]
+    codec_number, authorization = _codec_number(subprotocol), get("authorization")
+    return Handshake(answer, True, codec_number, authorization, is_forwarded=is_forwarded(headers)), data[end:]
 
 
 # -- any request -----------------------------------------------------------------------------------------------------
@@ -113,6 +121,7 @@ def shake_hands(data: bytes, gateway: Gateway) -> Handshake:
         _codec_number(ws.subprotocol),
         request.headers.get("Authorization"),
         bool(ws.extensions),
+        is_forwarded(request.headers),
     )
 
 
@@ -121,6 +130,8 @@ def _response(ws: ServerProtocol, request: Request | None, gateway: Gateway) -> 
     if request is None:
         reason = ws.handshake_exc and (ws.handshake_exc.__cause__ or ws.handshake_exc)
         return _refusal(400, "handshake", f"is not a WebSocket handshake: {reason or 'it is not whole'}")
+    if not gateway.hosts.allows(_header(request, "Host")):
+        return _refusal(421, "Host", REASON)
     path = request.path.partition("?")[0]
     if path != WS_PATH:
         return _refusal(404, "path", f"the WebSocket is at {WS_PATH}")

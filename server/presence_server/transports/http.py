@@ -27,6 +27,7 @@ from presence_server.application.polls import Answer
 from presence_server.application.ports import Peer
 from presence_server.domain.model import Device, Override, Platform, Shown, Status
 from presence_server.domain.transitions import AnyTransition, Heartbeat, Offline, Online, SetOverride, Transition
+from presence_server.identity.networks import is_forwarded
 from presence_server.logs import get_logger
 from presence_server.transports import bodies
 from presence_server.transports.envelope import Refusal, failure, success, success_body
@@ -188,7 +189,8 @@ class RestApi:
         address = request.client.host if request.client else ""
         authorization = request.headers.get("authorization")
         token = authorization[7:].strip() if authorization and authorization[:7].lower() == "bearer " else None
-        denied = self._gateway.hub.authenticate(Peer(address, authorization), token, user_id)
+        peer = Peer(address, authorization, is_forwarded(request.headers))
+        denied = self._gateway.hub.authenticate(peer, token, user_id)
         if denied is not None:
             raise Refusal(denied.status, [FieldError("Authorization", denied.reason)])
 

@@ -61,6 +61,13 @@ def parse_origin(text: str) -> Origin | None:
     return None if place is None else Origin(scheme, *place)
 
 
+def parse_host(text: str) -> str | None:
+    """The host that a Host header names, in its one spelling and without the port; None if it cannot be read."""
+    match = _AUTHORITY.fullmatch(text)
+    place = None if match is None else _place(match, None)
+    return None if place is None else place[0]
+
+
 def is_loopback_host(host: str) -> bool:
     """Whether a host name or address (IPv6 with or without brackets) means this machine and no other."""
     name = host.lower()

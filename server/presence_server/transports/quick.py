@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 from presence_server.application.ports import Peer
 from presence_server.domain.model import Shown, Status
 from presence_server.domain.transitions import Heartbeat, Transition
+from presence_server.identity.networks import FORWARDING
 from presence_server.transports.bodies import BatchBody, DeviceBody, decode_valid
 from presence_server.transports.envelope import success_body
 from presence_server.transports.http import BASE_PATH, Summary, heartbeat_answer, status_body
@@ -32,7 +33,9 @@ if TYPE_CHECKING:
 Answer = Callable[[bytes], bytes | None]
 """The body of a request -> the body of its 200, or None: the long way."""
 
-_UNUSUAL: Final = frozenset((b"origin", b"authorization", b"expect", b"content-encoding"))
+_UNUSUAL: Final = frozenset(
+    (b"origin", b"authorization", b"expect", b"content-encoding", *(name.encode() for name in FORWARDING))
+)
 """Headers that ask for something that is not done here."""
 
 _JSON: Final = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
@@ -84,7 +87,7 @@ class QuickAnswers:
         path: str = scope["path"]
         if self._statuses is None or not path.startswith(BASE_PATH) or scope["query_string"] or not scope["client"]:
             return None
-        if not _is_usual(scope["headers"]):
+        if not self._is_usual(scope["headers"]):
             return None
         address, rest = scope["client"][0], path[len(BASE_PATH) :]
         if scope["method"] == "POST":
@@ -97,6 +100,15 @@ class QuickAnswers:
             if digits.isascii() and digits.isdigit() and len(digits) < 16 and digits[0] != "0":
                 return partial(self._status, address, int(digits))
         return None
+
+    def _is_usual(self, headers: Sequence[tuple[bytes, bytes]]) -> bool:
+        """Whether these (names in lower case) ask for nothing but an answer in JSON to JSON, from a host of ours."""
+        given = dict(headers)
+        is_plain = len(given) == len(headers) and _UNUSUAL.isdisjoint(given)
+        if not is_plain or given.get(b"content-type", b"application/json") not in _JSON:
+            return False
+        host = given.get(b"host")
+        return host is None or self._gateway.hosts.allows(host.decode("latin-1"))
 
     def _heartbeat(self, address: str, data: bytes) -> bytes | None:
         body = decode_valid(data, DeviceBody)
@@ -143,10 +155,3 @@ def _again(message: Any, receive: Receive) -> Receive:
         return kept.pop() if kept else await receive()
 
     return receive_again
-
-
-def _is_usual(headers: Sequence[tuple[bytes, bytes]]) -> bool:
-    """Whether these (names in lower case) ask for nothing but an answer in JSON to JSON."""
-    given = dict(headers)
-    is_plain = len(given) == len(headers) and _UNUSUAL.isdisjoint(given)
-    return is_plain and given.get(b"content-type", b"application/json") in _JSON

@@ -158,7 +158,7 @@ class WebSocketConnection(DirectProtocol):
             self.__class__ = DeflatingConnection
         assert self._transport is not None
         address = self._transport.get_extra_info("peername")
-        peer = Peer(address[0] if address else "", handshake.authorization)
+        peer = Peer(address[0] if address else "", handshake.authorization, handshake.is_forwarded)
         session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
         self._session = session
         self._put_socket(session)

@@ -34,7 +34,7 @@ CHROME = {
 }
 FIREFOX = CHROME | {"Connection": "keep-alive, Upgrade", "Sec-Fetch-Mode": "websocket"}
 PLAIN = {
-    "Host": "h",
+    "Host": "localhost",
     "Upgrade": "websocket",
     "Connection": "Upgrade",
     "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
@@ -96,6 +96,7 @@ UNUSUAL = {
     "bytes that are no ASCII": upgrade(extra="X: é\r\n".encode()),
     "an unknown subprotocol": request(PLAIN | {"Sec-WebSocket-Protocol": "graphql-ws"}),
     "a subprotocol that is no token": request(PLAIN | {"Sec-WebSocket-Protocol": "presence.v1.json, a b"}),
+    "a host that is not ours": request(PLAIN | {"Host": "evil.example:8004"}),
     "a foreign page": request(PLAIN | {"Origin": "https://evil.example"}),
     "another upgrade": request(PLAIN | {"Upgrade": "h2c"}),
     "no upgrade": request(PLAIN | {"Connection": "keep-alive"}),
