@@ -407,8 +407,8 @@ def test_it_ends_within_the_drain_timeout_whatever_is_still_open() -> None:
         client.connection.transport.pause_reading()
         address = ("127.0.0.1", server.port)
         with socket.create_connection(address) as half, socket.create_connection(address) as silent:
-            head = f"POST {BASE}/online HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: 99"
-            half.sendall(head.encode() + b"\r\n\r\n{")
+            fields = "Host: localhost\r\nContent-Type: application/json\r\nContent-Length: 99"
+            half.sendall(f"POST {BASE}/online HTTP/1.1\r\n{fields}\r\n\r\n{{".encode())
             server.get("//healthz")
             server.terminate()
             signalled = time.monotonic()
