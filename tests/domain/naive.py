@@ -47,6 +47,7 @@ class Naive:
         self.lifetimes = lifetimes
         self.devices: dict[Key, NaiveDevice] = {}
         self.overrides: dict[int, Override] = {}
+        self.beneath: dict[int, Override] = {}  # what comes back after an override
         self.ends: dict[int, float] = {}  # of overrides, by the calendar
         self.deadlines: dict[Key, float] = {}
         self.told: dict[int, PublicState] = {}  # what watchers were told last
@@ -75,7 +76,7 @@ class Naive:
     def apply(self, made: AnyTransition, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         """Returns whether a session goes on, and who lost a device."""
         if isinstance(made, SetOverride):
-            self._override(made.user_id, made.override)
+            self._say(made.user_id, made.override)
             return self._conclude(made.user_id)
         key = (made.user_id, made.device_id)
         if isinstance(made, Connect | Online):
@@ -129,8 +130,19 @@ class Naive:
                 return min(group, key=lambda name: (getattr(mine[name], key), mine[name].session))
         return min(mine, key=lambda name: mine[name].session)
 
+    def _say(self, user_id: int, wanted: Override | None) -> None:
+        held, below = self.overrides.get(user_id), self.beneath.get(user_id)
+        self._override(user_id, wanted)
+        if wanted is None or wanted.until is None:
+            return
+        is_correction = held is not None and held.until is not None and held.status is wanted.status
+        kept = below if below is not None else None if is_correction else held
+        if kept is not None and (kept.until is None or kept.until > wanted.until):
+            self.beneath[user_id] = kept
+
     def _override(self, user_id: int, override: Override | None) -> None:
         self.overrides.pop(user_id, None)
+        self.beneath.pop(user_id, None)
         self.ends.pop(user_id, None)
         if override is not None:
             self.overrides[user_id] = override
@@ -162,7 +174,9 @@ class Naive:
 
     def sweep(self, now: float, utc: float) -> None:
         for user_id in [user_id for user_id, end in self.ends.items() if end <= utc]:
-            self._override(user_id, None)
+            below = self.beneath.get(user_id)
+            is_over = below is not None and below.until is not None and below.until <= utc
+            self._override(user_id, None if is_over else below)
             self._conclude(user_id)
         due = [(deadline, key) for key, deadline in self.deadlines.items() if deadline <= now]
         for _, key in sorted(due, key=itemgetter(0)):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from domain.scene import ANN, START, Scene
 from presence_server.domain.model import OFFLINE, Override, Platform, PublicState, Status
 
@@ -290,3 +292,121 @@ def test_users_see_the_truth_about_themselves() -> None:
     assert truth.status is Status.OFFLINE
     assert truth.override == Override(Status.OFFLINE, START + 60)
     assert truth.devices == (scene.device(),)
+
+
+# -- said on top of something ----------------------------------------------------------------------------------------
+
+LASTING = [Override(Status.AWAY, text="back on Monday"), Override(Status.OFFLINE), Override(Status.BUSY, text="week")]
+
+
+@pytest.mark.parametrize("before", LASTING, ids=lambda override: override.status.value)
+def test_busy_until_ends_in_what_was_before(before: Override) -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(before.status, text=before.text)
+    shown = scene.table.presence(ANN).public
+    scene.say(Status.BUSY, until=60, text="in a meeting")
+    assert scene.table.presence(ANN).public == PublicState(Status.BUSY, (Platform.WEB,), "in a meeting")
+    (lapsed,) = scene.wait(60)
+    assert lapsed.truth_changed
+    assert scene.table.presence(ANN).public == shown
+    assert scene.table.truth(ANN).override == before
+    assert scene.wait(1000) == []
+    assert scene.table.statistics().deadlines == 0
+
+
+def test_it_comes_back_for_a_user_who_is_not_there_as_well() -> None:
+    scene = Scene()
+    scene.leave(scene.connect())
+    scene.say(Status.OFFLINE)
+    scene.say(Status.BUSY, until=60)
+    scene.wait(60)
+    scene.connect()
+    assert scene.status() is Status.OFFLINE
+
+
+def test_what_is_beneath_comes_back_with_its_own_end() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.AWAY, until=120)
+    scene.say(Status.BUSY, until=60)
+    scene.wait(60)
+    assert scene.table.truth(ANN).override == Override(Status.AWAY, START + 120)
+    scene.wait(60)
+    assert (scene.status(), scene.table.truth(ANN).override) == (Status.ONLINE, None)
+
+
+def test_what_is_over_by_then_does_not_come_back() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.AWAY, until=60)
+    scene.say(Status.BUSY, until=60)
+    scene.wait(60)
+    assert scene.status() is Status.ONLINE
+
+
+def test_both_may_be_over_at_once_after_a_long_sleep() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.AWAY, until=120)
+    scene.say(Status.BUSY, until=60)
+    scene.wait(3600)
+    assert scene.status() is Status.ONLINE
+    assert scene.table.statistics().deadlines == 0
+
+
+def test_a_further_one_takes_the_place_of_the_one_on_top() -> None:
+    """Else the second of two short ones would show a user who is invisible."""
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.OFFLINE)
+    scene.say(Status.BUSY, until=60)
+    scene.say(Status.AWAY, until=30)
+    scene.wait(30)
+    assert scene.status() is Status.OFFLINE
+    scene.say(Status.BUSY, until=60)
+    scene.say(Status.BUSY, until=90)
+    scene.wait(59)
+    assert scene.status() is Status.BUSY
+    scene.wait(1)
+    assert scene.status() is Status.OFFLINE
+
+
+def test_an_earlier_end_for_the_same_status_is_a_correction() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.BUSY, until=3600)
+    scene.say(Status.BUSY, until=60, text="nearly done")
+    scene.wait(60)
+    assert scene.status() is Status.ONLINE
+
+
+def test_what_has_no_end_takes_the_place_of_all() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.OFFLINE)
+    scene.say(Status.BUSY, until=60)
+    scene.say(Status.AWAY)
+    assert scene.wait(60) == []
+    assert scene.status() is Status.AWAY
+
+
+def test_clearing_takes_all_of_it_back() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.AWAY)
+    scene.say(Status.BUSY, until=60)
+    scene.clear()
+    assert scene.status() is Status.ONLINE
+    assert scene.wait(60) == []
+    assert scene.table.statistics().deadlines == 0
+
+
+def test_said_anew_as_it_is_nothing_has_changed() -> None:
+    scene = Scene()
+    scene.connect()
+    scene.say(Status.OFFLINE)
+    scene.say(Status.BUSY, until=60)
+    again = scene.say(Status.BUSY, until=60)
+    assert again.change is None
+    assert not again.truth_changed

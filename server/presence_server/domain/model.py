@@ -30,11 +30,15 @@ REST: Final = -1
 
 
 class Override(NamedTuple):
-    """What a user said about themselves. OFFLINE is invisible. `until` is in seconds since 1970."""
+    """What a user said about themselves. OFFLINE is invisible. `until` is in seconds since 1970.
+
+    `beneath` is what is in force again after `until`, and has nothing beneath itself: see `domain.overrides`.
+    """
 
     status: Status
     until: int | None = None
     text: str | None = None
+    beneath: Override | None = None
 
 
 class PublicState(NamedTuple):

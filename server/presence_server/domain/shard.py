@@ -25,6 +25,7 @@ from presence_server.domain.model import (
     Status,
     UserRecord,
 )
+from presence_server.domain.overrides import ended, said
 from presence_server.domain.promises import Promises
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
@@ -195,8 +196,9 @@ class Shard:
 
     def set_override(self, wanted: SetOverride, now: float, utc: float) -> Transition:
         record = self._record(wanted.user_id)
-        truth_changed = record.override != wanted.override
-        self._override(record, wanted.override)
+        override = said(wanted.override, record.override)
+        truth_changed = record.override != override
+        self._override(record, override)
         return self._conclude(record, utc, truth_changed=truth_changed)
 
     def touch(self, user_id: int, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
@@ -221,7 +223,8 @@ class Shard:
         if isinstance(key, UserRecord):
             if record is not key:
                 return NOTHING  # forgotten by what fell due a moment before
-            record.override = None
+            if record.override is not None:
+                self._override(record, ended(record.override, utc))
             return self._conclude(record, utc, truth_changed=True)
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that

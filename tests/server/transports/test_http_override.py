@@ -91,6 +91,23 @@ def test_until_ends_an_override(rest: Rest, user: int) -> None:
     assert rest.status_of(user) == "ONLINE"
 
 
+@pytest.mark.parametrize("before", ["AWAY", "OFFLINE"])
+def test_busy_for_a_while_ends_in_what_was_before(rest: Rest, user: int, before: str) -> None:
+    rest.online(user)
+    rest.put(user, status=before)
+    cursor = rest.post("/changes", {"userIds": [user]}).data["cursor"]
+    assert rest.put(user, status="BUSY", until=after(1.6)).data["status"] == "BUSY"
+    seen: list[str] = []
+    while not seen or seen[-1] == "BUSY":
+        answer = rest.post("/changes", {"userIds": [user], "cursor": cursor, "waitMs": 5000}).data
+        cursor = answer["cursor"]
+        assert answer["changes"], "the override did not end"
+        seen += [change["status"] for change in answer["changes"]]
+    assert seen == ["BUSY", before]
+    assert rest.status_of(user) == before
+    assert rest.call("DELETE", f"/status/{user}").data["status"] == "ONLINE"
+
+
 @pytest.mark.parametrize(
     "form", ["{:%Y-%m-%dT%H:%M:%S}.000Z", "{:%Y-%m-%dT%H:%M:%S}.000+00:00", "{:%Y-%m-%dT%H:%M:%S}+00:00"]
 )

@@ -301,7 +301,8 @@ class FakePresenceServer:
         link.user_id, link.device_id = hello.user_id, hello.device_id
         continued = self._users.put_device(hello.user_id, hello.device_id, hello.platform or "WEB", hello.idle)
         if hello.status is not None and not continued:
-            self._users.user(hello.user_id).override = Override(hello.status)
+            self._stop_timer(hello.user_id)
+            self._users.user(hello.user_id).say(Override(hello.status))
         self._changed(hello.user_id, but=link)
         return continued
 
@@ -337,16 +338,25 @@ class FakePresenceServer:
         self._tell(link, Snapshot(id=id, statuses=parts[-1], cursor=self._cursor()))
 
     def _set_status(self, user_id: int, message: SetStatus) -> None:
+        override = None
+        if message.status is not None:
+            until = None if message.until is None else format_time(parse_time(message.until) or 0)
+            override = Override(message.status, until, message.status_text)
+        self._users.user(user_id).say(override)
+        self._said(user_id)
+
+    def _said(self, user_id: int) -> None:
+        """The override is another one: see to its end, and tell."""
         user = self._users.user(user_id)
         self._stop_timer(user_id)
-        user.override = None
-        if message.status is not None:
-            end = None if message.until is None else parse_time(message.until) or 0
-            until = None if end is None else format_time(end)
-            user.override = Override(message.status, until, message.status_text)
-            if end is not None:
-                seconds = end - datetime.now(UTC).timestamp()
-                self._start_timer(user_id, seconds, lambda: self._set_status(user_id, SetStatus(status=None)))
+        if user.override is not None and user.override.until is not None:
+
+            def lapse() -> None:
+                user.lapse()
+                self._said(user_id)
+
+            end = parse_time(user.override.until) or 0
+            self._start_timer(user_id, end - datetime.now(UTC).timestamp(), lapse)
         self._changed(user_id)
 
     # -- telling ---------------------------------------------------------------------------------------------------

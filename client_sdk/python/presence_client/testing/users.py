@@ -13,10 +13,11 @@ from presence_protocol.view import unknown
 
 @dataclass
 class User:
-    """`fixed`: what a test said of the user, which stands above everything else."""
+    """`fixed`: what a test said of the user, which stands above all else. `beneath`: what follows the override."""
 
     devices: dict[str, SelfDevice] = field(default_factory=dict)
     override: Override | None = None
+    beneath: Override | None = None
     fixed: StatusEntry | None = None
 
     @property
@@ -29,6 +30,21 @@ class User:
         if self.override is not None:
             return self.override.status
         return "AWAY" if all(device.idle for device in self.devices.values()) else "ONLINE"
+
+    def say(self, override: Override | None) -> None:
+        """Set or clear the override. One with an end lies on top of what outlasts it, as on a real server."""
+        held, self.override = self.override, override
+        if override is None or override.until is None:
+            self.beneath = None
+            return
+        if self.beneath is None and held is not None and (held.until is None or held.status != override.status):
+            self.beneath = held
+        if self.beneath is not None and self.beneath.until is not None and self.beneath.until <= override.until:
+            self.beneath = None
+
+    def lapse(self) -> None:
+        """The override is over."""
+        self.override, self.beneath = self.beneath, None
 
 
 class Users:
