@@ -338,11 +338,11 @@ def test_to_be_given_up_is_no_offline() -> None:
     ("answer", "end"),
     [
         (Answer(0, reason="Connection refused", was_reached=False), End(1006, "Connection refused", None, False)),
-        (Answer(401, None, "no"), End(4401, "no")),
-        (Answer(403, None, "no"), End(4403, "no")),
-        (Answer(503, None, "full", 7.0), End(4503, "full", 7.0)),
-        (Answer(429, None, "slow down", 2.0), End(4529, "slow down", 2.0)),
-        (Answer(502, None, "Bad Gateway"), End(1006, "HTTP 502 Bad Gateway")),
+        (Answer(401, None, "no"), End(4401, "no", http_status=401)),
+        (Answer(403, None, "no"), End(4403, "no", http_status=403)),
+        (Answer(503, None, "full", 7.0), End(4503, "full", 7.0, http_status=503)),
+        (Answer(429, None, "slow down", 2.0), End(4529, "slow down", 2.0, http_status=429)),
+        (Answer(502, None, "Bad Gateway"), End(1006, "HTTP 502 Bad Gateway", http_status=502)),
         (Answer(200, "nonsense"), End(1006, "an answer, but not as a presence server answers")),
     ],
 )

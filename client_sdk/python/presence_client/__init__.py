@@ -15,7 +15,8 @@ from presence_client.actions import ConnectionState, Phase
 from presence_client.api import ChangeSet, DeviceStatus, PresenceApi, UserDetail, UserStatus, UserSummary
 from presence_client.backoff import Backoff
 from presence_client.changes import Change
-from presence_client.client import ClientView, PresenceClient, connect
+from presence_client.client import PresenceClient, connect
+from presence_client.client_view import ClientView
 from presence_client.conversation import Kind
 from presence_client.errors import (
     ConnectionClosed,
@@ -24,8 +25,10 @@ from presence_client.errors import (
     PresenceError,
     RequestFailed,
     RequestTimedOut,
+    SignedOut,
     UnexpectedAnswer,
     Unreachable,
+    UsageError,
 )
 from presence_protocol.close_codes import Advice, CloseCode
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
@@ -52,9 +55,11 @@ __all__ = [
     "RequestTimedOut",
     "SelfDevice",
     "SelfView",
+    "SignedOut",
     "StatusEntry",
     "UnexpectedAnswer",
     "Unreachable",
+    "UsageError",
     "UserDetail",
     "UserStatus",
     "UserSummary",

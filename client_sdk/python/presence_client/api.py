@@ -11,6 +11,7 @@ a token does, and what else the constructor takes, it is an `InvalidSetting`, wh
 
 import inspect
 import ssl
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
@@ -19,11 +20,11 @@ from typing import Any, Final, TypeVar
 import msgspec
 
 from presence_client.address import Address
-from presence_client.errors import RequestFailed, UnexpectedAnswer, Unreachable
+from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
 from presence_client.http import Http
 from presence_client.rest_link import Answer
 from presence_client.route import Route
-from presence_client.values import Token, token_of, until_of, user_ids_of
+from presence_client.values import Token, patience_of, token_of, until_of, user_ids_of
 from presence_protocol.limits import MAX_WAIT
 from presence_protocol.messages import Detail, PlatformName, StatusEntry, StatusName
 
@@ -111,7 +112,8 @@ class PresenceApi:
         self._http = Http(Route(Address.parse(url), headers, ssl))
         self._token = token_of(token) if isinstance(token, str) else token
         self._last_token: str | None = None
-        self._timeout = timeout
+        self._timeout = patience_of("timeout", timeout)
+        self._clock: tuple[float, float] | None = None  # what the server's clock said, and when by the monotonic one
 
     async def __aenter__(self) -> "PresenceApi":
         """Nothing is sent yet; leaving closes all connections."""
@@ -171,7 +173,7 @@ class PresenceApi:
         text: str | None = None,
     ) -> UserStatus:
         """Set a user's status, until `until` or until it is cleared; as `PresenceClient.set_status` does."""
-        body = {"status": status, "until": until_of(until), "statusText": text}
+        body = {"status": status, "until": until_of(until, await self._server_time(user_id, until)), "statusText": text}
         given = {name: value for name, value in body.items() if value is not None}
         return await self._ask("PUT", _path_of(user_id), UserStatus, given)
 
@@ -210,8 +212,23 @@ class PresenceApi:
     async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> Answer:
         if self._last_token is None and self._token is not None:
             asked = self._token() if callable(self._token) else self._token
-            self._last_token = token_of(await asked if inspect.isawaitable(asked) else asked)
-        return await self._http.exchange(method, path, body, self._timeout + wait, self._last_token)
+            given = await asked if inspect.isawaitable(asked) else asked
+            if given is None:
+                raise SignedOut
+            self._last_token = token_of(given)
+        answer = await self._http.exchange(method, path, body, self._timeout + wait, self._last_token)
+        if answer.epoch is not None:
+            self._clock = (answer.epoch, time.monotonic())
+        return answer
+
+    async def _server_time(self, user_id: int, until: datetime | timedelta | str | None) -> float:
+        """What a duration counts from, in seconds since 1970: the server's time, since this machine's may be wrong."""
+        if isinstance(until, timedelta) and self._clock is None:
+            await self._exchange("GET", _path_of(user_id), None, 0.0)  # for its Date
+        if self._clock is None:
+            return time.time()
+        epoch, then = self._clock
+        return epoch + time.monotonic() - then
 
     def _failure_of(self, answer: Answer) -> Exception:
         url = self._http.route.address.given

@@ -1,47 +1,36 @@
-"""The client on asyncio: it runs the core, and turns its tickets into awaits and its news into streams.
+"""What a program calls: requests with their checks, the streams that it iterates, and `connect`.
 
-Why asyncio and not anyio: the `websockets` client speaks asyncio only, so nothing would be gained. There is no task
-of the client's own: each link has one, and one timer stands for the core's deadline.
+What the core tells becomes streams here; `runner` runs it, and turns its tickets into awaits.
 """
 
 import asyncio
-import inspect
 import logging
 import random
 import ssl
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
 from typing import Final, Literal, TypeVar
 from weakref import WeakSet
 
-from presence_client.actions import (
-    Action,
-    AskToken,
-    Became,
-    Changed,
-    Close,
-    ConnectionState,
-    Open,
-    Phase,
-    SelfTold,
-    Send,
-    Settled,
-)
+from presence_client.actions import Action, Became, Changed, ConnectionState, Phase, SelfTold
 from presence_client.address import Address
-from presence_client.attempts import End, Policy
+from presence_client.attempts import Policy
 from presence_client.backoff import Backoff
 from presence_client.changes import Change
+from presence_client.client_view import ClientView
 from presence_client.conversation import Kind
-from presence_client.core import Core
-from presence_client.errors import ConnectionClosed, NotConnected, PresenceError
+from presence_client.core import NO_ANSWER, NOTICE, Core
+from presence_client.errors import ConnectionClosed, NotConnected, UsageError
 from presence_client.http import Http
 from presence_client.http_link import HttpLink
 from presence_client.identity import Identity
 from presence_client.links import Link, LinkFactory
 from presence_client.route import Route
+from presence_client.runner import Runner
 from presence_client.streams import ChangeStream, Latest
-from presence_client.values import Token, seconds_of, token_of, until_of, user_ids_of
+from presence_client.values import Token, patience_of, seconds_of, token_of, until_of, user_ids_of
 from presence_client.websocket_link import CODECS, WebSocketLink
 from presence_protocol import fields
 from presence_protocol.close_codes import Advice, CloseCode
@@ -59,9 +48,6 @@ from presence_protocol.messages import (
 TIMEOUT: Final = 10.0
 """Seconds that a call waits, for a connection and for its reply."""
 
-LEAVE_TIMEOUT: Final = 3.0
-"""Seconds that a goodbye may take."""
-
 Transport = Literal["auto", "websocket", "rest"]
 
 T = TypeVar("T")
@@ -69,70 +55,12 @@ T = TypeVar("T")
 _log = logging.getLogger("presence_client")
 
 
-class ClientView(Mapping[int, StatusEntry]):
-    """What is known of the watched users: a read-only mapping from user id to entry, always the newest.
-
-    An entry has `user_id`, `status`, `platforms`, `last_active_time` (UTC as in `2025-11-09T15:00:00Z`, or None),
-    `version` and `status_text`. Users whose entry has not come yet are not in it (KeyError).
-    """
-
-    def __init__(self, core: Core, origin: datetime) -> None:
-        self._core = core
-        self._origin = origin
-
-    def __getitem__(self, user_id: int) -> StatusEntry:
-        return self._core.view.entries[user_id]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._core.view.entries)
-
-    def __len__(self) -> int:
-        return len(self._core.view.entries)
-
-    def __repr__(self) -> str:
-        return f"<ClientView of {len(self)} users{f', stale since {self.stale_since}' if self.stale else ''}>"
-
-    @property
-    def watched(self) -> frozenset[int]:
-        """The users asked for, whether their entries have come yet or not."""
-        return frozenset(self._core.view.watched)
-
-    @property
-    def stale(self) -> bool:
-        """Whether the entries may be out of date: there is no connection, or it has not caught up yet."""
-        return self._core.view.stale_since is not None
-
-    @property
-    def stale_since(self) -> datetime | None:
-        """Since when the entries may be out of date, in UTC; None while they are kept up to date."""
-        since = self._core.view.stale_since
-        return None if since is None else self._origin + timedelta(seconds=since)
-
-
-class _Events:
-    """What one link reports, handed to the core with the link's number."""
-
-    def __init__(self, client: "PresenceClient", number: int) -> None:
-        self._client = client
-        self._number = number
-
-    def opened(self) -> None:
-        _log.debug("= link %d open", self._number)
-        self._client._tell(lambda core, now: core.opened(self._number, now))
-
-    def heard(self) -> None:
-        self._client._tell(lambda core, now: core.heard(self._number, now))
-
-    def received(self, message: AnyServerMessage) -> None:
-        _log.debug("< link %d %s", self._number, type(message).__name__)
-        self._client._tell(lambda core, now: core.received(self._number, message, now))
-
-
 class PresenceClient:
     """One device of one user, or an observer, and its view of others. Made by `connect`.
 
-    Use it as an async context manager. Inside, it keeps itself connected; calls made while it is not wait for the
-    connection, each up to its `timeout` (seconds).
+    Use it as an async context manager, or `start` and `aclose` it. In between it keeps itself connected; calls made
+    while it is not wait for the connection, each up to its `timeout` (seconds). It belongs to the event loop that it
+    was started in: calls from elsewhere raise `UsageError`, and nothing is done.
     """
 
     def __init__(
@@ -159,20 +87,17 @@ class PresenceClient:
         self._links_of = links
         self._ask_token = token if callable(token) else None
         self._first_watch = user_ids_of("watch", watch)
-        self._open_timeout = open_timeout
-        self._timeout = timeout
+        self._open_timeout = patience_of("open_timeout", open_timeout)
+        self._timeout = patience_of("timeout", timeout)
         self._policy = policy
         self._chance = chance
-        self._links: dict[int, Link] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
-        self._tickets: dict[int, asyncio.Future[AnyServerMessage | None]] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._runner: Runner | None = None
+        self._notice: asyncio.TimerHandle | None = None
+        self._was_noticed = False
         self._online = asyncio.Event()
         self._change_streams: WeakSet[ChangeStream] = WeakSet()
         self._state_streams: WeakSet[Latest[ConnectionState]] = WeakSet()
         self._self_streams: WeakSet[Latest[SelfView]] = WeakSet()
-        self._is_performing = False
-        self._loop: asyncio.AbstractEventLoop | None = None
 
     def __repr__(self) -> str:
         who = "observer" if self._identity.observer else f"{self._identity.user_id}/{self._identity.device_id}"
@@ -184,60 +109,84 @@ class PresenceClient:
         """Connect.
 
         Raises:
-            NotConnected: not within `open_timeout` seconds.
-            ConnectionClosed: the server will not have this client.
+            NotConnected, ConnectionClosed, UsageError: as `start`.
         """
-        if self._loop is not None:
-            raise RuntimeError("a client is entered once; make another with connect()")
-        self._loop = asyncio.get_running_loop()
-        now = self._loop.time()
-        self._core = Core(self._identity, now, self._chance, self._policy)
-        self._view = ClientView(self._core, datetime.now(UTC) - timedelta(seconds=now))
-        if self._first_watch:
-            self._core.watch(self._first_watch)
-        self._tell(lambda core, now: core.start(now))
-        if self._open_timeout > 0:
-            try:
-                await self.wait_online(self._open_timeout)
-            except BaseException:
-                await self._leave()
-                raise
-        return self
+        return await self.start()
 
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Say bye, so that others see the device go at once, and leave nothing behind."""
-        await self._leave()
+        """As `aclose`."""
+        await self.aclose()
 
-    async def _leave(self) -> None:
-        self._tell(lambda core, now: core.leave(now))
-        try:
-            if tasks := list(self._tasks.values()):
-                await asyncio.wait(tasks, timeout=LEAVE_TIMEOUT)
-        finally:
-            # Also when cancelled while saying goodbye: tasks that are cancelled drop their links at once.
-            tasks = list(self._tasks.values())
-            for task in tasks:
-                task.cancel()
-            if self._timer is not None:
-                self._timer.cancel()
-            if tasks:
-                await asyncio.gather(*tasks, return_exceptions=True)
+    async def start(self) -> "PresenceClient":
+        """Connect, for those who cannot use `async with`. Returns the client; call `aclose` in the end.
+
+        Raises:
+            NotConnected: not within `open_timeout` seconds; the client is closed.
+            ConnectionClosed: the server will not have this client.
+            UsageError: it was started before.
+        """
+        if self._runner is not None:
+            raise UsageError("a client is entered once, or started once; make another with connect()")
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        self._core = Core(self._identity, now, self._chance, self._policy)
+        self._view = ClientView(self._core, datetime.now(UTC) - timedelta(seconds=now))
+        self._runner = Runner(self._core, loop, self._links_of, self._ask_token, self._told)
+        if self._first_watch:
+            self._core.watch(self._first_watch)
+        self._begin_notice()
+        self._runner.tell(lambda core, now: core.start(now))
+        if self._open_timeout > 0:
+            try:
+                await self.wait_online(self._open_timeout)
+            except BaseException:
+                await self._runner.leave()
+                raise
+        return self
+
+    async def aclose(self) -> None:
+        """Say bye, so that others see the device go at once, and leave nothing behind. May be called again.
+
+        Takes 4 s at most. Does nothing before `start`. In another event loop than the client's, after that has ended,
+        there is nobody to say bye to, and the client is only marked as closed.
+
+        Raises:
+            UsageError: the client's event loop is another one, and still runs.
+        """
+        if self._runner is None:
+            return
+        if self._runner.loop.is_closed():
+            self._runner.abandon()
+        else:
+            await self._started().leave()
+
+    def reconnect_now(self) -> None:
+        """Do not wait for the next try: make it now, such as when the network is back. Does nothing unless WAITING.
+
+        Raises:
+            UsageError: it is not started, or the caller runs in another thread or event loop.
+            ConnectionClosed: the client has stopped.
+        """
+        runner = self._started()
+        self._raise_if_closed()
+        runner.tell(lambda core, now: core.reconnect_now(now))
 
     async def wait_online(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - the same as every call's
         """Wait until there is a connection, for at most `timeout` seconds (None: the client's own).
 
         Raises:
-            NotConnected: not in time; the client goes on trying.
+            NotConnected: not in time; the client goes on trying. Its `reason` and `status` say why not.
             ConnectionClosed: the client has stopped for good.
         """
-        seconds = self._timeout if timeout is None else timeout
+        seconds = self._timeout if timeout is None else patience_of("timeout", timeout)
+        self._started()
         try:
             async with asyncio.timeout(seconds):
                 await self._online.wait()
         except TimeoutError:
-            raise NotConnected(seconds, self.state.reason) from None
+            raise NotConnected(seconds, self.state.reason, self.state.http_status or None) from None
         self._raise_if_closed()
 
     # -- what is known -------------------------------------------------------------------------------------------
@@ -245,12 +194,13 @@ class PresenceClient:
     @property
     def state(self) -> ConnectionState:
         """The state of the connection, now: `phase`, `kind`, `retry_in`, `code`, `reason`."""
-        return self._core.state if self._loop is not None else ConnectionState(Phase.CONNECTING)
+        return self._core.state if self._runner is not None else ConnectionState(Phase.CONNECTING)
 
     @property
     def view(self) -> ClientView:
         """What is known of the watched users: `client.view[10001].status`, `view.stale`, `view.stale_since`."""
-        self._running()
+        if self._runner is None:
+            self._started()
         return self._view
 
     @property
@@ -259,15 +209,15 @@ class PresenceClient:
 
         None for an observer, before the first welcome, and over REST, which shows only what others see.
         """
-        self._running()
-        return self._core.self_view
+        return None if self._runner is None else self._core.self_view
 
     def states(self) -> AsyncIterator[ConnectionState]:
         """The states of the connection, from the present one on, for a UI: `async for state in client.states()`.
 
         A consumer that falls behind sees the last state. Ends after the phase CLOSED.
         """
-        stream: Latest[ConnectionState] = Latest()
+        self._check_loop()
+        stream: Latest[ConnectionState] = Latest(self._check_loop)
         stream.put(self.state)
         self._enlist(stream, self._state_streams)
         return stream
@@ -277,7 +227,8 @@ class PresenceClient:
 
         A consumer that falls behind sees the last one. Ends when the client does.
         """
-        stream: Latest[SelfView] = Latest()
+        self._check_loop()
+        stream: Latest[SelfView] = Latest(self._check_loop)
         if self.self_view is not None:
             stream.put(self.self_view)
         self._enlist(stream, self._self_streams)
@@ -293,7 +244,8 @@ class PresenceClient:
         Raises, from the iteration:
             ConnectionClosed: the client has stopped for good, by the server's word.
         """
-        stream = ChangeStream()
+        self._started()
+        stream = ChangeStream(self._check_loop)
         if initial:
             for entry in self.view.values():
                 stream.put(Change(None, entry))
@@ -310,7 +262,8 @@ class PresenceClient:
         Raises:
             ValueError: one of them is no user id.
             RequestFailed: the server refuses, such as `too_many_watched`; none of them is watched then.
-            NotConnected, RequestTimedOut: not within `timeout` seconds; they stay in the list, and come.
+            NotConnected, RequestTimedOut: not within `timeout` seconds; they stay in the list, and come. (They also
+                stay when the call is cancelled.)
             ConnectionClosed: the client has stopped.
         """
         ids = user_ids_of("user_ids", user_ids)
@@ -325,6 +278,7 @@ class PresenceClient:
             ConnectionClosed: the client has stopped.
         """
         ids = user_ids_of("user_ids", user_ids)
+        self._started()
         for stream in self._change_streams:
             for user_id in ids:
                 stream.forget(user_id)
@@ -354,8 +308,10 @@ class PresenceClient:
             raise ValueError(f"status {reason}")
         if text is not None and (reason := fields.status_text(text)) is not None:
             raise ValueError(f"text {reason}")
-        message = SetStatus(status=status, until=until_of(until), status_text=text or None)
-        await self._call(lambda core, now: core.request(message), timeout)
+        # Of this machine's clock nobody knows whether it is right: it is used only where the server told none.
+        message = SetStatus(status=status, until=until_of(until, time.time()), status_text=text or None)
+        lasts = until.total_seconds() if isinstance(until, timedelta) else None
+        await self._call(lambda core, now: core.request(message, None if lasts is None else now + lasts), timeout)
 
     async def clear_status(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Let the user's devices speak for themselves again. Raises what `set_status` raises, ValueError apart."""
@@ -371,11 +327,15 @@ class PresenceClient:
         """Say whether the person at this device is idle, and for how long already (seconds, at most 366 days).
 
         It is a level: it lasts until it is said otherwise. Said while not connected, it goes with the next hello.
+        Returns when the server was told.
 
         Raises:
             ValueError: `idle_for` is out of range.
+            NotConnected: no connection within `timeout` seconds; it still goes with the next hello.
             RequestFailed: 403 for an observer. RequestTimedOut: no reply. ConnectionClosed: the client has stopped.
         """
+        if (reason := fields.boolean(idle)) is not None:
+            raise ValueError(f"idle {reason}")
         seconds = seconds_of("idle_for", idle_for)
         await self._call(lambda core, now: core.activity(idle, seconds, now), timeout)
 
@@ -392,80 +352,32 @@ class PresenceClient:
         return reply.statuses if isinstance(reply, Statuses) else []
 
     async def _call(self, begin: Callable[[Core, float], int], timeout: float | None) -> AnyServerMessage | None:  # noqa: ASYNC109
-        seconds = self._timeout if timeout is None else timeout
-        loop = self._running()
-        future: asyncio.Future[AnyServerMessage | None] = loop.create_future()
-        ticket = begin(self._core, loop.time())
-        self._tickets[ticket] = future
-        self._perform()
-        try:
-            async with asyncio.timeout(seconds) as limit:
-                return await future
-        except TimeoutError:
-            if not limit.expired():  # one of ours, which is a TimeoutError, too
-                raise
-            raise self._core.give_up(ticket, seconds) from None
-        except asyncio.CancelledError:
-            self._core.give_up(ticket, seconds)
-            raise
-        finally:
-            self._tickets.pop(ticket, None)
+        seconds = self._timeout if timeout is None else patience_of("timeout", timeout)
+        return await self._started().call(begin, seconds)
 
-    # -- running the core ----------------------------------------------------------------------------------------
+    # -- parts ---------------------------------------------------------------------------------------------------
 
-    def _running(self) -> asyncio.AbstractEventLoop:
-        if self._loop is None:
-            raise RuntimeError("use the client inside `async with connect(...) as client`")
-        return self._loop
+    def _started(self) -> Runner:
+        """Whoever runs the core, for calls from the client's own event loop.
 
-    def _tell(self, event: Callable[[Core, float], None]) -> None:
-        event(self._core, self._running().time())
-        self._perform()
+        Raises:
+            UsageError: it is not started, or the caller runs elsewhere.
+        """
+        if self._runner is None:
+            raise UsageError(
+                "the client is not started: use it inside `async with connect(...) as client`, or start() it"
+            )
+        self._runner.check_loop()
+        return self._runner
 
-    def _perform(self) -> None:
-        if self._is_performing:
-            return  # a link reports from within what it was asked: its actions come after those under way
-        self._is_performing = True
-        try:
-            while actions := self._core.take():
-                for action in actions:
-                    self._do(action)
-        finally:
-            self._is_performing = False
-        self._arm()
+    def _check_loop(self) -> None:
+        if self._runner is not None:
+            self._runner.check_loop()
 
-    def _arm(self) -> None:
-        """One timer; one that fires too early arms itself anew, which is cheaper than to move it with each frame."""
-        loop = self._running()
-        deadline = self._core.deadline()
-        if self._timer is not None and (deadline is None or self._timer.when() > deadline):
-            self._timer.cancel()
-            self._timer = None
-        if self._timer is None and deadline is not None:
-            self._timer = loop.call_at(deadline, self._on_timer)
+    # -- telling -------------------------------------------------------------------------------------------------
 
-    def _on_timer(self) -> None:
-        self._timer = None
-        self._tell(lambda core, now: core.tick(now))
-
-    def _do(self, action: Action) -> None:
+    def _told(self, action: Action) -> None:
         match action:
-            case AskToken(link):
-                self._spawn(link, self._get_token(link))
-            case Open(link, kind, token):
-                self._links[link] = self._links_of(kind, token)
-                self._spawn(link, self._run(link))
-            case Send(link, message):
-                _log.debug("> link %d %s", link, type(message).__name__)
-                self._links[link].send(message)
-            case Close(link, code, reason):
-                _log.debug("x link %d %d %s", link, code, reason)
-                if code == CloseCode.ABNORMAL or link not in self._links:
-                    self._drop(link)
-                else:
-                    self._links[link].close(code, reason)
-            case Settled(ticket, reply, error):
-                self._settle(ticket, reply, error)
             case Changed(changes):
                 for change in changes:
                     for changed in self._change_streams:
@@ -476,56 +388,14 @@ class PresenceClient:
                 for stream in self._self_streams:
                     stream.put(self_view)
 
-    def _spawn(self, link: int, work: Coroutine[None, None, None]) -> None:
-        task = self._running().create_task(work)
-        self._tasks[link] = task
-        task.add_done_callback(lambda done: self._done(link, done))
-
-    def _done(self, link: int, task: "asyncio.Task[None]") -> None:
-        if self._tasks.get(link) is task:
-            del self._tasks[link]
-            self._links.pop(link, None)
-        if not task.cancelled() and (bug := task.exception()) is not None:
-            _log.error("! link %d", link, exc_info=bug)
-            self._tell(lambda core, now: core.lost(link, End(CloseCode.ABNORMAL, f"a bug: {bug!r}"), now))
-
-    def _drop(self, link: int) -> None:
-        if (task := self._tasks.get(link)) is not None:
-            task.cancel()
-
-    async def _get_token(self, link: int) -> None:
-        assert self._ask_token is not None
-        try:
-            asked = self._ask_token()
-            token = token_of(await asked if inspect.isawaitable(asked) else asked)
-        except Exception as failure:
-            reason = str(failure) or type(failure).__name__
-            self._tell(lambda core, now: core.token_failed(link, reason, now))
-        else:
-            self._tell(lambda core, now: core.token(link, token, now))
-
-    async def _run(self, link: int) -> None:
-        end = await self._links[link].run(_Events(self, link))
-        _log.debug("x link %d ended %d %s", link, end.code, end.reason)
-        self._tell(lambda core, now: core.lost(link, end, now))
-
-    # -- telling -------------------------------------------------------------------------------------------------
-
-    def _settle(self, ticket: int, reply: AnyServerMessage | None, error: PresenceError | None) -> None:
-        future = self._tickets.get(ticket)
-        if future is None or future.done():
-            return
-        if error is None:
-            future.set_result(reply)
-        else:
-            future.set_exception(error)
-
     def _become(self, state: ConnectionState) -> None:
         _log.debug("= %s %s", state.phase.value, state.reason)
         if state.phase in (Phase.ONLINE, Phase.CLOSED):
             self._online.set()
+            self._stop_notice()
         else:
             self._online.clear()
+            self._begin_notice()
         for states in self._state_streams:
             states.put(state)
         if state.phase is Phase.CLOSED:
@@ -535,6 +405,23 @@ class PresenceClient:
                 selves.finish()
             for changes in self._change_streams:
                 changes.finish(self._end_of_streams())
+
+    def _begin_notice(self) -> None:
+        """Tell the log once that there is no connection, if it lasts."""
+        if self._notice is None and self._runner is not None:
+            self._notice = self._runner.loop.call_later(NOTICE, self._log_notice)
+
+    def _log_notice(self) -> None:
+        self._was_noticed = True
+        _log.warning("not connected (%s); the client goes on trying", self.state.reason or NO_ANSWER)
+
+    def _stop_notice(self) -> None:
+        if self._notice is not None:
+            self._notice.cancel()
+            self._notice = None
+        if self._was_noticed and self.state.phase is Phase.ONLINE:
+            _log.warning("connected")
+        self._was_noticed = False
 
     def _enlist(self, stream: Latest[T], streams: WeakSet[Latest[T]]) -> None:
         if self.state.phase is Phase.CLOSED:

@@ -309,7 +309,7 @@ class Core:
         if refusal is not None:
             return refusal
         if was_waiting or not self._is_live():
-            return NotConnected(seconds, self._last_end.reason)
+            return NotConnected(seconds, self.state.reason, self.state.http_status or None)
         return RequestTimedOut(seconds)
 
     # -- connecting ------------------------------------------------------------------------------------------------

@@ -2,6 +2,8 @@
 
 PresenceError
 +-- InvalidSetting        an argument or a variable cannot be right (a ValueError, too): nothing was sent
++-- UsageError            a call before start(), or from another thread or event loop (a RuntimeError, too)
++-- SignedOut             for token functions to raise: nobody is signed in, so the client stops
 +-- NotConnected          there was no connection in time (a TimeoutError, too)
 +-- RequestTimedOut       it was sent, and no reply came in time (a TimeoutError, too)
 +-- ConnectionClosed      the connection ended before the reply, or the client stopped for good
@@ -49,13 +51,35 @@ class InvalidSetting(PresenceError, ValueError):
         return f"{self.name} {self.reason}".lstrip()
 
 
-class NotConnected(PresenceError, TimeoutError):
-    """There was no connection within `seconds`. `reason`: why the last try failed, in words, or empty."""
+class UsageError(PresenceError, RuntimeError):
+    """A call at the wrong time or from the wrong place; its text says what to do. Nothing was done or sent."""
 
-    def __init__(self, seconds: float, reason: str = "") -> None:
-        super().__init__(seconds, reason)
+
+class SignedOut(PresenceError):
+    """For a token function to raise (or give None): nobody is signed in any more.
+
+    The client says goodbye and stops: who waits gets `ConnectionClosed` with code 4401 and this `reason`.
+    """
+
+    def __init__(self, reason: str = "signed out") -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+class NotConnected(PresenceError, TimeoutError):
+    """There was no connection within `seconds`. `reason`: why the last try failed, in words, or empty.
+
+    `status`: of the HTTP answer that refused it, such as 404; None where there was none.
+    """
+
+    def __init__(self, seconds: float, reason: str = "", status: int | None = None) -> None:
+        super().__init__(seconds, reason, status)
         self.seconds = seconds
         self.reason = reason
+        self.status = status
 
     def __str__(self) -> str:
         why = f" (last try: {self.reason})" if self.reason else ""

@@ -4,7 +4,7 @@ import email.utils
 import errno
 import os
 import ssl
-from datetime import UTC, datetime
+import time
 
 from presence_client.address import redacted
 
@@ -31,13 +31,22 @@ def _words_of_tls(failure: ssl.SSLError) -> str:
     return f"TLS failed: {(failure.reason or str(failure)).replace('_', ' ').lower()}"
 
 
-def seconds_of(retry_after: str | None) -> float | None:
-    """A Retry-After header in seconds from now; None for none, or for what cannot be read."""
+def seconds_of(retry_after: str | None, epoch: int | None) -> float | None:
+    """A Retry-After header in seconds from now; None for none, or for what cannot be read.
+
+    `epoch`: the server's own time, as its Date has it, since this machine's clock may be wrong; None: there is none.
+    """
     if retry_after is None:
         return None
     if retry_after.strip().isdecimal():
         return float(retry_after)
+    then = epoch_of(retry_after)
+    return None if then is None else max(0.0, then - (time.time() if epoch is None else epoch))
+
+
+def epoch_of(date: str | None) -> int | None:
+    """An HTTP date (RFC 9110 section 5.6.7) in seconds since 1970; None for none, or for what cannot be read."""
     try:
-        return max(0.0, (email.utils.parsedate_to_datetime(retry_after) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError):
+        return None if date is None else int(email.utils.parsedate_to_datetime(date).timestamp())
+    except (ValueError, TypeError, OverflowError):
         return None

@@ -7,7 +7,7 @@ import httpx
 import msgspec
 
 from presence_client.errors import InvalidSetting
-from presence_client.failures import seconds_of, words_of
+from presence_client.failures import epoch_of, seconds_of, words_of
 from presence_client.redirects import MAX_REDIRECTS, redirect_of
 from presence_client.rest_link import Answer
 from presence_client.route import USER_AGENT, Route
@@ -102,9 +102,10 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 def _answer_of(response: httpx.Response) -> Answer:
-    retry_after = seconds_of(response.headers.get("Retry-After"))
+    epoch = epoch_of(response.headers.get("Date"))
+    retry_after = seconds_of(response.headers.get("Retry-After"), epoch)
     try:
         envelope = _decode(response.content)
     except (ValueError, RecursionError):
-        return Answer(response.status_code, None, response.reason_phrase, retry_after)
-    return Answer(response.status_code, envelope.data, envelope.message, retry_after)
+        return Answer(response.status_code, None, response.reason_phrase, retry_after, epoch=epoch)
+    return Answer(response.status_code, envelope.data, envelope.message, retry_after, epoch=epoch)

@@ -20,6 +20,7 @@ import msgspec
 from presence_client.attempts import End
 from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode
+from presence_protocol.fields import format_time
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
@@ -55,6 +56,9 @@ POLL_GAP: Final = 0.25
 DEFAULT_INTERVAL: Final = 30.0
 """Seconds between heartbeats until the server has said."""
 
+LEAST_INTERVAL: Final = 0.1
+"""Seconds between heartbeats at least, whatever the server says."""
+
 OBSERVER: Final = "an observer has no user and no device"
 
 
@@ -77,7 +81,8 @@ class Cancel(NamedTuple):
 class Answer(NamedTuple):
     """What came of a request. `status` 0: nothing, `reason` says why. `data`: that of the envelope, or None.
 
-    `was_reached` is False when not even TCP came about. `retry_after`: seconds, if the server said so.
+    `was_reached` is False when not even TCP came about. `retry_after`: seconds, if the server said so. `epoch`: the
+    server's time in seconds since 1970, as its `Date` has it; None where there is none.
     """
 
     status: int
@@ -85,6 +90,7 @@ class Answer(NamedTuple):
     reason: str = ""
     retry_after: float | None = None
     was_reached: bool = True
+    epoch: int | None = None
 
 
 class _Changes(msgspec.Struct, rename="camel"):
@@ -104,6 +110,8 @@ class RestLink:
         self._calls: dict[int, tuple[str, Any]] = {}  # what for, and what goes with it
         self._last_number = 0
         self._hello: Hello | None = None
+        self._epoch: int | None = None  # of the last answer
+        self._idle: bool | None = None  # the level that was said last
         self._is_welcomed = self._is_over = self._is_continued = False
         self._user_ids: dict[int, None] = {}
         self._cursor: str | None = None
@@ -174,6 +182,7 @@ class RestLink:
             return
         if number == self._poll:
             self._poll = None
+        self._epoch = answer.epoch
         if purpose == "bye":
             self._end(End(CloseCode.NORMAL, "bye"))
         elif answer.status == 200:
@@ -188,6 +197,7 @@ class RestLink:
 
     def _greet(self, hello: Hello, now: float) -> None:
         self._hello = hello
+        self._idle = hello.idle
         self._user_ids = dict.fromkeys(hello.watch or ())
         self._cursor = hello.cursor
         if hello.observer:
@@ -197,8 +207,7 @@ class RestLink:
             self._call("POST", "/heartbeat", self._device(hello.idle), "greet")
 
     def _go_online(self) -> None:
-        hello = self._me()
-        body = self._device(hello.idle) | {"platform": hello.platform}
+        body = self._device(self._idle) | {"platform": self._me().platform}
         self._call("POST", "/online", body, "online")
 
     def _look_first(self, now: float) -> None:
@@ -216,7 +225,7 @@ class RestLink:
             Welcome(
                 id=self._me().id,
                 session_id="",
-                server_time="",
+                server_time="" if self._epoch is None else format_time(self._epoch),
                 continued=self._is_continued,
                 resumed=resumed,
                 self_=None,
@@ -231,6 +240,7 @@ class RestLink:
             if activity is not None:
                 self._refuse(activity.id, 403, "forbidden", OBSERVER)
             return
+        self._idle = activity.idle if activity is not None else self._idle
         self._beat_at = now + self._interval
         self._call("POST", "/heartbeat", self._device(activity.idle if activity else None), "beat", activity)
 
@@ -293,10 +303,10 @@ class RestLink:
 
     def _succeeded(self, purpose: str, context: Any, answer: Answer, now: float) -> None:
         match purpose:
-            case "greet" | "beat":
+            case "greet" | "beat" | "greet again":
                 interval = msgspec.convert(answer.data, dict[str, Any]).get("nextHeartbeatInterval")
                 if isinstance(interval, int) and interval > 0:
-                    self._interval = interval / 1000
+                    self._interval = max(interval / 1000, LEAST_INTERVAL)
                 self._beat_at = now + self._interval
                 if purpose == "greet":
                     self._is_continued = context != "came online"
@@ -306,7 +316,10 @@ class RestLink:
             case "first status":
                 self._go_online()
             case "online" if self._is_welcomed:
-                self._beat(now, context)
+                # The request has said the level. If even this heartbeat finds no device, the connection has ended: to
+                # go on would be a loop without a pause.
+                self._beat_at = now + self._interval
+                self._call("POST", "/heartbeat", self._device(self._idle), "greet again", context)
             case "online":
                 # Only a heartbeat's answer tells the interval.
                 self._call("POST", "/heartbeat", self._device(None), "greet", "came online")
@@ -327,7 +340,7 @@ class RestLink:
             else:
                 self._go_online()
         elif purpose == "beat" and error == "device_not_online":
-            body = self._device(context.idle if context else None) | {"platform": self._me().platform}
+            body = self._device(self._idle) | {"platform": self._me().platform}
             self._call("POST", "/online", body, "online", context)
         elif purpose in ("status", "query") and answer.status:
             self._refuse(context.id if purpose == "query" else context, answer.status, error, answer.reason, answer)
@@ -380,6 +393,16 @@ class RestLink:
         return "PUT", self._status_path(), {name: value for name, value in body.items() if value is not None}
 
 
+CODES: Final = {
+    400: CloseCode.MALFORMED,
+    401: CloseCode.UNAUTHENTICATED,
+    403: CloseCode.FORBIDDEN,
+    429: CloseCode.TOO_FAST,
+    503: CloseCode.UNAVAILABLE,
+}
+"""By HTTP status: the close code that says the same over a WebSocket."""
+
+
 def _error_of(answer: Answer) -> str:
     """The stable code in the envelope of a refusal."""
     error = answer.data.get("error") if isinstance(answer.data, dict) else None
@@ -396,14 +419,8 @@ def _details_of(answer: Answer) -> list[Detail]:
 
 def _end_of(answer: Answer) -> End:
     """How a connection ends whose own request failed."""
-    if answer.status == 401:
-        return End(CloseCode.UNAUTHENTICATED, answer.reason)
-    if answer.status == 403:
-        return End(CloseCode.FORBIDDEN, answer.reason)
-    if answer.status == 400:
-        return End(CloseCode.MALFORMED, answer.reason)
-    if answer.status in (429, 503):
-        code = CloseCode.TOO_FAST if answer.status == 429 else CloseCode.UNAVAILABLE
-        return End(code, answer.reason, answer.retry_after)
-    reason = f"HTTP {answer.status} {answer.reason}".rstrip() if answer.status else answer.reason
-    return End(CloseCode.ABNORMAL, reason, answer.retry_after, answer.was_reached)
+    code = CODES.get(answer.status, CloseCode.ABNORMAL)
+    reason = answer.reason
+    if code == CloseCode.ABNORMAL and answer.status:
+        reason = f"HTTP {answer.status} {answer.reason}".rstrip()
+    return End(code, reason, answer.retry_after, answer.was_reached, answer.status)

@@ -1,6 +1,10 @@
-"""What a program iterates over: each stream belongs to one consumer, and holds a bounded amount for it."""
+"""What a program iterates over: each stream belongs to one consumer, and holds a bounded amount for it.
+
+`check_loop` raises UsageError where the consumer does not run in the client's event loop, in which it would never wake.
+"""
 
 import asyncio
+from collections.abc import Callable
 from typing import Generic, TypeVar
 
 from presence_client.changes import Change, Conflated
@@ -12,7 +16,8 @@ T = TypeVar("T")
 class ChangeStream:
     """Changes of the watched users, the last of each that was not taken yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_loop: Callable[[], None]) -> None:
+        self._check_loop = check_loop
         self._waiting = Conflated()
         self._wake = asyncio.Event()
         self._is_finished = False
@@ -22,6 +27,7 @@ class ChangeStream:
         return self
 
     async def __anext__(self) -> Change:
+        self._check_loop()
         while not self._waiting:
             if self._error is not None:
                 raise self._error
@@ -50,7 +56,8 @@ class ChangeStream:
 class Latest(Generic[T]):
     """Values of which only the last one matters: a consumer that falls behind sees just that. Ends with `finish`."""
 
-    def __init__(self) -> None:
+    def __init__(self, check_loop: Callable[[], None]) -> None:
+        self._check_loop = check_loop
         self._waiting: list[T] = []  # one at most
         self._is_finished = False
         self._wake = asyncio.Event()
@@ -59,6 +66,7 @@ class Latest(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
+        self._check_loop()
         while not self._waiting:
             if self._is_finished:
                 raise StopAsyncIteration

@@ -8,9 +8,12 @@ from datetime import UTC, datetime, timedelta
 from presence_client.errors import InvalidSetting
 from presence_protocol import fields, limits
 
-Token = str | Callable[[], str | Awaitable[str]]
+AskForToken = Callable[[], str | Awaitable[str | None] | None]
+
+Token = str | AskForToken
 """Credentials, or a function (async or not) that gets them: it is asked before each connection, and once more, at
-once, when the server does not take what it gave (4401)."""
+once, when the server does not take what it gave (4401). It has 30 s. If it raises, it is asked again after the backoff;
+if it raises `SignedOut`, or gives None, the client stops."""
 
 
 def token_of(token: str) -> str:
@@ -45,6 +48,8 @@ def user_ids_of(name: str, user_ids: Iterable[int] | int) -> list[int]:
     Raises:
         ValueError: one of them is none.
     """
+    if isinstance(user_ids, str | bytes) or not isinstance(user_ids, int | Iterable):
+        raise ValueError(f"{name} must be a user id, or several, not {user_ids!r}")
     ids = [user_ids] if isinstance(user_ids, int) else list(user_ids)
     for index, user_id in enumerate(ids):
         if (reason := fields.user_id(user_id)) is not None:
@@ -52,11 +57,11 @@ def user_ids_of(name: str, user_ids: Iterable[int] | int) -> list[int]:
     return ids
 
 
-def until_of(until: datetime | timedelta | str | None) -> str | None:
-    """A time as the wire has it, in whole seconds, rounded up.
+def until_of(until: datetime | timedelta | str | None, now: float) -> str | None:
+    """A time as the wire has it, in whole seconds, rounded up. `now`: for a duration, in seconds since 1970.
 
     Raises:
-        ValueError: a datetime without a time zone, or a string in another form.
+        ValueError: a datetime without a time zone, a string in another form, or none of these.
     """
     if until is None:
         return None
@@ -64,11 +69,27 @@ def until_of(until: datetime | timedelta | str | None) -> str | None:
         if (reason := fields.timestamp(until)) is not None:
             raise ValueError(f"until {reason}")
         return until
-    if isinstance(until, timedelta):
-        until = datetime.now(UTC) + until
-    if until.tzinfo is None:
-        raise ValueError("until must have a time zone, such as datetime.now(UTC) has")
-    return fields.format_time(math.ceil(until.timestamp()))
+    if not isinstance(until, datetime | timedelta):
+        raise ValueError(f"until must be a time, a duration or a string, not {until!r}")
+    try:
+        if isinstance(until, timedelta):
+            until = datetime.fromtimestamp(now, UTC) + until
+        if until.tzinfo is None:
+            raise ValueError("until must have a time zone, such as datetime.now(UTC) has")
+        return fields.format_time(math.ceil(until.timestamp()))
+    except OverflowError:
+        raise ValueError("until must be within the next year") from None
+
+
+def patience_of(name: str, seconds: float) -> float:
+    """For how long somebody waits, in seconds.
+
+    Raises:
+        ValueError: no number, or a negative one.
+    """
+    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not seconds >= 0:
+        raise ValueError(f"{name} must be a number of seconds, 0 or more, not {seconds!r}")
+    return float(seconds)
 
 
 def seconds_of(name: str, duration: float | timedelta) -> float:

@@ -17,7 +17,7 @@ from websockets.typing import Subprotocol
 
 from presence_client.attempts import End
 from presence_client.errors import InvalidSetting
-from presence_client.failures import seconds_of, words_of
+from presence_client.failures import epoch_of, seconds_of, words_of
 from presence_client.links import Events
 from presence_client.redirects import MAX_REDIRECTS, Redirect, redirect_of
 from presence_client.route import USER_AGENT, Route
@@ -115,7 +115,7 @@ class WebSocketLink:
         connection = await _Connect(
             url,
             subprotocols=[Subprotocol(self._codec.subprotocol)],
-            compression=None,  # messages are small, and the server has no extension
+            compression="deflate",  # offered: a server that has it on may take it
             additional_headers=headers,
             user_agent_header=headers.get("user-agent", USER_AGENT),
             proxy=None if proxy is None else proxy.url,
@@ -139,7 +139,8 @@ class WebSocketLink:
         if isinstance(failure, InvalidStatus):
             response = failure.response
             redirect = _redirect_of(self._url, failure)
-            return end_of_refusal(response.status_code, seconds_of(response.headers.get("Retry-After")), redirect)
+            retry_after = seconds_of(response.headers.get("Retry-After"), epoch_of(response.headers.get("Date")))
+            return end_of_refusal(response.status_code, retry_after, redirect)
         # A reset in the middle of the handshake is something on the way; before it nobody was there.
         was_reached = not isinstance(failure, OSError) or isinstance(failure, ConnectionResetError | ssl.SSLError)
         reason = words_of(failure)
@@ -160,9 +161,7 @@ class WebSocketLink:
                 if message is not None:
                     events.received(message)
         except ConnectionClosed as closed:
-            if closed.rcvd is None:
-                return End(CloseCode.ABNORMAL, "the connection was lost")
-            return End(closed.rcvd.code, closed.rcvd.reason)
+            return _end_of_close(closed)
 
     def _decode(self, data: bytes) -> AnyServerMessage | None:
         """The message in a frame; None for one that is newer than this client, which is ignored."""
@@ -191,6 +190,18 @@ CODECS: Final = {"json": JSON, "msgpack": MSGPACK}
 """By the name that `connect` takes."""
 
 
+def _end_of_close(closed: ConnectionClosed) -> End:
+    """How a link ended that was open. What this side closed with says nothing of the server's wish."""
+    if closed.sent is not None and not closed.rcvd_then_sent:
+        code, reason = closed.sent.code, closed.sent.reason
+        if code == CloseCode.TOO_BIG:
+            reason = f"the server sent a message of more than {MAX_SIZE} bytes"
+        return End(CloseCode.ABNORMAL, reason or f"closed by this side with {code}")
+    if closed.rcvd is None:
+        return End(CloseCode.ABNORMAL, "the connection was lost")
+    return End(closed.rcvd.code, closed.rcvd.reason)
+
+
 def _redirect_of(url: str, refusal: InvalidStatus) -> Redirect | None:
     response = refusal.response
     return redirect_of(url, response.status_code, response.headers.get("Location"))
@@ -204,4 +215,4 @@ def end_of_refusal(status: int, retry_after: float | None = None, redirect: Redi
     elif status == 503 and retry_after is not None:
         code = CloseCode.UNAVAILABLE  # the server's own word: full or draining
     reason = f"HTTP {status}" if redirect is None else f"HTTP {status}, {redirect}; use that URL"
-    return End(code, reason, retry_after)
+    return End(code, reason, retry_after, http_status=status)
