@@ -30,7 +30,7 @@ from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
-from presence_server.application.keys import PLAIN
+from presence_server.application.keys import PLAIN, UserKeys
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Authenticator, Engine, EngineEvent, Listener, Peer, Visibility
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
@@ -431,6 +431,7 @@ class World:
         authenticator: Authenticator | None = None,
         visibility: Visibility | None = None,
         was_swept: bool = True,
+        keys: UserKeys = PLAIN,
         **fanout: Any,
     ) -> None:
         self.clock = ManualClock()
@@ -444,7 +445,7 @@ class World:
             counting = CountingEngine(self.table, 0xE, self.clock)
             self.engine, self.follows = counting, counting.follows
         self.interest = Interest()
-        self.fanout = Fanout(self.engine, self.interest, self.clock, FRAMERS, PLAIN, **fanout)
+        self.fanout = Fanout(self.engine, self.interest, self.clock, FRAMERS, keys, **fanout)
         who = visibility or Everyone()
         self.is_woken = False
         self.hub = Hub(
@@ -455,7 +456,7 @@ class World:
             who,
             limits or HubLimits(),
             self.clock,
-            PLAIN,
+            keys,
             Random(0),
             self._wake,
         )

@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import islice
 from typing import Any, NamedTuple
 
 from presence_protocol import limits
@@ -127,6 +128,9 @@ platform = one_of(PLATFORMS)
 MAX_DETAILS = 20
 """Wrong fields that one answer names: a list of 1,000 wrong ids must not be answered with 1,000 reasons."""
 
+MAX_LOOKED_AT = 10_000
+"""Items of a list that are looked at for reasons: a millisecond. A later one that is wrong is named by its decoder."""
+
 
 def find_errors(raw: Mapping[str, Any], fields: Mapping[str, Field]) -> list[FieldError]:
     """Every wrong field of `raw`, in the order of `fields`, at most `MAX_DETAILS` of them."""
@@ -151,7 +155,7 @@ def _list_errors(name: str, value: Any, rule: Rule) -> list[FieldError]:
     if type(value) is not list:
         return [FieldError(name, "must be a list")]
     errors: list[FieldError] = []
-    for index, item in enumerate(value):
+    for index, item in enumerate(islice(value, MAX_LOOKED_AT)):
         if (reason := rule(item)) is not None:
             errors.append(FieldError(f"{name}[{index}]", reason))
             if len(errors) >= MAX_DETAILS:

@@ -46,10 +46,12 @@ def apply_snapshot(view: Entries, statuses: Iterable[StatusEntry], asked: Collec
 
     Returns the entries that changed what is shown, in the order of the snapshot.
     """
-    named = {entry.user_id: entry for entry in statuses}
-    if asked is not None:
+    if asked is None:
+        named = {entry.user_id: entry for entry in statuses}
+    else:
         ids = set(asked)
-        named = {user_id: entry for user_id, entry in named.items() if user_id in ids}
+        # Nobody else's ids are put into a dict: a hostile server could choose them so that they collide.
+        named = {entry.user_id: entry for entry in statuses if entry.user_id in ids}
         named |= {user_id: unknown(user_id) for user_id in asked if user_id not in named}
     return [entry for entry in named.values() if _put(view, entry)]
 
