@@ -3,16 +3,31 @@
 import os
 import sys
 
-from presence_server import app, logs, settings
+from presence_server import logs, settings
+
+EXTRA = "presence-service[server]"
+"""What an installation needs for a server: without it there is a client, and this script."""
 
 
 def main() -> None:
-    """Run the server with flags and `PRESENCE_*` variables. Exit 2: a wrong setting; 1: the address cannot be had."""
+    """Run the server with flags and `PRESENCE_*` variables.
+
+    Exit codes: 2, a wrong setting; 1, the address cannot be had, or what a server needs is not installed.
+    """
     chosen = settings.load_or_exit(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level, chosen.log_format, sys.stderr)
     log = logs.get_logger(__name__)
     for written, meant in settings.misspelt_variables(os.environ).items():
         log.warning("unknown variable", name=written, meant=meant)
+    try:
+        from presence_server import app  # here, so that --help, --version and what is wrong need no extra
+    except ModuleNotFoundError as missing:
+        if missing.name is None or missing.name.startswith("presence_"):
+            raise
+        sys.stderr.write(
+            f"{settings.PROGRAM}: {missing.name} is not installed; a server needs: pip install '{EXTRA}'\n"
+        )
+        sys.exit(1)
     try:
         app.run(chosen)
     except app.BindError as failed:

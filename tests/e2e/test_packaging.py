@@ -194,6 +194,23 @@ def test_the_client_runs_without_the_servers_dependencies(unpacked: Path, url: s
     assert (process.returncode, out, err) == (0, "5  OFFLINE  -        never seen\n", "")
 
 
+@pytest.mark.parametrize("missing", ["httptools", "starlette", "uvicorn"])
+def test_a_server_without_its_extra_says_what_to_install(unpacked: Path, missing: str) -> None:
+    with run_in(unpacked, "presence_server", "--port", "0", blocked=missing) as process:
+        out, err = process.communicate(timeout=20)
+    told = f"presence-server: {missing} is not installed; a server needs: pip install 'presence-service[server]'\n"
+    assert (process.returncode, out, err) == (1, "", told)
+
+
+def test_the_version_and_a_wrong_setting_need_no_extra(unpacked: Path) -> None:
+    blocked = "httptools jwt starlette uvicorn uvloop"
+    with run_in(unpacked, "presence_server", "--version", blocked=blocked) as process:
+        assert process.communicate(timeout=20) == (f"presence-server {__version__}\n", "")
+    with run_in(unpacked, "presence_server", "--port", "x", blocked=blocked) as process:
+        out, err = process.communicate(timeout=20)
+    assert (process.returncode, out, err.count("\n")) == (2, "", 1)
+
+
 def test_an_empty_environment_gets_the_client_and_only_what_it_needs(url: str, tmp_path: Path) -> None:
     wheel = build("wheel", tmp_path / "wheel")
     pinned = tmp_path / "pinned.txt"
