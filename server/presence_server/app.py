@@ -6,6 +6,7 @@ import asyncio
 import errno
 import resource
 import socket
+from collections.abc import Sequence
 from random import Random
 from typing import Any
 
@@ -31,13 +32,13 @@ from presence_server.engines.memory import MemoryEngine
 from presence_server.garbage import settle
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
-from presence_server.settings import Settings, start_line
+from presence_server.settings import Settings, hosts_of, start_line
 from presence_server.transports.direct import SEND_BUFFER, OpenSockets
 from presence_server.transports.door import opened_for
 from presence_server.transports.driver import Driver
 from presence_server.transports.envelope import Refusal, failure
 from presence_server.transports.frames import FRAMERS
-from presence_server.transports.gateway import Gateway
+from presence_server.transports.gateway import Gateway, HttpLimits
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
 from presence_server.transports.http import RestApi, on_http_exception
 from presence_server.transports.openapi import openapi_route
@@ -45,7 +46,6 @@ from presence_server.transports.ops import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
 from presence_server.transports.quick import QuickAnswers
-from presence_server.transports.websocket import WebSocketConnection
 
 _log = get_logger(__name__)
 
@@ -88,7 +88,13 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         connection_limit,
         settings.max_message,
         settings.heartbeat_interval,
-        settings.hello_timeout,
+        HttpLimits(
+            settings.max_header,
+            settings.header_timeout or settings.hello_timeout,
+            settings.body_timeout or settings.hello_timeout,
+            settings.keep_alive_timeout,
+            settings.answer_timeout,
+        ),
         settings.compression,
     )
 
@@ -118,19 +124,16 @@ async def serve(settings: Settings) -> None:
         BindError: the address is taken, or not this machine's.
     """
     listeners = listen(settings.host, settings.port)
-    url = page_url(settings.host, listeners[0].getsockname()[1])
+    url = page_url(settings.hosts[0], listeners[0].getsockname()[1])
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = settings.connection_limit(open_files)
     gateway = build_gateway(settings, SystemClock(), Random(), limit)
     gateway.driver.start()
 
-    def open_websocket(**_uvicorns: object) -> WebSocketConnection:
-        return WebSocketConnection(gateway)
-
     config = uvicorn.Config(
         build_http(gateway, settings.grace_period),
         http=opened_for(gateway),  # type: ignore[arg-type]
-        ws=open_websocket,  # type: ignore[arg-type]
+        ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -139,6 +142,7 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=1,
     )
     server = PresenceServer(config, gateway, settings.drain_timeout)
+    gateway.books.on_crowd = server.on_crowd
     settle()
     print(start_line(settings, url, limit), flush=True)  # noqa: T201 (it is for a person)
     _log.info("started", url=url, connections=limit, engine=settings.engine)
@@ -152,29 +156,52 @@ async def serve(settings: Settings) -> None:
 def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets for every address that `host` stands for and this machine has, all on one port.
 
+    `host` may be several, separated by commas. `::` stands for every address of both families, as 0.0.0.0 does for
+    those of one.
+
     Raises:
-        BindError: there is no such address, or the port is taken on one of them.
+        BindError: one of them has no such address, or the port is taken on one of them.
     """
+    listeners: list[socket.socket] = []
+    bound: set[tuple[Any, ...]] = set()
+    try:
+        for one in hosts_of(host):
+            try:
+                listeners += _listen(one, port, listeners, bound)
+            except OSError as failed:
+                raise BindError(f"cannot listen on {one}:{port}: {failed.strerror or failed}") from None
+    except BindError:
+        for listener in listeners:
+            listener.close()
+        raise
+    return listeners
+
+
+def _listen(host: str, port: int, others: Sequence[socket.socket], bound: set[tuple[Any, ...]]) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     missing: OSError | None = None
     try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, kind, protocol, _, address in dict.fromkeys(found):
-            if port == 0 and listeners:
-                address = (address[0], listeners[0].getsockname()[1], *address[2:])
-            try:
-                listeners.append(_listener(family, kind, protocol, address))
-            except OSError as failed:
-                # `localhost` is ::1 as well in many a hosts file, also where there is no IPv6.
-                if failed.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
-                    raise
-                missing = failed
+        for name in ("::", "0.0.0.0") if host == "::" else (host,):
+            found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+            for family, kind, protocol, _, address in dict.fromkeys(found):
+                if (family, address) in bound:
+                    continue
+                bound.add((family, address))
+                if port == 0 and (first := next(iter((*others, *listeners)), None)) is not None:
+                    address = (address[0], first.getsockname()[1], *address[2:])
+                try:
+                    listeners.append(_listener(family, kind, protocol, address))
+                except OSError as failed:
+                    # `localhost` is ::1 as well in many a hosts file, also where there is no IPv6.
+                    if failed.errno not in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                        raise
+                    missing = failed
         if missing is not None and not listeners:
             raise missing
-    except OSError as failed:
+    except OSError:
         for listener in listeners:
             listener.close()
-        raise BindError(f"cannot listen on {host}:{port}: {failed.strerror or failed}") from None
+        raise
     return listeners
 
 

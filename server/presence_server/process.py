@@ -8,8 +8,9 @@ shutdown come, which closes listeners and connections at once. The second signal
 from __future__ import annotations
 
 import asyncio
+import socket
 from types import FrameType
-from typing import Final
+from typing import Any, Final, cast
 
 import uvicorn
 
@@ -38,10 +39,14 @@ class PresenceServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._drain: asyncio.Task[None] | None = None
         self._signals = 0
+        self._listeners: list[socket.socket] = []
+        self._reopening: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[object] | None = None) -> None:  # type: ignore[override]
         self._loop = asyncio.get_running_loop()
-        await super().startup(sockets=sockets)  # type: ignore[arg-type]
+        # Closing a listener ends its descriptor: each begins with one of its own, and the socket itself stays.
+        self._listeners = cast("list[socket.socket]", sockets or [])
+        await super().startup(sockets=[listener.dup() for listener in self._listeners])
         if self._signals:  # told to end before it had begun
             self.should_exit = True
 
@@ -52,6 +57,26 @@ class PresenceServer(uvicorn.Server):
             self.should_exit = self.force_exit = True
         elif self.started:
             self._loop.call_soon_threadsafe(self._begin_drain)
+
+    def on_crowd(self, is_crowded: bool) -> None:
+        """Accept nobody until there are descriptors again: who comes meanwhile waits in the kernel's queue."""
+        if is_crowded:
+            for server in self.servers:
+                server.close()
+            self.servers = []
+        elif not self.should_exit:
+            self._reopening = asyncio.ensure_future(self._reopen())
+
+    async def _reopen(self) -> None:
+        loop, config = asyncio.get_running_loop(), self.config
+        opened: Any = config.http_protocol_class
+
+        def open_door() -> asyncio.Protocol:
+            door: asyncio.Protocol = opened(config=config, server_state=self.server_state)
+            return door
+
+        for listener in self._listeners:
+            self.servers.append(await loop.create_server(open_door, sock=listener.dup(), backlog=config.backlog))
 
     def _begin_drain(self) -> None:
         self._drain = asyncio.ensure_future(self._drain_and_exit())

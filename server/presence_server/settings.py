@@ -66,6 +66,8 @@ class Declaration:
     least: float
     most: float
     choices: tuple[str, ...]
+    repeats: bool = False
+    """Whether its flag may be given more than once; the values are then one list, separated by commas."""
 
     @property
     def flag(self) -> str:
@@ -132,8 +134,8 @@ class Declaration:
             raise ValueError(f"must be at most {_number(self.most)}{unit}, not {_number(value)}")
 
 
-def _text(default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = ()) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices})
+def _text(default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = (), repeats: bool = False) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices, "repeats": repeats})
 
 
 def _switch(default: bool, help: str) -> Any:
@@ -152,12 +154,18 @@ def _count(default: int, help: str, *, unit: str = "", least: int = 1, most: int
 class Settings:
     """All settings of one server; times in seconds. Raises SettingsError on values that cannot be."""
 
-    host: str = _text("127.0.0.1", "address or host name to listen on")
+    host: str = _text(
+        "127.0.0.1", "address or host name to listen on; several: separated by commas, or --host again", repeats=True
+    )
     port: int = _count(8004, "port to listen on; 0 takes any free one", least=0, most=65535)
     grace_period: float = _seconds(10.0, "between the unclean end of a link and OFFLINE", least=0.0)
     ping_interval: float = _seconds(25.0, "between the server's WebSocket pings")
     pong_timeout: float = _seconds(10.0, "for the answer to a ping")
     hello_timeout: float = _seconds(10.0, "for the first message of a WebSocket")
+    header_timeout: float = _seconds(0.0, "for the head of an HTTP request; 0 is hello_timeout", least=0.0)
+    body_timeout: float = _seconds(0.0, "for the body of an HTTP request; 0 is hello_timeout", least=0.0)
+    keep_alive_timeout: float = _seconds(75.0, "between two HTTP requests on one connection")
+    answer_timeout: float = _seconds(30.0, "without progress, for a client to take an HTTP answer")
     heartbeat_interval: float = _seconds(30.0, "what /heartbeat asks REST clients for; they live 2.5 of these")
     away_after: float = _seconds(0.0, "no message but pings for that long shows as AWAY; 0 is off", least=0.0)
     flush_interval: float = _seconds(0.01, "what batching may delay a change on a quiet server", least=0.0)
@@ -172,6 +180,9 @@ class Settings:
         16, "devices of one user; a further one ends one whose link is gone, else the one longest idle", most=1000
     )
     max_batch: int = _count(1000, "user ids in one query", most=100_000)
+    max_header: int = _count(
+        65_536, "first line and headers of one HTTP request", unit="bytes", least=1024, most=1024**2
+    )
     max_message: int = _count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
     compression: bool = _switch(False, "compress long messages for WebSocket clients that offer permessage-deflate")
     drain_timeout: float = _seconds(30.0, "for clients to move elsewhere after SIGTERM", least=0.0)
@@ -188,16 +199,22 @@ class Settings:
                 declaration.check(getattr(self, declaration.name))
             except ValueError as error:
                 raise SettingsError(declaration.name, str(error)) from None
-        _check_host(self.host)
+        for host in self.hosts:
+            _check_host(host)
         _check_engine(self.engine)
         for entry in self.allowed_origins:
             _check_origin(entry)
         _check_together(self)
 
     @property
+    def hosts(self) -> tuple[str, ...]:
+        """All that `host` names, each once; at least one."""
+        return hosts_of(self.host)
+
+    @property
     def bound_to_loopback(self) -> bool:
         """Whether only this machine can reach the server."""
-        return is_loopback_host(self.host)
+        return all(is_loopback_host(host) for host in self.hosts)
 
     @property
     def lag_limit(self) -> float:
@@ -244,6 +261,11 @@ def _declarations() -> tuple[Declaration, ...]:
 
 DECLARATIONS: Final = _declarations()
 """The declaration of every setting, in the order in which documents list them."""
+
+
+def hosts_of(host: str) -> tuple[str, ...]:
+    """The addresses and names in a `host` setting, each once; at least one."""
+    return tuple(dict.fromkeys(one.strip() for one in host.split(",")))
 
 
 def _check_host(host: str) -> None:
@@ -359,13 +381,14 @@ def _parser() -> argparse.ArgumentParser:
             declaration.flag,
             metavar=declaration.metavar,
             default=argparse.SUPPRESS,
+            action="append" if declaration.repeats else "store",
             help=f"{declaration.help} (default: {declaration.default_text})".replace("%", "%%"),
         )
     return parser
 
 
 def _read_flags(argv: Sequence[str]) -> dict[str, str]:
-    """Flags as they were written, by the name of the setting; the last one of a kind wins."""
+    """Flags as they were written, by the name of the setting; of those that do not repeat the last one wins."""
     try:
         known, unknown = _parser().parse_known_args(list(argv))
     except argparse.ArgumentError as error:
@@ -378,8 +401,15 @@ def _read_flags(argv: Sequence[str]) -> dict[str, str]:
         hint = f"did you mean {close[0]}?" if close else f"see {PROGRAM} --help"
         kind = "no such flag" if name.startswith("-") else "not a flag"
         raise SettingsError(name if name.isprintable() else _shown(name), f"{kind}; {hint}")
+    return {name: _written(raw) for name, raw in vars(known).items()}
+
+
+def _written(raw: Any) -> str:
+    """The value of a flag, or of one that was given several times."""
+    if isinstance(raw, str):
+        return raw
     # of `--host=--` argparse leaves an empty list
-    return {name: raw if isinstance(raw, str) else "--" for name, raw in vars(known).items()}
+    return ",".join(map(_written, raw)) if raw else "--"
 
 
 def markdown_table() -> str:

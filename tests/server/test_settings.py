@@ -32,6 +32,10 @@ DESIGN = {
     "ping_interval": 25,
     "pong_timeout": 10,
     "hello_timeout": 10,
+    "header_timeout": 0,
+    "body_timeout": 0,
+    "keep_alive_timeout": 75,
+    "answer_timeout": 30,
     "heartbeat_interval": 30,
     "away_after": 0,
     "flush_interval": 0.01,
@@ -44,6 +48,7 @@ DESIGN = {
     "max_watched": 5000,
     "max_devices": 16,
     "max_batch": 1000,
+    "max_header": 65_536,
     "max_message": 262_144,
     "compression": False,
     "drain_timeout": 30,
@@ -68,6 +73,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
+    raw |= {"max_header": "2048"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")
         by_flag = load([one.flag, text], {})
@@ -88,6 +94,15 @@ def test_flags_win_over_variables_and_the_last_flag_over_the_first() -> None:
     environ = {"PRESENCE_PORT": "9001", "PRESENCE_SHARDS": "8", "PRESENCE_ALLOWED_ORIGINS": "*"}
     settings = load(["--port", "9002", "--port", "9003", "--allowed-origins", ""], environ)
     assert (settings.port, settings.shards, settings.allowed_origins) == (9003, 8, ())
+
+
+def test_there_may_be_several_hosts() -> None:
+    by_flags = load(["--host", "::1", "--host", "127.0.0.1", "--host=::1"], {"PRESENCE_HOST": "0.0.0.0"})
+    assert by_flags.hosts == ("::1", "127.0.0.1")
+    assert load([], {"PRESENCE_HOST": "::1, 127.0.0.1"}).hosts == ("::1", "127.0.0.1")
+    assert by_flags.bound_to_loopback
+    assert not load(["--host", "127.0.0.1", "--host", "0.0.0.0"], {}).bound_to_loopback
+    assert "must be an address" in refusal("--host ::1 --host=").reason
 
 
 def test_a_flag_hides_a_variable_that_is_wrong() -> None:

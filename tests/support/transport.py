@@ -8,6 +8,7 @@ from typing import Any
 
 from presence_server.app import build_gateway
 from presence_server.settings import Settings
+from presence_server.transports.handshake import WS_PATH, shake_hands
 from presence_server.transports.websocket import WebSocketConnection
 from support.raw import upgrade
 
@@ -84,9 +85,17 @@ class Wire:
         self.transport = Transport()
         self.connection = WebSocketConnection(self.gateway)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
-        self.connection.data_received(upgrade(headers))
+        lines = [line.partition(b": ") for line in upgrade(headers).split(b"\r\n")[1:-2]]
+        self.gateway.books.work(self.gateway.books.arrive(self, 0.0))
+        self.connection.open(
+            shake_hands(
+                b"GET", WS_PATH.encode(), "1.1", [(name.lower(), value) for name, _, value in lines], self.gateway
+            )
+        )
         assert self.transport.written.startswith(b"HTTP/1.1 101 ")
         self.handshake = self.transport.writes.pop()
+
+    def give_way(self) -> None: ...
 
     def receive(self, data: bytes) -> None:
         self.connection.data_received(data)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+import codecs
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -96,20 +96,27 @@ RULES: Final[dict[type[Body], dict[str, Field]]] = {
 _DECODERS: Final = {body: msgspec.json.Decoder(body).decode for body in RULES}
 _decode_any = msgspec.json.Decoder().decode
 
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "UTF-8"),
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # which begins like that of UTF-16
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
 _CLOSE: Final = {"Connection": "close"}
 
 B = TypeVar("B", bound=Body)
 
 
-async def read(request: Request, body_type: type[B], limit: int, seconds: float) -> B:
-    """The body of `request`, of at most `limit` bytes that must have arrived within `seconds`.
+async def read(request: Request, body_type: type[B], limit: int) -> B:
+    """The body of `request`, of at most `limit` bytes. That it arrives in time is the connection's to see to.
 
     Raises:
-        Refusal: 400 with each wrong field, 408, 413 or 415.
+        Refusal: 400 with each wrong field, 413 or 415.
     """
     _check_media_type(request)
-    return decode(await _read_bytes(request, limit, seconds), body_type)
+    return decode(await _read_bytes(request, limit), body_type)
 
 
 def decode_valid(data: bytes, body_type: type[B]) -> B | None:
@@ -124,6 +131,11 @@ def decode(data: bytes, body_type: type[B]) -> B:
     """Decode `data`, or say in a Refusal each thing that is wrong with it."""
     if (body := decode_valid(data, body_type)) is not None:
         return body
+    if (mark := _byte_order_mark(data)) is not None:
+        raise Refusal(
+            400,
+            [FieldError("body", f"is not JSON: it begins with a byte order mark of {mark}; send UTF-8 without one")],
+        )
     if not data.strip():
         raise Refusal(400, [FieldError("body", "is empty; a JSON object is expected")])
     try:
@@ -143,6 +155,11 @@ def decode(data: bytes, body_type: type[B]) -> B:
     return _convert(raw, body_type, RULES[body_type])
 
 
+def _byte_order_mark(data: bytes) -> str | None:
+    """The encoding that a mark at the beginning speaks of. JSON must not have any (RFC 8259 section 8.1)."""
+    return next((name for mark, name in _MARKS if data.startswith(mark)), None)
+
+
 def _convert(raw: dict[str, Any], body_type: type[B], rules: Mapping[str, Field]) -> B:
     if errors := find_errors(raw, rules):
         raise Refusal(400, errors)
@@ -154,6 +171,10 @@ def _convert(raw: dict[str, Any], body_type: type[B], rules: Mapping[str, Field]
 
 
 def _check_media_type(request: Request) -> None:
+    coding = request.headers.get("content-encoding", "").strip().lower()
+    if coding not in ("", "identity"):
+        reason = "must not be there: compressed bodies are not read"
+        raise Refusal(415, [FieldError("Content-Encoding", reason)], headers={"Accept-Encoding": "identity"})
     given = request.headers.get("content-type")
     if given is None:
         return  # read as JSON
@@ -163,22 +184,19 @@ def _check_media_type(request: Request) -> None:
         raise Refusal(415, [FieldError("Content-Type", "must be application/json, in UTF-8")])
 
 
-async def _read_bytes(request: Request, limit: int, seconds: float) -> bytes:
+async def _read_bytes(request: Request, limit: int) -> bytes:
     """The whole body. One over the limit is read to its end and dropped before it is refused."""
     received = bytearray()
     size = 0
     try:
-        async with asyncio.timeout(seconds):
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size <= limit:
-                    received += chunk
-                elif size > MAX_DRAINED:
-                    break
-                else:
-                    received.clear()
-    except TimeoutError:
-        raise Refusal(408, [FieldError("body", "did not arrive in time")], headers=_CLOSE) from None
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size <= limit:
+                received += chunk
+            elif size > MAX_DRAINED:
+                break
+            else:
+                received.clear()
     except ClientDisconnect:
         raise Refusal(400, [FieldError("body", "ended early")]) from None
     if size > limit:

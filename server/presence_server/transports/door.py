@@ -1,4 +1,4 @@
-"""Who takes a new connection on: by its first bytes, a WebSocket at once, or uvicorn's HTTP protocol.
+"""Who takes a new connection on: by its first bytes, a WebSocket at once, or an `HttpConnection`.
 
 Most connections are WebSockets whose request looks like all others. Making an HTTP protocol with its parser for each,
 only to leave it a moment later, was a third of what a client costs that comes and goes.
@@ -8,61 +8,79 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from presence_server.transports.handshake import usual
 from presence_server.transports.http1 import HttpConnection
 from presence_server.transports.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from presence_server.transports.books import Place
     from presence_server.transports.gateway import Gateway
+
+TO_BE_TOLD: Final = 1.0
+"""Seconds for one who has no place to ask for something, and be told that the server is full."""
 
 
 class Door(asyncio.Protocol):
     """A connection that has not said a word yet. Whoever says none in time is hung up on."""
 
-    __slots__ = ("_gateway", "_http", "_transport", "_waiting")
+    __slots__ = ("_app", "_gateway", "_place", "_state", "_transport")
 
-    def __init__(self, gateway: Gateway, waiting: set[Any], http: Callable[[], HttpConnection]) -> None:
-        """`waiting`: those whom uvicorn will `shutdown` at its end. `http` makes the protocol for all else."""
+    def __init__(self, gateway: Gateway, app: ASGIApp, state: ServerState) -> None:
+        """`app` answers what is plain HTTP. `state` is uvicorn's: whom it will `shutdown` at its end."""
         self._gateway = gateway
-        self._waiting = waiting
-        self._http = http
+        self._app = app
+        self._state = state
         self._transport: asyncio.Transport | None = None
+        self._place: Place
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        gateway = self._gateway
         self._transport = cast("asyncio.Transport", transport)
-        self._waiting.add(self)
-        self._gateway.driver.set_timeout(self.shutdown, self._gateway.hello_timeout)
+        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._place = gateway.books.arrive(self, gateway.clock.now())
+        patience = gateway.http.header_timeout if self._place.is_taken else min(TO_BE_TOLD, gateway.http.header_timeout)
+        gateway.driver.set_timeout(self.shutdown, patience)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._leave()
+        if self._leave() is not None:
+            self._gateway.books.leave(self._place)
 
     def data_received(self, data: bytes) -> None:
-        transport = self._leave()
+        transport, gateway, place = self._leave(), self._gateway, self._place
         if transport is None:
             return
-        found = usual(data, self._gateway)
+        found = usual(data, gateway) if place.is_taken else None
         if found is None:
-            http = self._http()
+            http = HttpConnection(gateway, self._app, self._state, place)
+            place.holder = http
             _hand_over(transport, http)
             http.data_received(data)
             return
+        gateway.books.work(place)
         handshake, rest = found
-        connection = WebSocketConnection(self._gateway)
+        connection = WebSocketConnection(gateway)
         _hand_over(transport, connection)
         connection.open(handshake)
         if rest:
             connection.data_received(rest)
 
     def shutdown(self) -> None:
+        """End: the process does, or nothing was said in time."""
         if self._transport is not None:
             self._transport.close()
+
+    give_way = shutdown
 
     def _leave(self) -> asyncio.Transport | None:
         """It is this one's no more: neither to time nor to end."""
         transport, self._transport = self._transport, None
-        self._waiting.discard(self)
+        self._state.connections.discard(self)
         self._gateway.driver.discard_timeout(self.shutdown)
         return transport
 
@@ -75,10 +93,7 @@ def _hand_over(transport: asyncio.Transport, protocol: HttpConnection | WebSocke
 def opened_for(gateway: Gateway) -> Callable[..., Door]:
     """What makes a `Door`, for uvicorn's `http` setting."""
 
-    def open_door(*, server_state: Any, **further: Any) -> Door:
-        def http() -> HttpConnection:
-            return HttpConnection(gateway, server_state=server_state, **further)
-
-        return Door(gateway, server_state.connections, http)
+    def open_door(*, config: Config, server_state: ServerState, **_further: object) -> Door:
+        return Door(gateway, config.loaded_app, server_state)
 
     return open_door

@@ -46,6 +46,7 @@ ERRORS: Final = {
     429: ("too_many_requests", "请求过于频繁"),
     431: ("request_header_fields_too_large", "请求头过大"),
     500: ("internal_error", "服务器内部错误"),
+    501: ("not_implemented", "服务器不支持该请求"),
     503: ("unavailable", "服务暂不可用"),
     505: ("http_version_not_supported", "不支持的 HTTP 版本"),
 }
@@ -89,7 +90,7 @@ def error_headers(status: int) -> dict[str, str]:
     if status == 401:
         return {"WWW-Authenticate": "Bearer"}
     if status == 426:
-        return {"Upgrade": "websocket", "Connection": "Upgrade"}
+        return {"Upgrade": "websocket", "Connection": "Upgrade", "Sec-WebSocket-Version": "13"}
     return {}
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
+from presence_server.transports.books import Books
 from presence_server.transports.deflate import Deflation
 from presence_server.transports.direct import OpenSockets
 from presence_server.transports.driver import Driver
@@ -28,6 +29,16 @@ class GatewayStatistics(NamedTuple):
     polls: int
 
 
+class HttpLimits(NamedTuple):
+    """What one connection may take its time with (seconds), and the bytes of a request's head."""
+
+    max_header: int
+    header_timeout: float
+    body_timeout: float
+    keep_alive_timeout: float
+    answer_timeout: float
+
+
 class Gateway:
     """Handed to every connection and endpoint. Lives as long as the process."""
 
@@ -43,7 +54,7 @@ class Gateway:
         connection_limit: int,
         max_message: int,
         heartbeat_interval: float,
-        hello_timeout: float,
+        http: HttpLimits,
         compression: bool,
     ) -> None:
         self.hub = hub
@@ -56,13 +67,13 @@ class Gateway:
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
-        self.hello_timeout = hello_timeout
+        self.http = http
+        self.books = Books(connection_limit)
         self.connections: set[WebSocketConnection] = set()
         self.ws_logger = logging.getLogger("websockets.server")
         self.parsers = Parsers(max_message, self.ws_logger)
         self.deflation = Deflation(max_message, self.ws_logger)
         self.ws_extensions = self.deflation.factories if compression else ()
-        self._connection_limit = connection_limit
         self._empty = asyncio.Event()
         self._empty.set()
 
@@ -71,7 +82,10 @@ class Gateway:
         self._empty.clear()
 
     def leave(self, connection: WebSocketConnection) -> None:
+        """It is closed, whether it was let in or refused."""
+        had_place = connection in self.connections
         self.connections.discard(connection)
+        self.books.close(had_place)
         if not self.connections:
             self._empty.set()
 
@@ -81,16 +95,12 @@ class Gateway:
             await asyncio.wait_for(self._empty.wait(), seconds)
 
     def lets_in(self) -> bool:
-        """Whether one more WebSocket may come."""
-        return not self.hub.is_draining and self.has_room()
+        """Whether one who has a place may become a WebSocket."""
+        return not self.hub.is_draining
 
     def has_room(self) -> bool:
         """Whether one more may stay, connected or waiting in a long poll."""
-        return self._taken < self._connection_limit
-
-    @property
-    def _taken(self) -> int:
-        return len(self.connections) + len(self.polls)
+        return len(self.connections) + len(self.polls) < self.books.limit
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)

@@ -136,8 +136,6 @@ class RestApi:
         user_ids = self._keys.distinct(body.user_ids, most)
         if user_ids is None:
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
-        if body.wait_ms and not self._gateway.has_room():
-            raise Refusal(503, [FieldError("server", "is full")])
         answer = await self._poll(request, user_ids, body.cursor, (body.wait_ms or 0) / 1000)
         if answer is None:
             raise _unavailable()
@@ -178,7 +176,7 @@ class RestApi:
     # -- parts -------------------------------------------------------------------------------------------------------
 
     async def _body(self, request: Request, body_type: type[bodies.B]) -> bodies.B:
-        return await bodies.read(request, body_type, self._gateway.max_message, self._gateway.hello_timeout)
+        return await bodies.read(request, body_type, self._gateway.max_message)
 
     def _let_in(self, request: Request, user_id: int | None) -> None:
         """Authenticate whoever asks, as `user_id` or as nobody in particular.
@@ -345,9 +343,11 @@ def _detail_of(user_id: int, shown: Shown) -> dict[str, Any]:
     return detail if public.text is None else detail | {"statusText": public.text}
 
 
-async def on_http_exception(_request: Request, raised: Exception) -> Response:
+async def on_http_exception(request: Request, raised: Exception) -> Response:
     """What Starlette itself refuses (an unknown path, a wrong method at the root), in the envelope."""
     assert isinstance(raised, HTTPException)
+    if request.method == "OPTIONS" and (raised.status_code == 405 or request.scope["path"] == "*"):
+        return _options((raised.headers or {}).get("Allow", "GET, HEAD, POST, PUT, DELETE"))
     if raised.status_code == 405:
         return failure(_not_allowed((raised.headers or {}).get("Allow", "GET")))
     return failure(Refusal(404, [FieldError("path", "is not known here; see /openapi.json")]))
@@ -355,6 +355,11 @@ async def on_http_exception(_request: Request, raised: Exception) -> Response:
 
 def _unavailable() -> Refusal:
     return Refusal(503, [FieldError("server", "cannot tell now")])
+
+
+def _options(methods: str) -> Response:
+    """What may be asked of a path, for whoever asks just that (RFC 9110 section 9.3.7)."""
+    return Response(status_code=204, headers={"Allow": f"{methods}, OPTIONS"})
 
 
 def _not_allowed(methods: str) -> Refusal:

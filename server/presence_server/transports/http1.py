@@ -1,185 +1,625 @@
-"""uvicorn's HTTP protocol, with what a server of many WebSockets needs on top.
+"""One connection that speaks HTTP/1.1: requests in, one at a time, and their answers out.
 
-What a client may cost is bounded: a request's head must arrive in time (uvicorn waits forever for one that comes a
-byte a second) and may not grow without end (nor may trailers), and an answer that nobody takes is dropped with its
-connection. What is no request gets an answer in the envelope, as everything else does. Bytes that follow an upgrade
-request in the same read are handed on; and after an upgrade the protocol lets go of its parser, since the two form
-a cycle that would keep several kilobytes for each connection until the next collection.
+The parser is httptools', as in uvicorn; the protocol around it is ours, since here what a client may cost is bounded:
+
+- **One request at a time.** Nothing behind a request is parsed before it is answered. What a client sends ahead stays
+  bytes, `MAX_AHEAD` of them (and one read), then its socket is not read from. So a pipeline costs what its bytes do,
+  and takes turns with all others: a request for each turn of the loop.
+- **Everything has its time**: a head, a body, an answer that nobody takes, the pause between two requests.
+- **Whoever leaves is noticed**, also behind what they have sent ahead. A client that only half-closes is answered all
+  that it has asked; a long poll ends soon, since it may as well be gone.
+- **A refusal arrives.** The socket is half-closed after it and read for a moment more: to close a socket with unread
+  bytes resets it, and the answer is lost.
+- **A wrong head is answered once**, whatever it asks for. A request to upgrade to something else than a WebSocket is
+  served as if it had not asked.
+
+Each request makes an `Exchange`, and lets go of it when it is answered; a connection that has ended holds nothing, so
+that no cycle waits for the collector.
 """
 
 from __future__ import annotations
 
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+import asyncio
+import select
+from collections.abc import Iterable
+from math import inf
+from typing import TYPE_CHECKING, Final, cast
 
 import httptools
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from presence_protocol.errors import FieldError
-from presence_server.transports.envelope import error_body
+from presence_server.transports.exchange import Exchange, refusal
+from presence_server.transports.framing import Framing
+from presence_server.transports.handshake import Handshake, refused, shake_hands
+from presence_server.transports.heads import (
+    CHUNKED,
+    OF_INTEREST,
+    BadHead,
+    Headers,
+    read_target,
+    read_wishes,
+    with_host,
+)
+from presence_server.transports.ops import PATHS
+from presence_server.transports.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
-    import asyncio
+    from starlette.types import ASGIApp
+    from uvicorn.server import ServerState
 
+    from presence_server.transports.books import Place
     from presence_server.transports.gateway import Gateway
 
-MAX_HEAD: Final = 64 * 1024
-"""Bytes of a request's head, or of its trailers (as uvicorn's `h11_max_incomplete_event_size`), give or take a read."""
+MAX_AHEAD: Final = 16 * 1024
+"""Bytes that a client may send ahead of an answer; beyond it is not read from."""
 
-ANSWER_TIMEOUT: Final = 30.0
-"""Seconds without any progress after which an answer that its client does not take is given up."""
+MAX_BODY_HELD: Final = 64 * 1024
+"""Bytes of a body that wait for the application to take them; beyond, the client is not read from."""
+
+PIECE: Final = 16 * 1024
+"""Bytes of a body that are parsed at once."""
+
+TURN: Final = 0.005
+"""Seconds after which others get their turn: chunks of a byte each cost a hundred times what their bytes do."""
+
+LINGER: Final = 1.0
+"""Seconds for which what arrives after the last answer is discarded, up to `MAX_LINGER` bytes."""
+
+MAX_LINGER: Final = 4 * 1024 * 1024
+
+LEAVING: Final = 2.0
+"""Seconds that a long poll goes on after its client has half-closed: it may have left, which looks the same."""
+
+LOOK: Final = 1.0
+"""Seconds between two looks whether a client that is not read from is still there."""
+
+_SAYS_NO_MORE: Final = getattr(select, "POLLRDHUP", 0)  # Linux
+_GONE: Final = select.POLLHUP | select.POLLERR
+
+_ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
+
+NO_HTTP: Final = BadHead(400, "request", "is not an HTTP request")
+
+# What a connection waits for, and is given its time for.
+_HEAD, _BODY, _APPLICATION, _NEXT, _END = range(5)
 
 
-class HttpConnection(HttpToolsProtocol):
-    def __init__(self, gateway: Gateway, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
-        self.gateway = gateway
+class HttpConnection(asyncio.Protocol):
+    __slots__ = (
+        "_ahead",
+        "_app",
+        "_at",
+        "_awaits",
+        "_deadline",
+        "_discarded",
+        "_drained",
+        "_exchange",
+        "_framing",
+        "_gateway",
+        "_handshake",
+        "_headers",
+        "_is_behind",
+        "_is_closing",
+        "_is_early",
+        "_is_full",
+        "_is_going_on",
+        "_is_half_closed",
+        "_is_in_body",
+        "_is_in_head",
+        "_is_paused",
+        "_is_replaying",
+        "_length",
+        "_loop",
+        "_parser",
+        "_pending",
+        "_place",
+        "_refused",
+        "_since",
+        "_special",
+        "_state",
+        "_timer_at",
+        "_transport",
+        "_untaken",
+        "_url",
+    )
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+    def __init__(self, gateway: Gateway, app: ASGIApp, state: ServerState, place: Place) -> None:
+        """`state` is uvicorn's: whom it will `shutdown` at its end, and the tasks that it waits for."""
+        self._gateway = gateway
+        self._app = app
+        self._state = state
+        self._place = place
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+        self._parser: httptools.HttpRequestParser | None = None
+        self._framing = Framing()
+        self._exchange: Exchange | None = None
+        self._ahead = b""  # what has arrived, and up to where it was parsed
+        self._is_behind = False  # it came before the request before it was answered
+        self._at = 0
+        self._pending = 0  # bytes parsed since the last that were of a body, or that ended a message
+        # The request that is being read.
+        self._url = b""
+        self._headers: Headers = []
+        self._special: Headers = []
+        self._length = 0
+        self._refused: BadHead | None = None
+        self._handshake: Handshake | None = None
         self._is_in_head = False
-        self._is_new_head = False  # it began in the read that is under way
-        self._is_head_timed = False
-        self._pending = 0  # bytes read since the last that were of a body, or that ended a message
+        self._is_in_body = False  # its head is whole, and it has not ended
+        self._is_early = False  # it was answered before its end
+        self._is_replaying = False
+        # The connection.
+        self._is_paused = False  # not read from
+        self._is_full = False  # what is written waits for the client to read
+        self._is_going_on = False  # will be called in its turn
+        self._is_half_closed = False
+        self._is_closing = False
+        self._drained: asyncio.Future[None] | None = None
+        # Time, by the gateway's clock.
+        self._awaits = _HEAD
+        self._since = 0.0
+        self._deadline = inf
+        self._timer_at = inf
         self._untaken = 0  # bytes of answers that had not gone out when last looked at
-        self._expect_head()
+        self._discarded = 0
+
+    # -- asyncio.Protocol ------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._state.connections.add(self)  # type: ignore[arg-type]
+        self._parser = httptools.HttpRequestParser(self)
+        self._expect(_HEAD, self._gateway.http.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.gateway.driver.discard_timeout(self._head_timeout)
-        self.gateway.driver.discard_timeout(self._answer_timeout)
-        super().connection_lost(exc)
+        if self._transport is None:
+            return  # it is another protocol's
+        self._transport = None
+        self._forget()
+        self._leave()
+        self._gateway.books.leave(self._place)
+
+    def data_received(self, data: bytes) -> None:
+        if self._is_closing:
+            self._discarded += len(data)
+            if self._discarded > MAX_LINGER:
+                self.abort()
+            return
+        if self._ahead:
+            self._ahead = self._ahead[self._at :] + data
+        else:
+            self._ahead, self._is_behind = data, self._is_waiting
+        self._at = 0
+        if not self._is_going_on:
+            self._read()
+
+    def eof_received(self) -> bool:
+        """True: the client sends no more, and is still to be answered."""
+        self._is_half_closed = True
+        if not (self._is_closing or self._is_going_on):
+            self._read()
+        return not self._is_closing
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        self._release()
+        if not (self._is_closing or self._is_going_on):
+            self._read()
 
     # -- parser callbacks ------------------------------------------------------------------------------------------
 
     def on_message_begin(self) -> None:
-        self._is_in_head = self._is_new_head = True
-        self._unset_keepalive_if_required()  # here and not at any data: empty lines alone must not keep it open
-        super().on_message_begin()
+        if self._is_replaying:
+            return
+        if self._is_in_body or self._exchange is not None:
+            raise ValueError("a request within a request")
+        self._is_in_head = True
+        self._url, self._headers, self._special = b"", [], []
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self._is_in_body:
+            return  # a trailer, which nobody asked for
+        name = name.lower()
+        self._headers.append((name, value))
+        if name in OF_INTEREST:
+            self._special.append((name, value))
 
     def on_headers_complete(self) -> None:
-        self._is_in_head = False
-        if self._is_head_timed:
-            self._is_head_timed = False
-            self.gateway.driver.discard_timeout(self._head_timeout)
-        if not self.parser.should_upgrade():
-            super().on_headers_complete()
-            self.headers = []  # what still comes are trailers, which nobody asked for
-        elif not self._is_other_upgrade():
-            super().on_headers_complete()
+        if self._is_in_body:
+            return  # replayed
+        assert self._parser is not None
+        self._is_in_head, self._is_in_body = False, True
+        try:
+            self._begin(self._parser)
+        except BadHead as bad:
+            self._refused = bad
 
     def on_body(self, body: bytes) -> None:
         self._pending = 0
-        super().on_body(body)
+        if self._exchange is not None:
+            self._exchange.take_body(body)
 
     def on_message_complete(self) -> None:
+        assert self._parser is not None
+        if self._parser.should_upgrade() or self._refused is not None:
+            return  # it takes a request to upgrade to have no body
         self._pending = 0
-        if not (self.parser.should_upgrade() and self._is_other_upgrade()):
-            super().on_message_complete()
+        self._is_in_body = self._is_early = False
+        self._framing.begin()
+        if self._exchange is not None:
+            self._exchange.end_body()
+
+    # -- a request -------------------------------------------------------------------------------------------------
+
+    def _begin(self, parser: httptools.HttpRequestParser) -> None:
+        """The head of a request is there.
+
+        Raises:
+            BadHead: it is refused.
+        """
+        method, version = parser.get_method(), parser.get_http_version()
+        target = read_target(method, self._url)
+        wishes = read_wishes(version, self._special)
+        headers = self._headers if target.host is None else with_host(self._headers, target.host)
+        gateway = self._gateway
+        if wishes.upgrade == b"websocket":
+            query = b"?" + target.query if target.query else b""
+            if self._place.is_taken:
+                self._handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
+            else:
+                self._handshake = refused(503, "server", "is full")
+            return
+        gateway.books.work(self._place)
+        if not (self._place.is_taken or target.path in PATHS):
+            raise BadHead(503, "server", "is full")
+        self._length = wishes.length
+        if wishes.length == CHUNKED:
+            self._framing.expect_chunks()
+        elif wishes.length:
+            self._framing.expect_length(wishes.length)
+        scope = {
+            "type": "http",
+            "asgi": _ASGI,
+            "http_version": version,
+            "server": self._address("sockname"),
+            "client": self._address("peername"),
+            "scheme": "http",
+            "root_path": "",
+            "method": method.decode("ascii"),
+            "path": target.path,
+            "raw_path": target.raw_path,
+            "query_string": target.query,
+            "headers": headers,
+        }
+        keeps_alive = version == "1.1" and parser.should_keep_alive() and self._place.is_taken
+        self._exchange = exchange = Exchange(self, scope, keeps_alive, wishes.expects_continue)
+        task = self._loop.create_task(exchange.run(self._app))
+        self._state.tasks.add(task)
+        task.add_done_callback(self._state.tasks.discard)
+
+    def _address(self, kind: str) -> tuple[str, int] | None:
+        assert self._transport is not None
+        address = self._transport.get_extra_info(kind)
+        return (address[0], address[1]) if address else None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
-    def data_received(self, data: bytes) -> None:
-        self._pending += len(data)
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade as upgrade:
-            rest = data[upgrade.args[0] :]
-            if self._should_upgrade():
-                self.handle_websocket_upgrade()
-                self._hand_on(rest)
-            else:
-                self._read_plainly(rest)
-        except httptools.HttpParserError:
-            self._refuse(400, "request", "is not an HTTP request")
-        else:
-            if self._is_in_head and self._is_new_head:
-                self._expect_head()  # only now: most heads are whole in the read that brings them
-            self._is_new_head = False
-            if self._pending > MAX_HEAD:
-                self._refuse(431, "request", f"has a head of more than {MAX_HEAD} bytes")
-
-    def eof_received(self) -> None:
-        if self._is_in_head:
-            self._refuse(400, "request", "ended early")
-        elif self._is_under_way and self.cycle.more_body:
-            self._refuse(400, "body", "ended early")
-
     @property
-    def _is_under_way(self) -> bool:
-        """Whether a request is still to be answered."""
-        return self.cycle is not None and not self.cycle.response_complete
+    def _is_waiting(self) -> bool:
+        """Whether a request is here as a whole, and not answered yet."""
+        return self._exchange is not None and not self._is_in_body
 
-    def _refuse(self, status: int, field: str, reason: str) -> None:
-        """Answer what the application cannot be asked about, and close."""
-        if self._is_under_way and not self.cycle.more_body:
-            self.cycle.keep_alive = False  # the request before is whole: it is answered, and then this is the end
+    def _read(self) -> None:
+        """Parse what has arrived: one request, and the next when that is answered."""
+        data, ends_at = self._ahead, 0.0
+        while self._at < len(data) and not self._must_wait():
+            try:
+                end = self._framing.cut(data, self._at, PIECE)
+            except ValueError:
+                self._refuse(BadHead(400, "request", "has a body that is not in chunks"))
+                return
+            self._feed(data[self._at : end] if self._at or end < len(data) else data)
+            self._at = end
+            if self._is_closing:
+                return
+            if self._handshake is not None:
+                self._hand_over(self._handshake, data[end:])
+                return
+            if not ends_at:
+                ends_at = self._gateway.clock.now() + TURN
+            elif self._gateway.clock.now() > ends_at:
+                self._go_on_later()
+                return
+        if self._at >= len(data):
+            self._ahead, self._at = b"", 0
+        self._settle()
+
+    def _must_wait(self) -> bool:
+        exchange = self._exchange
+        if exchange is None:
+            return self._is_full
+        return not self._is_in_body or len(exchange.body) > MAX_BODY_HELD
+
+    def _feed(self, piece: bytes) -> None:
+        parser = self._parser
+        assert parser is not None
+        self._pending += len(piece)
+        try:
+            parser.feed_data(piece)
+            if self._is_in_body and parser.should_upgrade() and self._handshake is None and self._refused is None:
+                self._replay()
+        except httptools.HttpParserUpgrade:
+            if self._handshake is None and self._refused is None:
+                self._replay()
+        except httptools.HttpParserError:
+            self._refused = self._refused or NO_HTTP
+        if self._pending > self._gateway.http.max_header:
+            most = self._gateway.http.max_header
+            self._refused = BadHead(431, "request", f"has a head of more than {most} bytes")
+        if self._refused is not None:
+            self._refuse(self._refused)
+
+    def _replay(self) -> None:
+        """Read the body of a request that asks for an upgrade that there is not.
+
+        Java's HttpClient asks for h2c with every request. The parser takes such a request to have no body, and is of no
+        use after it: a new one gets a head that says of the body what this one did, and nothing else.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        body = b"Transfer-Encoding: chunked" if self._length == CHUNKED else b"Content-Length: %d" % self._length
+        self._is_replaying = True
+        try:
+            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + body + b"\r\n\r\n")
+        finally:
+            self._is_replaying = False
+
+    def _settle(self) -> None:
+        """All is parsed that may be now: see what to wait for."""
+        http = self._gateway.http
+        if self._is_waiting:
+            if self._is_half_closed:
+                self._expect(_APPLICATION, LEAVING)
+            else:
+                self._pause(len(self._ahead) - self._at >= MAX_AHEAD)
+                self._expect(_APPLICATION, LOOK if self._is_paused else inf)
+        elif self._is_half_closed and self._at >= len(self._ahead):
+            self._end_early()
+        else:
+            self._pause(self._at < len(self._ahead))
+            if self._is_in_body:
+                self._expect(_BODY, http.body_timeout)
+            elif self._is_in_head:
+                self._expect(_HEAD, http.header_timeout)
+            elif self._awaits == _BODY:
+                self._rest()
+
+    def _end_early(self) -> None:
+        """The client sends no more, and nothing that it asked for waits."""
+        if self._is_in_head or self._is_in_body:
+            self._refuse(BadHead(400, "body" if self._is_in_body else "request", "ended early"))
+        else:
+            self._close()
+
+    def _pause(self, wanted: bool) -> None:
+        if wanted is self._is_paused or self._transport is None or self._is_half_closed:
             return
-        if not self._is_under_way or not self.cycle.response_started:
-            body = error_body(status, [FieldError(field, reason)])
-            head = (
-                f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: application/json\r\n"
-                f"content-length: {len(body)}\r\ncache-control: no-store\r\nconnection: close\r\n\r\n"
-            )
-            self.transport.write(head.encode() + body)
-        self.transport.close()
+        self._is_paused = wanted
+        if wanted:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _go_on_later(self) -> None:
+        """Others have their turn."""
+        self._is_going_on = True
+        self._pause(True)
+        self._loop.call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        self._is_going_on = False
+        if not self._is_closing:
+            self._read()
+
+    # -- Line: what an exchange needs ------------------------------------------------------------------------------
+
+    def write(self, data: bytes) -> None:
+        if self._transport is not None and not self._is_closing:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        while self._is_full and not self._is_closing:
+            self._drained = self._loop.create_future()
+            await self._drained
+
+    def default_headers(self) -> Iterable[tuple[bytes, bytes]]:
+        return self._state.default_headers
+
+    def may_keep_alive(self) -> bool:
+        return not self._is_half_closed or self._at < len(self._ahead)
+
+    def body_taken(self) -> None:
+        if not (self._is_closing or self._is_going_on):
+            self._read()
+
+    def answered(self, keeps_alive: bool) -> None:
+        self._exchange = None
+        if self._is_closing:
+            return
+        self._is_behind = bool(self._ahead)
+        if not keeps_alive:
+            self._close()
+            return
+        if self._is_in_body:
+            self._is_early = True
+        else:
+            self._rest()
+        if (self._ahead or self._is_half_closed or self._is_in_body) and not self._is_going_on:
+            self._read()
 
     # -- time ------------------------------------------------------------------------------------------------------
 
-    def _expect_head(self) -> None:
-        self._is_head_timed = True
-        self.gateway.driver.set_timeout(self._head_timeout, self.gateway.hello_timeout)
+    def _expect(self, what: int, seconds: float) -> None:
+        """Give `what` so many seconds from now. If it has less already, nothing is changed."""
+        deadline = self._gateway.clock.now() + seconds
+        if what != self._awaits or deadline < self._deadline:
+            self._awaits, self._deadline = what, deadline
+            if deadline < self._timer_at:
+                self._timer_at = deadline
+                self._gateway.driver.set_timeout(self._time_is_up, seconds)
 
-    def _head_timeout(self) -> None:
-        self._is_head_timed = False
-        if self.transport.is_closing():
+    def _again(self, seconds: float) -> None:
+        """Give more time to what is awaited."""
+        self._deadline = inf
+        self._expect(self._awaits, seconds)
+
+    def _rest(self) -> None:
+        """All that was asked is answered."""
+        http = self._gateway.http
+        self._untaken = 0
+        self._since = self._gateway.clock.now()
+        self._expect(_NEXT, min(http.keep_alive_timeout, http.answer_timeout / 2))
+        self._gateway.books.rest(self._place)
+
+    def _time_is_up(self) -> None:
+        # The timer is not moved for each request: it may have been set for what is long past.
+        self._timer_at = inf
+        left = self._deadline - self._gateway.clock.now()
+        if left > 0:
+            if left < inf:
+                self._again(left)
+        elif self._awaits == _BODY:
+            self._refuse(BadHead(408, "body", "did not arrive in time"))
+        elif self._awaits == _APPLICATION:
+            self._look()
+        elif self._awaits == _HEAD:
+            if self._is_in_head:
+                self._refuse(BadHead(408, "request", "did not arrive in time"))
+            else:
+                self._close()
+        elif not self._is_being_taken():
+            self.abort()
+        elif self._awaits == _NEXT:
+            left = self._since + self._gateway.http.keep_alive_timeout - self._gateway.clock.now()
+            if left > 0 or self._untaken:
+                self._again(self._gateway.http.answer_timeout / 2 if self._untaken else left)
+            else:
+                self._close()
+        elif self._untaken:
+            self._again(self._gateway.http.answer_timeout / 2)
+        else:
+            self.abort()
+
+    def _is_being_taken(self) -> bool:
+        """Whether the client has read some of what it had not when last looked at, or all."""
+        before, self._untaken = self._untaken, self._transport.get_write_buffer_size() if self._transport else 0
+        return not before or self._untaken < before
+
+    def _look(self) -> None:
+        """A request waits for its answer, and its client is not read from or sends no more: may it be gone?"""
+        if self._is_half_closed:
+            said = _SAYS_NO_MORE
+        else:
+            poll = select.poll()
+            assert self._transport is not None
+            poll.register(self._transport.get_extra_info("socket").fileno(), _SAYS_NO_MORE)
+            said = next((events for _, events in poll.poll(0)), 0)
+            self._again(LOOK)
+        if said & _GONE:
+            self.abort()
+        elif said and self._exchange is not None:
+            self._exchange.leave()
+
+    # -- the end ---------------------------------------------------------------------------------------------------
+
+    def shutdown(self) -> None:
+        """The process ends (uvicorn's word): what is under way is still answered."""
+        if self._exchange is None:
+            self._close()
+        else:
+            self._exchange.keeps_alive = False
+
+    def give_way(self) -> None:
+        """The place is another's. Nothing is under way here."""
+        if self._is_in_head:
+            self._refuse(BadHead(408, "request", "did not arrive in time, and the server is full"))
+        else:
+            self._close()
+
+    def abort(self) -> None:
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _refuse(self, bad: BadHead) -> None:
+        """Answer what the application cannot be asked about, or not any more, and end."""
+        if not (self._is_early or (self._is_behind and bad is NO_HTTP)):
+            self.write(refusal(bad.status, bad.field, bad.reason))
+        self._close(is_in_flow=True)
+
+    def _close(self, is_in_flow: bool = False) -> None:
+        """End, once all is written. Where the client may still be sending, what it sends is read for a while."""
+        is_in_flow = is_in_flow or self._is_in_head or self._is_in_body or self._is_paused or bool(self._ahead)
+        transport = self._transport
+        self._leave()
+        if transport is None:
             return
-        if self._is_under_way:
-            self._expect_head()  # reading may be paused for an earlier request's sake
-        elif self._is_in_head:
-            self._refuse(408, "request", "did not arrive in time")
+        self._gateway.books.give_back(self._place)
+        if is_in_flow and not self._is_half_closed and transport.can_write_eof():
+            self._pause(False)
+            transport.write_eof()
         else:
-            self.transport.close()
+            transport.close()
+        self._untaken = 0
+        self._expect(_END, LINGER)
 
-    def on_response_complete(self) -> None:
-        super().on_response_complete()
-        self._expect_taken()
+    def _leave(self) -> None:
+        """Let go of all that is under way: nothing that an ended connection holds may wait for the collector."""
+        self._is_closing = True
+        if self._exchange is not None:
+            self._exchange.hang_up()
+            self._exchange = None
+        self._parser = None
+        self._ahead, self._at = b"", 0
+        self._headers, self._special = [], []
+        self._refused = self._handshake = None
+        self._release()
 
-    def _expect_taken(self) -> None:
-        self._untaken = self.transport.get_write_buffer_size()
-        if self._untaken:
-            self.gateway.driver.set_timeout(self._answer_timeout, ANSWER_TIMEOUT)
+    def _release(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None and not drained.done():
+            drained.set_result(None)
 
-    def _answer_timeout(self) -> None:
-        before = self._untaken
-        if self.transport.get_write_buffer_size() < before:
-            self._expect_taken()
+    def _hand_over(self, handshake: Handshake, rest: bytes) -> None:
+        """It is a WebSocket from here on, or a refused one, which ends as one."""
+        transport, self._transport = self._transport, None
+        assert transport is not None
+        self._forget()
+        self._leave()
+        if handshake.is_accepted:
+            self._gateway.books.work(self._place)
         else:
-            self.transport.abort()
-
-    # -- upgrades --------------------------------------------------------------------------------------------------
-
-    def _is_other_upgrade(self) -> bool:
-        """Whether a request for an upgrade asks for something else than a WebSocket (CONNECT is no such request)."""
-        return self.parser.get_method() != b"CONNECT" and not self._should_upgrade()
-
-    def _read_plainly(self, rest: bytes) -> None:
-        """Serve a request that asks for another upgrade as if it did not.
-
-        Java's HttpClient asks for h2c with every request; the parser takes such a request to have no body, and is
-        of no use after it. So a new one reads the same head, without the word that offended.
-        """
-        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())]
-        for name, value in self.headers:
-            tokens = value.split(b",") if name == b"connection" else [value]
-            lines.append(name + b": " + b",".join(token for token in tokens if token.strip().lower() != b"upgrade"))
-        self.parser = httptools.HttpRequestParser(self)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
-
-    def _hand_on(self, rest: bytes) -> None:
-        self.gateway.driver.discard_timeout(self._head_timeout)
-        self.gateway.driver.discard_timeout(self._answer_timeout)
-        upgraded: Any = self.transport.get_protocol()
+            self._gateway.books.give_back(self._place)
+        connection = WebSocketConnection(self._gateway)
+        transport.set_protocol(connection)
+        connection.connection_made(transport)
+        if self._is_paused:
+            transport.resume_reading()
+        connection.open(handshake)
         if rest:
-            upgraded.data_received(rest)
-        self.parser = None  # type: ignore[assignment]
-        self.cycle = None  # type: ignore[assignment]
+            connection.data_received(rest)
+        if self._is_half_closed:
+            connection.eof_received()
+            transport.close()
+
+    def _forget(self) -> None:
+        """It is this protocol's no more."""
+        self._state.connections.discard(self)
+        self._gateway.driver.discard_timeout(self._time_is_up)
+
+    def __repr__(self) -> str:
+        return f"<HttpConnection {self._exchange!r}>"

@@ -61,6 +61,10 @@ COUNTERS: Final = {
 }
 
 
+PATHS: Final = frozenset(("/healthz", "/readyz", "/metrics"))
+"""Answered also to those for whom there is no place: a full server must be seen to be alive."""
+
+
 class Operations:
     def __init__(self, gateway: Gateway, version: str) -> None:
         self._gateway = gateway

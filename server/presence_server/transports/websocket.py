@@ -28,7 +28,7 @@ from presence_server.logs import get_logger
 from presence_server.transports import deflate
 from presence_server.transports.direct import SEND_BUFFER, DirectProtocol
 from presence_server.transports.frames import PING, close_frame, plain_frame, pong_frame
-from presence_server.transports.handshake import Handshake, shake_hands
+from presence_server.transports.handshake import Handshake
 from presence_server.transports.parsers import Parsers, let_go
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ _log = get_logger(__name__)
 
 
 class WebSocketConnection(DirectProtocol):
-    """From the upgrade request to the end of the TCP connection. A `Link` for its session."""
+    """From the answer to the upgrade request to the end of the TCP connection. A `Link` for its session."""
 
     __slots__ = (
         "_fragments",
@@ -104,7 +104,6 @@ class WebSocketConnection(DirectProtocol):
         if self._is_closing:
             return
         if session is None:
-            self.open(shake_hands(data, gateway))
             return
         now = gateway.clock.now()
         size, turns = len(data), gateway.turns

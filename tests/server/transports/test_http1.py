@@ -152,7 +152,7 @@ def test_a_next_head_that_is_slow_does_not_spoil_a_long_poll(server: Server) -> 
     with Line(server) as line:
         line.send(post("changes", body) + b"GET /hea")
         assert line.answer().data["changes"] == []
-        line.send(b"lthz HTTP/1.1\r\n\r\n")
+        line.send(b"lthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
         assert line.answer().json["status"] == "ok"
 
 

@@ -87,6 +87,12 @@ def test_what_is_not_json(rest: Rest, path: str, body: bytes) -> None:
     assert "JSON is malformed" not in reason
 
 
+@pytest.mark.parametrize(("encoding", "name"), [("utf-8-sig", "UTF-8"), ("utf-16", "UTF-16"), ("utf-32", "UTF-32")])
+def test_a_byte_order_mark_is_named(rest: Rest, encoding: str, name: str) -> None:
+    ((field, reason),) = ask(rest, "/heartbeat", '{"userId":10001,"deviceId":"a"}'.encode(encoding))
+    assert (field, f"byte order mark of {name};" in reason) == ("body", True)
+
+
 @pytest.mark.parametrize("body", [b"", b"  \r\n\t"], ids=["nothing", "white space"])
 @pytest.mark.parametrize("path", GOOD)
 def test_an_empty_body(rest: Rest, path: str, body: bytes) -> None:

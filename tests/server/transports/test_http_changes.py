@@ -280,24 +280,20 @@ def test_five_thousand_users_may_be_asked_for(rest: Rest) -> None:
     assert changes(rest, []) == {"changes": [], "cursor": changes(rest, [])["cursor"], "resumed": False}
 
 
-def test_a_full_server_lets_nobody_wait_but_still_answers() -> None:
+def test_who_waits_takes_a_place_as_everybody_does() -> None:
     with run_server(max_connections=2) as server:
         full = Rest(server)
         cursor = changes(full, [1])["cursor"]
-        held = [Polling(full, [1], cursor, 20_000) for _ in range(2)]
-
-        def is_full() -> bool:
+        until(lambda: server.get("//readyz").status == 200)
+        body = json.dumps({"userIds": [1], "cursor": cursor, "waitMs": 20_000}).encode()
+        with Line(server) as one, Line(server) as two:
+            one.send(post("changes", body))
+            two.send(post("changes", body))
+            until(lambda: server.metric("presence_gateway_polls") == 2)
             answer = full.post("/changes", {"userIds": [1], "cursor": cursor, "waitMs": 50})
-            if answer.status == 503:
-                refused(answer, 503, "unavailable", "server")
-                assert int(answer.headers["Retry-After"]) > 0
-            return answer.status == 503
-
-        extra: list[Polling] = []
-        if not is_full():  # one more may come in
-            extra.append(Polling(full, [1], cursor, 20_000))
-            assert is_full()
-        assert changes(full, [1], cursor)["changes"] == []
-        full.online(1)
-        assert {len(polling.answer()["changes"]) for polling in held + extra} == {1}
-        check_nothing_left(full)
+            refused(answer, 503, "unavailable", "server")
+            assert int(answer.headers["Retry-After"]) > 0
+            assert server.get("//healthz").status == 200
+            assert server.get("//readyz").json == {"status": "full"}
+            server.terminate()
+            assert [line.answer().data["changes"] for line in (one, two)] == [[], []]

@@ -1,15 +1,11 @@
-"""Long polls on an engine that answers late, and answers that their clients do not take."""
+"""Long polls on an engine that answers late."""
 
 from __future__ import annotations
-
-from typing import Any, cast
 
 import pytest
 
 from application.kit import ANN, BOB, World
 from presence_server.application.polls import Answer, Poll
-from presence_server.domain.deadlines import Deadlines
-from presence_server.transports.http1 import ANSWER_TIMEOUT, HttpConnection
 
 
 class Asked:
@@ -87,69 +83,3 @@ def test_closing_twice_is_closing_once(world: World) -> None:
     assert world.polls.close(asked.poll) is not None
     assert world.polls.close(asked.poll) is None
     world.check_empty()
-
-
-# -- answers that are not taken --------------------------------------------------------------------------------------
-
-
-class FakeTransport:
-    def __init__(self, untaken: int) -> None:
-        self.untaken = untaken
-        self.is_aborted = False
-
-    def get_write_buffer_size(self) -> int:
-        return self.untaken
-
-    def abort(self) -> None:
-        self.is_aborted = True
-
-
-class FakeDriver:
-    """Stands for the gateway as well: nothing else of it is asked for here."""
-
-    def __init__(self) -> None:
-        self.driver = self
-        self.deadlines: Deadlines[Any] = Deadlines()
-        self.now = 0.0
-
-    def set_timeout(self, timeout: Any, seconds: float) -> None:
-        self.deadlines.set(timeout, self.now + seconds)
-
-    def wait(self, seconds: float) -> None:
-        self.now += seconds
-        for timeout in self.deadlines.pop_due(self.now):
-            timeout()
-
-
-def answered(untaken: int) -> tuple[FakeDriver, FakeTransport]:
-    driver, transport = FakeDriver(), FakeTransport(untaken)
-    connection = HttpConnection.__new__(HttpConnection)
-    connection.gateway = cast("Any", driver)
-    connection.transport = cast("Any", transport)
-    connection._expect_taken()
-    return driver, transport
-
-
-def test_an_answer_that_nobody_takes_is_given_up() -> None:
-    driver, transport = answered(100_000)
-    driver.wait(ANSWER_TIMEOUT - 1)
-    assert not transport.is_aborted
-    driver.wait(2)
-    assert transport.is_aborted
-
-
-def test_an_answer_that_is_taken_slowly_is_not() -> None:
-    driver, transport = answered(100_000)
-    for _ in range(5):
-        transport.untaken -= 10_000
-        driver.wait(ANSWER_TIMEOUT + 1)
-    assert not transport.is_aborted
-    transport.untaken = 0
-    driver.wait(ANSWER_TIMEOUT + 1)
-    assert len(driver.deadlines) == 0
-    assert not transport.is_aborted
-
-
-def test_an_answer_that_was_taken_at_once_sets_no_timer() -> None:
-    driver, _ = answered(0)
-    assert len(driver.deadlines) == 0

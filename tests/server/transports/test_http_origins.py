@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from support.rest import Rest, check_refusal, refused
+from support.rest import Rest, check_refusal, exchange, head, refused
 from support.server import Answer, run_server
 
 FOREIGN = ["https://evil.example", "null", "http://127.0.0.1.evil.example", "file://", "garbage", "http://[::1"]
@@ -100,10 +100,20 @@ def test_a_foreign_preflight_is_refused(rest: Rest) -> None:
     assert not cors(answer.headers)
 
 
+STAR = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
 def test_options_that_is_no_preflight_says_what_is_allowed(rest: Rest) -> None:
     answer = rest.call("OPTIONS", "/online")
     refused(answer, 405, "method_not_allowed", "method")
     assert answer.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("target", ["/", "*", "/healthz", "/openapi.json"])
+def test_options_without_more_is_answered_with_what_may_be_asked(rest: Rest, target: str) -> None:
+    answer = exchange(rest.server, head("OPTIONS", target) if target != "*" else STAR, "OPTIONS")
+    assert (answer.status, answer.text) == (204, "")
+    assert "GET" in answer.headers["Allow"]
 
 
 def test_with_a_list_only_its_pages_and_those_of_the_host_itself(rest: Rest) -> None:

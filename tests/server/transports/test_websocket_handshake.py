@@ -1,6 +1,7 @@
 """The WebSocket handshake, byte by byte: who is let in, what the others are told, and that nothing is left of them."""
 
 import json
+import socket
 import time
 from collections.abc import Iterator
 
@@ -63,6 +64,39 @@ def test_extensions_are_not_taken_up(server: Server) -> None:
         assert (reply.status, "extensions" in reply.head.lower()) == (101, False)
 
 
+ACCEPTED = {
+    "a cookie of 20,000 bytes": upgrade(extra=b"Cookie: a=" + b"x" * 20_000 + b"\r\n"),
+    "a query of 20,000 bytes": upgrade(path="/api/v1/presence/ws?" + "y" * 20_000),
+    "ws:// in the target": upgrade(path="ws://localhost/api/v1/presence/ws"),
+    "http:// in the target": upgrade(path="http://localhost:8004/api/v1/presence/ws?a=b"),
+    "no subprotocol in the list": upgrade({"Sec-WebSocket-Protocol": ""}),
+    "commas as subprotocols": upgrade({"Sec-WebSocket-Protocol": ", ,"}),
+    "empty elements between subprotocols": upgrade({"Sec-WebSocket-Protocol": ",x,, presence.v1.json,"}),
+    "no extension in the list": upgrade({"Sec-WebSocket-Extensions": ""}),
+    "commas as extensions": upgrade({"Sec-WebSocket-Extensions": " , "}),
+    "other letters": upgrade({"Upgrade": "WebSocket", "Connection": "keep-alive,UPGRADE"}),
+    "a host in the target, which goes before the header's": upgrade(
+        {"Host": "other.example"}, path="ws://localhost/api/v1/presence/ws"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ACCEPTED)
+def test_what_the_standards_allow_is_let_in(server: Server, case: str) -> None:
+    with RawClient(server) as client:
+        client.send(ACCEPTED[case] + HELLO)
+        assert client.reply().status == 101
+        assert client.message()["type"] == "welcome"
+
+
+def test_a_client_that_half_closes_is_still_answered(server: Server) -> None:
+    with RawClient(server) as client:
+        client.send(upgrade(extra=b"X: a,\r\n"))  # by the long way
+        client.socket.shutdown(socket.SHUT_WR)
+        assert client.reply().status == 101
+        assert client.ended()
+
+
 REFUSED = {
     "POST": (upgrade(method="POST"), 405),
     "POST with a body": (upgrade({"Content-Length": "5"}, method="POST") + b"hello", 400),
@@ -72,10 +106,14 @@ REFUSED = {
     "a key that is too short": (upgrade({"Sec-WebSocket-Key": "AAAA"}), 400),
     "two keys": (upgrade(extra=b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"), 400),
     "no version": (upgrade({"Sec-WebSocket-Version": None}), 400),
-    "an old version": (upgrade({"Sec-WebSocket-Version": "8"}), 400),
+    "an old version": (upgrade({"Sec-WebSocket-Version": "8"}), 426),
+    "two versions": (upgrade({"Sec-WebSocket-Version": "13, 8"}), 426),
+    "no host": (upgrade({"Host": None}), 400),
+    "two hosts": (upgrade(extra=b"Host: localhost\r\n"), 400),
+    "a host that is none": (upgrade({"Host": "a b"}), 400),
     "300 headers": (upgrade(extra=b"".join(b"X-%d: y\r\n" % number for number in range(300))), 400),
-    "a header of 20,000 bytes": (upgrade(extra=b"X: " + b"y" * 20_000 + b"\r\n"), 400),
-    "a path of 20,000 bytes": (upgrade(path="/api/v1/presence/ws?" + "y" * 20_000), 400),
+    "a header of 70,000 bytes": (upgrade(extra=b"X: " + b"y" * 70_000 + b"\r\n"), 431),
+    "a path of 70,000 bytes": (upgrade(path="/api/v1/presence/ws?" + "y" * 70_000), 431),
     "subprotocols that are no list": (upgrade({"Sec-WebSocket-Protocol": "a b,,"}), 400),
     "another path": (upgrade(path="/api/v1/presence/online"), 404),
     "a foreign page": (upgrade({"Origin": "https://evil.example"}), 403),
@@ -93,6 +131,7 @@ def test_a_refused_handshake(server: Server, case: str) -> None:
         assert reply.status == reply.json["code"] == status
         assert reply.json["data"]["details"][0]["reason"]
         assert "allow: get" in reply.head.lower() or status != 405  # as RFC 9110 has it
+        assert "sec-websocket-version: 13" in reply.head.lower() or status != 426  # RFC 6455 section 4.4
         assert client.ended()
 
 

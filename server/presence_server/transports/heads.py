@@ -1,0 +1,128 @@
+"""What the head of a request asks for: its target, its body, and whether it may be believed (RFC 9112, 9110).
+
+The parser has taken the lines apart. What it lets pass and must not be let pass, or is not done here, is refused here
+once for every kind of request, handshakes included.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+from urllib.parse import unquote
+
+import httptools
+
+Headers = list[tuple[bytes, bytes]]
+"""In their order, names in lower case."""
+
+CHUNKED: Final = -1
+"""As the length of a body: it comes in chunks."""
+
+OF_INTEREST: Final = frozenset(
+    (b"host", b"content-length", b"transfer-encoding", b"expect", b"connection", b"proxy-connection", b"upgrade")
+)
+
+_PLAIN: Final = re.compile(rb"/[!-\"$&->@-~]*")  # a path without query, fragment or escapes
+_HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:\[\]%-]*")
+_DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+
+
+class BadHead(Exception):
+    """A request that is refused by its head. Fields: the HTTP `status`, the `field` at fault and the `reason`."""
+
+    def __init__(self, status: int, field: str, reason: str) -> None:
+        super().__init__(status, field, reason)
+        self.status = status
+        self.field = field
+        self.reason = reason
+
+
+class Target(NamedTuple):
+    """`host`: that of an absolute URI, which goes before the header's; None where there is none."""
+
+    path: str
+    raw_path: bytes
+    query: bytes
+    host: bytes | None = None
+
+
+class Wishes(NamedTuple):
+    """`length`: bytes of the body, or CHUNKED. `upgrade`: the protocol that is asked for, in lower case."""
+
+    length: int = 0
+    expects_continue: bool = False
+    upgrade: bytes | None = None
+
+
+def read_target(method: bytes, url: bytes) -> Target:
+    """The target of a request, in origin or absolute form, or the asterisk of OPTIONS (RFC 9112 section 3.2).
+
+    Raises:
+        BadHead: it is none of these.
+    """
+    if _PLAIN.fullmatch(url):
+        return Target(url.decode("ascii"), url, b"")
+    if url == b"*" and method == b"OPTIONS":
+        return Target("*", url, b"")
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        parsed = None
+    if parsed is None or method == b"CONNECT" or parsed.userinfo or not (parsed.schema or url[:1] == b"/"):
+        raise BadHead(400, "request", "has a target that cannot be read; a path or an absolute URI is expected")
+    host = None
+    if parsed.schema:
+        host = parsed.host if parsed.port is None else b"%b:%d" % (parsed.host, parsed.port)
+        if b":" in parsed.host:
+            host = host.replace(parsed.host, b"[%b]" % parsed.host, 1)
+    raw = parsed.path or b"/"
+    try:
+        path = raw.decode("ascii")
+    except UnicodeDecodeError:
+        raise BadHead(400, "request", "has a target that is not ASCII") from None
+    return Target(unquote(path) if "%" in path else path, raw, parsed.query or b"", host)
+
+
+def read_wishes(version: str, special: Sequence[tuple[bytes, bytes]]) -> Wishes:
+    """What the headers OF_INTEREST, in their order, say beside the target.
+
+    Raises:
+        BadHead: 400, 501 or 505.
+    """
+    if version != "1.1" and version != "1.0":
+        raise BadHead(505, "request", f"is of HTTP/{version}; HTTP/1.1 is spoken here")
+    hosts = length = 0
+    expects, tokens, upgrade = False, b"", None
+    codings: list[bytes] = []
+    for name, value in special:
+        if name == b"host":
+            hosts += 1
+            if not _HOST.fullmatch(value):
+                raise BadHead(400, "Host", "is not host[:port]")
+        elif name == b"content-length":
+            if not _DIGITS.fullmatch(value.strip()):
+                raise BadHead(400, "Content-Length", "is not a number of bytes")
+            length = int(value)
+        elif name == b"transfer-encoding":
+            codings.append(value.strip().lower())
+        elif name == b"expect":
+            expects = expects or value.strip().lower() == b"100-continue"
+        elif name == b"upgrade":
+            upgrade = value.strip().lower() if upgrade is None else b""
+        else:
+            tokens += b"," + value.lower()
+    if hosts != 1 and (hosts or version == "1.1"):
+        raise BadHead(400, "Host", "must be given once" if hosts else "is missing")
+    if codings:
+        if codings != [b"chunked"]:
+            raise BadHead(501, "Transfer-Encoding", "must be chunked: nothing else is read here")
+        length = CHUNKED
+    if upgrade is not None and not any(token.strip() == b"upgrade" for token in tokens.split(b",")):
+        upgrade = None
+    return Wishes(length, expects and version == "1.1", upgrade)
+
+
+def with_host(headers: Headers, host: bytes) -> Headers:
+    """The same headers for a request whose target names the host itself: that one holds (RFC 9112 section 3.2.2)."""
+    return [(name, host if name == b"host" else value) for name, value in headers]
