@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -43,8 +44,32 @@ def test_the_first_example_says_who_comes_and_who_goes(server: Server) -> None:
     assert process.stdout.readline().strip() == "10002 BUSY in a meeting"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=10)
-    assert "KeyboardInterrupt" in errors
+    assert (errors, process.returncode) == ("", 130)
     assert server.status_of(10001) == "OFFLINE", "Ctrl-C says goodbye, too"
+
+
+def test_the_first_example_says_soon_that_nobody_answers_and_ends_in_one_line() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    code = FIRST.replace(URL, f"http://127.0.0.1:{port}").replace("connect(", "connect(open_timeout=3, url=", 1)
+    process = subprocess.run([sys.executable, "-u", "-c", code], capture_output=True, text=True, timeout=30)
+    first, last = process.stderr.splitlines()
+    assert first == "not connected (Connection refused); the client goes on trying"
+    assert last == (
+        "NotConnected: not connected within 3 s (last try: Connection refused); is the server there, and its URL right?"
+    )
+    assert process.returncode == 1
+
+
+def test_ctrl_c_ends_the_first_example_while_nobody_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # TCP is there, and nobody behind it
+        code = FIRST.replace(URL, f"http://127.0.0.1:{silent.getsockname()[1]}")
+        process = subprocess.Popen([sys.executable, "-u", "-c", code], stderr=subprocess.PIPE, text=True)
+        assert process.stderr is not None
+        assert process.stderr.readline().strip() == "not connected (no answer yet); the client goes on trying"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=10)
+        assert (errors, process.returncode) == ("", 130)
 
 
 def run(example: str, **names: object) -> None:

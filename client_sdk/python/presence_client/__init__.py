@@ -30,6 +30,7 @@ from presence_client.errors import (
     Unreachable,
     UsageError,
 )
+from presence_client.scripts import run
 from presence_protocol.close_codes import Advice, CloseCode
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
 
@@ -64,4 +65,5 @@ __all__ = [
     "UserStatus",
     "UserSummary",
     "connect",
+    "run",
 ]

@@ -141,7 +141,9 @@ class PresenceClient:
         if self._open_timeout > 0:
             try:
                 await self.wait_online(self._open_timeout)
-            except BaseException:
+            except BaseException as failure:
+                if isinstance(failure, NotConnected):
+                    failure.goes_on = False
                 await self._runner.leave()
                 raise
         return self

@@ -72,18 +72,23 @@ class SignedOut(PresenceError):
 class NotConnected(PresenceError, TimeoutError):
     """There was no connection within `seconds`. `reason`: why the last try failed, in words, or empty.
 
-    `status`: of the HTTP answer that refused it, such as 404; None where there was none.
+    `status`: of the HTTP answer that refused it, such as 404; None where there was none. `goes_on`: whether the client
+    goes on trying; it does not where it was the start that failed.
     """
 
-    def __init__(self, seconds: float, reason: str = "", status: int | None = None) -> None:
+    def __init__(self, seconds: float, reason: str = "", status: int | None = None, *, goes_on: bool = True) -> None:
         super().__init__(seconds, reason, status)
         self.seconds = seconds
         self.reason = reason
         self.status = status
+        self.goes_on = goes_on
 
     def __str__(self) -> str:
         why = f" (last try: {self.reason})" if self.reason else ""
-        return f"not connected within {self.seconds:g} s{why}; the client goes on trying: call again, or wait longer"
+        then = "is the server there, and its URL right?"
+        if self.goes_on:
+            then = "the client goes on trying: call again, or wait longer"
+        return f"not connected within {self.seconds:g} s{why}; {then}"
 
 
 class RequestTimedOut(PresenceError, TimeoutError):
