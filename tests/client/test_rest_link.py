@@ -264,6 +264,60 @@ def test_a_device_that_was_ended_comes_online_again() -> None:
     assert world.heard() == []
 
 
+def test_a_device_that_was_ended_is_as_idle_as_it_was() -> None:
+    world = World()
+    world.welcomed()
+    world.say(Activity(id=1, idle=True, idle_for_ms=60_000))
+    world.answer(BEAT)
+    assert world.heard() == [Ok(id=1)]
+    world.wait(30)
+    world.answer(GONE)
+    assert world.call()[1:4] == ("POST", "/online", DEVICE | {"platform": "PC", "idle": True})
+
+
+def test_a_device_that_is_gone_again_at_once_ends_the_connection() -> None:
+    world = World()
+    world.welcomed()
+    world.wait(30)
+    world.answer(GONE)
+    world.answer(Answer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
+    world.answer(GONE)
+    (end,) = world.heard()
+    assert (end.code, end.http_status) == (1006, 404), "and it comes back with backoff"
+    assert (world.calls, world.link.deadline()) == ([], None)
+
+
+def test_what_changes_something_is_asked_one_after_the_other() -> None:
+    world = World()
+    world.welcomed()
+    world.say(Activity(id=1, idle=True), SetStatus(id=2, status="BUSY"), Activity(id=3, idle=False))
+    assert world.call().body == DEVICE | {"idle": True}, "two requests at once may arrive in either order"
+    world.answer(GONE)
+    assert world.call().path == "/online"
+    world.answer(Answer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
+    world.answer(BEAT)
+    assert world.call()[1:4] == ("PUT", "/status/1", {"status": "BUSY"})
+    world.answer(Answer(503, None, "later"))
+    assert world.call().body == DEVICE | {"idle": False}
+    world.answer(BEAT)
+    assert [message.id for message in world.heard()] == [1, 2, 3]
+
+
+def test_an_interval_of_nothing_is_no_loop() -> None:
+    world = World()
+    world.say(HELLO)
+    world.answer(Answer(200, {"nextHeartbeatInterval": 1}))
+    assert world.link.deadline() == world.now + 0.1
+
+
+def test_the_welcome_tells_the_servers_time() -> None:
+    world = World()
+    world.say(HELLO)
+    world.answer(BEAT._replace(epoch=1_767_225_600))
+    (welcome,) = world.heard()
+    assert welcome.server_time == "2026-01-01T00:00:00Z"
+
+
 def test_requests_become_calls_and_their_answers_replies() -> None:
     world = World()
     world.welcomed()

@@ -116,6 +116,8 @@ class RestLink:
         self._user_ids: dict[int, None] = {}
         self._cursor: str | None = None
         self._unanswered: list[Watch] = []
+        self._unwritten: list[SetStatus | Activity] = []
+        self._written: SetStatus | Activity | None = None  # the one under way
         self._poll: int | None = None
         self._poll_at: float | None = None
         self._polled_at = float("-inf")
@@ -162,12 +164,11 @@ class RestLink:
                 for user_id in message.user_ids:
                     self._user_ids.pop(user_id, None)
                 self._reply(Ok(id=message.id))
-            case SetStatus() if self._me().observer:
+            case SetStatus() | Activity() if self._me().observer:
                 self._refuse(message.id, 403, "forbidden", OBSERVER)
-            case SetStatus():
-                self._call(*self._override(message), "status", message.id)
-            case Activity():
-                self._beat(now, message)
+            case SetStatus() | Activity():
+                self._unwritten.append(message)
+                self._write(now)
             case Query():
                 self._call("POST", "/changes", {"userIds": list(dict.fromkeys(message.user_ids))}, "query", message)
             case Ping():
@@ -192,6 +193,17 @@ class RestLink:
                 self._end(End(CloseCode.ABNORMAL, "an answer, but not as a presence server answers"))
         else:
             self._failed(purpose, context, answer, now)
+        self._write(now)
+
+    def _write(self, now: float) -> None:
+        """Say the next of what changes something. One at a time: two requests at once may arrive in either order."""
+        if self._written is not None or not self._unwritten or self._is_over:
+            return
+        message = self._written = self._unwritten.pop(0)
+        if isinstance(message, SetStatus):
+            self._call(*self._override(message), "status", message.id)
+        else:
+            self._beat(now, message)
 
     # -- hello -----------------------------------------------------------------------------------------------------
 
@@ -236,10 +248,6 @@ class RestLink:
     # -- being there -----------------------------------------------------------------------------------------------
 
     def _beat(self, now: float, activity: Activity | None) -> None:
-        if self._me().observer:
-            if activity is not None:
-                self._refuse(activity.id, 403, "forbidden", OBSERVER)
-            return
         self._idle = activity.idle if activity is not None else self._idle
         self._beat_at = now + self._interval
         self._call("POST", "/heartbeat", self._device(activity.idle if activity else None), "beat", activity)
@@ -368,6 +376,8 @@ class RestLink:
         return self._last_number
 
     def _reply(self, message: AnyServerMessage) -> None:
+        if self._written is not None and message.id == self._written.id:
+            self._written = None
         if not isinstance(message, Ok) or message.id is not None:
             self._actions.append(message)
 
