@@ -1,20 +1,27 @@
 """Who is let in, and who may see whom: the first implementations of two ports."""
 
-from functools import lru_cache
-from ipaddress import ip_address
-
 from presence_server.application.ports import Denied, Peer
+from presence_server.identity.networks import LOOPBACK, Networks
 
 
-class TrustOnLoopback:
-    """Clients on this machine may speak for anybody; others for nobody, and neither whoever a proxy here speaks for."""
+class TrustNetworks:
+    """Clients of some networks may speak for anybody; others for nobody.
+
+    Whoever comes through a proxy is judged by its own address, as far as trusted proxies vouch for one.
+    """
+
+    def __init__(self, networks: Networks | None = None) -> None:
+        """`networks`: this machine, unless they are given."""
+        self._networks = Networks(LOOPBACK) if networks is None else networks
 
     def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
-        if is_loopback(peer.address):
-            if not peer.is_forwarded:
+        if peer.clients is None:
+            if self._networks.holds(peer.address):
                 return None
-            return Denied(401, "what comes through a proxy is not this machine's own: no authenticator is configured")
-        return Denied(401, "only clients on the server's own machine are let in: no authenticator is configured")
+            return Denied(401, "only clients within the trusted networks are let in: no authenticator is configured")
+        if peer.clients and all(map(self._networks.holds, peer.clients)):
+            return None
+        return Denied(401, "it came through a proxy that is not trusted, or for a client that is not")
 
 
 class Everyone:
@@ -24,14 +31,3 @@ class Everyone:
 
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         return True
-
-
-@lru_cache(maxsize=1024)  # 4 us, for each request
-def is_loopback(address: str) -> bool:
-    """Whether `address` (IPv4, IPv6, or IPv4 in IPv6) is this machine's own; False for what is no address."""
-    try:
-        ip = ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return (mapped or ip).is_loopback

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 
 from presence_protocol.errors import FieldError
 from presence_server import __version__
-from presence_server.access import Everyone, TrustOnLoopback
+from presence_server.access import Everyone, TrustNetworks
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
 from presence_server.application.keys import UserKeys
@@ -30,6 +30,7 @@ from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
 from presence_server.garbage import settle
+from presence_server.identity.networks import Networks
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, hosts_of, start_line
@@ -75,7 +76,18 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
     )
-    hub = Hub(engine, interest, fanout, TrustOnLoopback(), Everyone(), limits, clock, keys, random, driver.wake)
+    hub = Hub(
+        engine,
+        interest,
+        fanout,
+        TrustNetworks(Networks(settings.trusted_networks)),
+        Everyone(),
+        limits,
+        clock,
+        keys,
+        random,
+        driver.wake,
+    )
     driver.drives(hub, fanout)
     return Gateway(
         hub,
@@ -84,7 +96,8 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         sockets,
         clock,
         OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),
-        HostPolicy(settings.allowed_origins, settings.bound_to_loopback),
+        HostPolicy(settings.allowed_origins, settings.bound_to_loopback, settings.allowed_hosts),
+        Networks(settings.trusted_proxies),
         connection_limit,
         settings.max_message,
         settings.heartbeat_interval,
@@ -145,6 +158,11 @@ async def serve(settings: Settings) -> None:
     gateway.books.on_crowd = server.on_crowd
     settle()
     print(start_line(settings, url, limit), flush=True)  # noqa: T201 (it is for a person)
+    if not settings.bound_to_loopback:
+        trusted = ",".join(settings.trusted_networks)
+        _log.warning(
+            "no credentials are asked for: whoever is in a trusted network may act as any user", trusted=trusted
+        )
     _log.info("started", url=url, connections=limit, engine=settings.engine)
     try:
         await server.serve(sockets=listeners)

@@ -18,7 +18,8 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Final, NoReturn
 
 from presence_server import __version__
-from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host, parse_origin
+from presence_server.identity.networks import LOOPBACK, parse_network
+from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host, parse_host, parse_origin
 
 PROGRAM: Final = "presence-server"
 PREFIX: Final = "PRESENCE_"
@@ -66,6 +67,8 @@ class Declaration:
     least: float
     most: float
     choices: tuple[str, ...]
+    empty: str = ""
+    """What an empty list means."""
     repeats: bool = False
     """Whether its flag may be given more than once; the values are then one list, separated by commas."""
 
@@ -87,7 +90,7 @@ class Declaration:
     def default_text(self) -> str:
         """The default as one would write it, with its unit; for an empty list, what that means."""
         if isinstance(self.default, tuple):
-            return ",".join(self.default) or "same host"
+            return ",".join(self.default) or self.empty
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
         return f"{_number(self.default)} {self.unit}".rstrip()
@@ -134,8 +137,10 @@ class Declaration:
             raise ValueError(f"must be at most {_number(self.most)}{unit}, not {_number(value)}")
 
 
-def _text(default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = (), repeats: bool = False) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices, "repeats": repeats})
+def _text(
+    default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = (), empty: str = "", repeats: bool = False
+) -> Any:
+    return field(default=default, metadata={"help": help, "choices": choices, "empty": empty, "repeats": repeats})
 
 
 def _switch(default: bool, help: str) -> Any:
@@ -187,7 +192,18 @@ class Settings:
     compression: bool = _switch(False, "compress long messages for WebSocket clients that offer permessage-deflate")
     drain_timeout: float = _seconds(30.0, "for clients to move elsewhere after SIGTERM", least=0.0)
     allowed_origins: tuple[str, ...] = _text(
-        (), "pages that may use it beside its own host's: scheme://host[:port], null or *, separated by commas"
+        (),
+        "pages that may use it beside its own host's: scheme://host[:port], null or *, separated by commas",
+        empty="same host",
+    )
+    trusted_networks: tuple[str, ...] = _text(
+        LOOPBACK, "networks whose clients are let in and may act as any user, separated by commas"
+    )
+    trusted_proxies: tuple[str, ...] = _text(
+        (), "networks of proxies whose word on a client's address is believed, separated by commas", empty="none"
+    )
+    allowed_hosts: tuple[str, ...] = _text(
+        (), "names that requests may use for this server, beside localhost and addresses", empty="none"
     )
     engine: str = _text("memory", "where the table of users lives")
     log_format: str = _text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
@@ -204,6 +220,12 @@ class Settings:
         _check_engine(self.engine)
         for entry in self.allowed_origins:
             _check_origin(entry)
+        for entry in self.allowed_hosts:
+            if parse_host(entry) != entry.lower():
+                reason = f"must hold host names without scheme or port, not {_shown(entry)}"
+                raise SettingsError("allowed_hosts", reason)
+        _check_networks("trusted_networks", self.trusted_networks)
+        _check_networks("trusted_proxies", self.trusted_proxies)
         _check_together(self)
 
     @property
@@ -253,7 +275,7 @@ class Settings:
 
 
 def _declarations() -> tuple[Declaration, ...]:
-    blank: dict[str, Any] = {"unit": "", "least": -math.inf, "most": math.inf, "choices": ()}
+    blank: dict[str, Any] = {"unit": "", "least": -math.inf, "most": math.inf, "choices": (), "empty": ""}
     return tuple(
         Declaration(**{**blank, **one.metadata, "name": one.name, "default": one.default}) for one in fields(Settings)
     )
@@ -295,6 +317,14 @@ def _check_origin(entry: str) -> None:
     if origin.scheme in ("ws", "wss"):
         reason = f"an origin is the page's, so it starts with http:// or https://, not {_shown(entry)}"
         raise SettingsError("allowed_origins", reason)
+
+
+def _check_networks(name: str, networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            parse_network(network)
+        except ValueError as error:
+            raise SettingsError(name, f"{_shown(network)} {error}") from None
 
 
 def _check_together(settings: Settings) -> None:

@@ -25,7 +25,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.view import View
-from presence_server.access import Everyone, TrustOnLoopback
+from presence_server.access import Everyone, TrustNetworks
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
@@ -452,7 +452,7 @@ class World:
             self.engine,
             self.interest,
             self.fanout,
-            authenticator or TrustOnLoopback(),
+            authenticator or TrustNetworks(),
             who,
             limits or HubLimits(),
             self.clock,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from application.kit import FakeLink, LateEngine, ManualClock
-from presence_server.access import Everyone, TrustOnLoopback
+from presence_server.access import Everyone, TrustNetworks
 from presence_server.application import ports
 from presence_server.clock import SystemClock
 from presence_server.engines.memory import MemoryEngine
@@ -22,7 +22,7 @@ from presence_server.transports.websocket import WebSocketConnection
         (ports.Engine, LateEngine),
         (ports.Clock, SystemClock),
         (ports.Clock, ManualClock),
-        (ports.Authenticator, TrustOnLoopback),
+        (ports.Authenticator, TrustNetworks),
         (ports.Visibility, Everyone),
         (ports.Link, WebSocketConnection),
         (ports.Link, FakeLink),

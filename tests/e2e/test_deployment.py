@@ -53,6 +53,13 @@ def service() -> dict[str, object]:
     return service
 
 
+def test_composes_command_is_one_that_the_server_takes(service: dict[str, object]) -> None:
+    command = service["command"]
+    assert isinstance(command, list)
+    settings = load(command, {"PRESENCE_HOST": "0.0.0.0"})
+    assert "172.16.0.0/12" in str(settings.trusted_networks)
+
+
 def test_compose_publishes_on_this_machine_only(service: dict[str, object]) -> None:
     assert service["ports"] == ["127.0.0.1:8004:8004"]
 

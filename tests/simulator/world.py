@@ -9,7 +9,7 @@ from random import Random
 
 from engines.late import LateEngine
 from presence_protocol.messages import StatusEntry
-from presence_server.access import TrustOnLoopback
+from presence_server.access import TrustNetworks
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
 from presence_server.application.keys import PLAIN
@@ -77,7 +77,7 @@ class World:
             self.spy,
             self.interest,
             self.fanout,
-            TrustOnLoopback(),
+            TrustNetworks(),
             self.visibility,
             limits,
             self.clock,

@@ -140,12 +140,13 @@ class Engine(Protocol):
 class Peer(NamedTuple):
     """Who is at the other end: the address of the TCP peer, and the `Authorization` header if there was one.
 
-    `is_forwarded`: headers say that somebody else is behind it, for whom the peer is a proxy.
+    `clients`: where headers say that the peer is a proxy, the addresses that whoever is behind it may have; none of
+    them if nobody who is trusted vouches for one. None: the peer itself is the client.
     """
 
     address: str
     authorization: str | None = None
-    is_forwarded: bool = False
+    clients: tuple[str, ...] | None = None
 
 
 class Denied(NamedTuple):

@@ -21,6 +21,9 @@ LOOPBACK: Final = ("127.0.0.0/8", "::1/128")
 FORWARDING: Final = ("forwarded", "x-forwarded-for", "x-real-ip", "via")
 """Headers (in lower case) that say that a request went through a proxy."""
 
+NO_PROXY: Final[Mapping[str, str]] = {}
+"""The headers of a request that says of no proxy."""
+
 _FOR: Final = re.compile(r'(?:^|[;,\s])for\s*=\s*("(?:[^"\\]|\\.)*"|[^;,\s]*)', re.IGNORECASE)
 _PORT: Final = re.compile(r":\d{1,5}$")
 
@@ -72,13 +75,14 @@ def is_forwarded(headers: Mapping[str, str]) -> bool:
     return any(name in headers for name in FORWARDING)
 
 
-def clients_of(peer: str, headers: Mapping[str, str], proxies: Networks) -> tuple[str, ...]:
+def clients_of(peer: str, headers: Mapping[str, str], proxies: Networks) -> tuple[str, ...] | None:
     """The addresses that the client may have: each must be trusted for the client to be. Empty: it cannot be told.
 
-    `peer` is the address of the TCP connection; `headers` have names in lower case, repeated ones joined by commas.
+    None: the request says of no proxy, so that `peer`, the address of the TCP connection, is the client's. `headers`
+    are asked for names in lower case, and have repeated ones joined by commas.
     """
     if not is_forwarded(headers):
-        return (peer,)
+        return None
     if not proxies.holds(peer):
         return ()
     chains = [

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
+from presence_server.identity.networks import Networks, clients_of
 from presence_server.transports.books import Books
 from presence_server.transports.deflate import Deflation
 from presence_server.transports.direct import OpenSockets
@@ -51,6 +52,7 @@ class Gateway:
         clock: Clock,
         origins: OriginPolicy,
         hosts: HostPolicy,
+        proxies: Networks,
         connection_limit: int,
         max_message: int,
         heartbeat_interval: float,
@@ -64,6 +66,7 @@ class Gateway:
         self.clock = clock
         self.origins = origins
         self.hosts = hosts
+        self._proxies = proxies
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
@@ -101,6 +104,10 @@ class Gateway:
     def has_room(self) -> bool:
         """Whether one more may stay, connected or waiting in a long poll."""
         return len(self.connections) + len(self.polls) < self.books.limit
+
+    def clients_of(self, address: str, headers: Mapping[str, str]) -> tuple[str, ...] | None:
+        """Where the client may be whose request came from `address`: see `identity.networks`."""
+        return clients_of(address, headers, self._proxies)
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import sha1
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -23,7 +23,7 @@ from websockets.typing import Subprotocol
 
 from presence_protocol.codec import CODECS
 from presence_protocol.errors import FieldError
-from presence_server.identity.networks import is_forwarded
+from presence_server.identity.networks import FORWARDING, NO_PROXY
 from presence_server.transports.envelope import error_body, error_headers
 from presence_server.transports.hosts import REASON
 from presence_server.transports.parsers import let_go
@@ -45,9 +45,9 @@ _SUBPROTOCOLS: Final = {codec.subprotocol: number for number, codec in enumerate
 
 
 class Handshake(NamedTuple):
-    """The answer, and of one that lets in: the number of the codec, what `Authorization` said, whether to deflate.
+    """The answer, and of one that lets in: the number of the codec, whether to deflate, and who it may be.
 
-    `is_forwarded`: the request came through a proxy.
+    `forwarding`: the headers of proxies, by name; empty if there are none.
     """
 
     answer: bytes
@@ -55,7 +55,7 @@ class Handshake(NamedTuple):
     codec_number: int = 0
     authorization: str | None = None
     is_deflating: bool = False
-    is_forwarded: bool = False
+    forwarding: Mapping[str, str] = NO_PROXY
 
 
 # -- the usual request -----------------------------------------------------------------------------------------------
@@ -105,7 +105,8 @@ def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
     chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
     answer = b"%b%b%b\r\n" % (_ACCEPTED, accept, chosen)
     codec_number, authorization = _codec_number(subprotocol), get("authorization")
-    return Handshake(answer, True, codec_number, authorization, is_forwarded=is_forwarded(headers)), data[end:]
+    forwarding: Mapping[str, str] = {name: headers[name] for name in FORWARDING if name in headers} or NO_PROXY
+    return Handshake(answer, True, codec_number, authorization, forwarding=forwarding), data[end:]
 
 
 # -- any request -----------------------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines
         _codec_number(ws.subprotocol),
         request.headers.get("Authorization"),
         bool(ws.extensions),
-        is_forwarded(request.headers),
+        {name: ", ".join(request.headers.get_all(name)) for name in FORWARDING if name in request.headers},
     )
 
 

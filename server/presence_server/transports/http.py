@@ -27,7 +27,7 @@ from presence_server.application.polls import Answer
 from presence_server.application.ports import Peer
 from presence_server.domain.model import Device, Override, Platform, Shown, Status
 from presence_server.domain.transitions import AnyTransition, Heartbeat, Offline, Online, SetOverride, Transition
-from presence_server.identity.networks import is_forwarded
+from presence_server.identity.networks import FORWARDING
 from presence_server.logs import get_logger
 from presence_server.transports import bodies
 from presence_server.transports.envelope import Refusal, failure, success, success_body
@@ -187,7 +187,8 @@ class RestApi:
         address = request.client.host if request.client else ""
         authorization = request.headers.get("authorization")
         token = authorization[7:].strip() if authorization and authorization[:7].lower() == "bearer " else None
-        peer = Peer(address, authorization, is_forwarded(request.headers))
+        forwarding = {name: ", ".join(request.headers.getlist(name)) for name in FORWARDING if name in request.headers}
+        peer = Peer(address, authorization, self._gateway.clients_of(address, forwarding))
         denied = self._gateway.hub.authenticate(peer, token, user_id)
         if denied is not None:
             raise Refusal(denied.status, [FieldError("Authorization", denied.reason)])

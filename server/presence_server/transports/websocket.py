@@ -156,8 +156,10 @@ class WebSocketConnection(DirectProtocol):
         if handshake.is_deflating:
             self.__class__ = DeflatingConnection
         assert self._transport is not None
-        address = self._transport.get_extra_info("peername")
-        peer = Peer(address[0] if address else "", handshake.authorization, handshake.is_forwarded)
+        peername = self._transport.get_extra_info("peername")
+        address = peername[0] if peername else ""
+        clients = self._gateway.clients_of(address, handshake.forwarding)
+        peer = Peer(address, handshake.authorization, clients)
         session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
         self._session = session
         self._put_socket(session)

@@ -45,7 +45,24 @@ def test_loopback_may_be_named(host: str) -> None:
 def test_nothing_else_may_be_named_where_only_loopback_is_listened_on(host: str) -> None:
     assert not HostPolicy((), bound_to_loopback=True).allows(host)
     assert not HostPolicy(("*",), bound_to_loopback=True).allows(host)
-    assert HostPolicy((), bound_to_loopback=False).allows(host)
+    assert HostPolicy((), bound_to_loopback=True, is_off=True).allows(host)
+
+
+@pytest.mark.parametrize(
+    ("host", "allowed"),
+    [
+        ("10.0.0.1", True),
+        ("[2001:db8::1]:8004", True),
+        ("localhost:8004", True),
+        ("Chat.Example:80", True),
+        ("evil.example", False),
+        ("chat.example.evil.example", False),
+        ("2130706433", False),
+        ("", False),
+    ],
+)
+def test_elsewhere_addresses_and_listed_names_may_be_named(host: str, allowed: bool) -> None:
+    assert HostPolicy((), bound_to_loopback=False, listed=("chat.example",)).allows(host) is allowed
 
 
 def test_the_host_of_a_listed_origin_may_be_named() -> None:

@@ -63,7 +63,14 @@ ALL: list[tuple[str, str, Any]] = [
 
 def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
     driver = SimpleNamespace(perform=lambda _effects: None)
-    gateway = SimpleNamespace(hub=hub, clock=ManualClock(), driver=driver, max_message=1000, hello_timeout=5.0)
+    gateway = SimpleNamespace(
+        hub=hub,
+        clock=ManualClock(),
+        driver=driver,
+        max_message=1000,
+        hello_timeout=5.0,
+        clients_of=lambda _address, _headers: None,
+    )
 
     async def call() -> httpx.Response:
         app = Starlette(routes=RestApi(cast("Any", gateway)).routes())

@@ -28,4 +28,4 @@ def test_a_message_that_fails_ends_its_own_connection_with_1011(
     assert wire.gateway.hub.statistics().sessions == 0
     assert "planted" in caplog.text
     # The device is in grace, as after any other close by the server.
-    assert wire.gateway.hub.engine.truth(1).devices
+    assert wire.gateway.hub.engine.truth(wire.gateway.hub.keys.key(1)).devices
