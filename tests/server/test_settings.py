@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError, fields
@@ -53,6 +54,9 @@ DESIGN = {
     "compression": False,
     "drain_timeout": 30,
     "allowed_origins": (),
+    "trusted_networks": ("127.0.0.0/8", "::1/128"),
+    "trusted_proxies": (),
+    "allowed_hosts": (),
     "engine": "memory",
 }
 
@@ -72,6 +76,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
 
 def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
+    raw |= {"trusted_networks": "10.0.0.0/8", "trusted_proxies": "10.0.0.1", "allowed_hosts": "chat.example"}
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw |= {"max_header": "2048"}
     for one in DECLARATIONS:
@@ -360,3 +365,18 @@ def test_the_start_line_tells_link_bounds_and_limits() -> None:
 def test_the_documented_table_is_the_declared_one() -> None:
     operations = Path(__file__).parents[2] / "docs" / "operations.md"
     assert markdown_table() in operations.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "reason"),
+    [
+        ("--trusted-networks", "10.0.0.1/8", "'10.0.0.1/8' has bits beyond its prefix; did you mean 10.0.0.0/8?"),
+        ("--trusted-proxies", "proxy", "'proxy' must be an address or a network, such as 10.0.0.0/8"),
+        ("--allowed-hosts", "http://chat.example", "must hold host names without scheme or port"),
+        ("--allowed-hosts", "chat.example:80", "must hold host names without scheme or port"),
+    ],
+)
+def test_networks_and_hosts_are_checked(flag: str, value: str, reason: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(reason)) as failed:
+        load([flag, value], {})
+    assert str(failed.value).startswith(f"{flag}: ")
