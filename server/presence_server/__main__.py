@@ -4,6 +4,7 @@ import os
 import sys
 
 from presence_server import logs, settings
+from presence_server.log_output import open_standard_streams, say
 
 EXTRA = "presence-service[server]"
 """What an installation needs for a server: without it there is a client, and this script."""
@@ -14,6 +15,7 @@ def main() -> None:
 
     Exit codes: 2, a wrong setting; 1, the address cannot be had, or what a server needs is not installed.
     """
+    open_standard_streams()
     chosen = settings.load_or_exit(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level, chosen.log_format, sys.stderr)
     log = logs.get_logger(__name__)
@@ -24,14 +26,13 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("presence_"):
             raise
-        sys.stderr.write(
-            f"{settings.PROGRAM}: {missing.name} is not installed; a server needs: pip install '{EXTRA}'\n"
-        )
+        needed = f"{missing.name} is not installed; a server needs: pip install '{EXTRA}'"
+        say(sys.stderr, f"{settings.PROGRAM}: {needed}")
         sys.exit(1)
     try:
         app.run(chosen)
     except app.BindError as failed:
-        sys.stderr.write(f"{settings.PROGRAM}: {failed}\n")
+        say(sys.stderr, f"{settings.PROGRAM}: {failed}")
         sys.exit(1)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import resource
 import socket
+import sys
 from collections.abc import Sequence
 from random import Random
 from typing import Any
@@ -31,6 +32,7 @@ from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
 from presence_server.garbage import settle
 from presence_server.identity.networks import Networks
+from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, hosts_of, start_line
@@ -157,7 +159,7 @@ async def serve(settings: Settings) -> None:
     server = PresenceServer(config, gateway, settings.drain_timeout)
     gateway.books.on_crowd = server.on_crowd
     settle()
-    print(start_line(settings, url, limit), flush=True)  # noqa: T201 (it is for a person)
+    say(sys.stdout, start_line(settings, url, limit))
     if not settings.bound_to_loopback:
         trusted = ",".join(settings.trusted_networks)
         _log.warning(

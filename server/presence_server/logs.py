@@ -28,6 +28,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
 
+from presence_server.log_output import FIELDS, OutputHandler, escaped
+
 REDACTED: Final = "[redacted]"
 MAX_TEXT: Final = 2000
 MAX_TRACEBACK: Final = 20_000
@@ -40,7 +42,6 @@ OURS: Final = ("presence_server", "presence_protocol", "presence_client")
 OTHERS: Final = ("uvicorn", "uvicorn.error", "uvicorn.asgi", "websockets", "asyncio")
 SILENT: Final = ("uvicorn.access",)
 
-_FIELDS: Final = "presence_fields"  # the attribute of a LogRecord that carries the fields
 _RESERVED: Final = ("time", "level", "event", "logger")
 
 _SECRET_NAME: Final = re.compile("token|authorization|cookie|password|passwd|secret", re.IGNORECASE)
@@ -61,7 +62,6 @@ _SECRET_TEXTS: Final = (
 
 # C0 and C1 controls with DEL, line and paragraph separators, marks that reorder or hide text, lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ud800-\udfff]")
-_BEYOND_ASCII: Final = re.compile("[^\x00-\x7f]")
 _BARE: Final = re.compile(r"[^\s\"'=\\\[\]{}]+")
 
 
@@ -106,7 +106,7 @@ class EventLogger:
     def _emit(
         self, level: int, event: str, fields: dict[str, object], error: BaseException | bool | None = None
     ) -> None:
-        extra = {_FIELDS: {**self._bound, **fields}}
+        extra = {FIELDS: {**self._bound, **fields}}
         # no arguments: a per cent sign in an event is only that
         self._logger.log(level, event, exc_info=error, extra=extra, stacklevel=3)
 
@@ -119,20 +119,24 @@ def get_logger(name: str) -> EventLogger:
     return EventLogger(logging.getLogger("presence_server" if name == "__main__" else name))
 
 
-def configure(level: str, style: str, stream: TextIO) -> None:
+def configure(level: str, style: str, stream: TextIO | None) -> None:
     """Send all logs of the process to ``stream``; may be called again, and then replaces what it did before.
+
+    None is a stream that was closed before the process began: nothing is logged. See `log_output` for how lines are
+    written, and `repeats` for what is counted instead.
 
     ``level``: debug, info, warning or error. ``style``: human, json, or auto (human if the stream is a terminal).
     uvicorn must be given ``log_config=None`` and no ``log_level``, or it would undo this.
     """
     least = logging.getLevelNamesMapping()[level.upper()]
-    chosen = ("human" if stream.isatty() else "json") if style == "auto" else style
-    handler = _Handler(stream)
+    chosen = ("human" if stream is not None and stream.isatty() else "json") if style == "auto" else style
+    handler = OutputHandler(stream)
     handler.setFormatter({"human": HumanFormatter, "json": JsonFormatter}[chosen]())
 
     root = logging.getLogger()
-    for old in [old for old in root.handlers if isinstance(old, _Handler)]:
+    for old in [old for old in root.handlers if isinstance(old, OutputHandler)]:
         root.removeHandler(old)
+        old.close()
     root.addHandler(handler)
     root.setLevel(max(least, logging.WARNING))
     for name in OURS:
@@ -149,15 +153,10 @@ def configure(level: str, style: str, stream: TextIO) -> None:
     logging.captureWarnings(True)
 
 
-class _Handler(logging.StreamHandler[TextIO]):
-    def format(self, record: logging.LogRecord) -> str:
-        """The line in characters that the stream can take: not every one of them speaks UTF-8."""
-        line = super().format(record)
-        encoding = getattr(self.stream, "encoding", None) or "utf-8"
-        return line if encoding.lower().startswith("utf") else _BEYOND_ASCII.sub(_escape, line)
-
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 (the name is logging's)
-        """A log that cannot be written (a closed pipe, a full disk) must not stop the server nor print more."""
+def flush() -> None:
+    """Wait until what was logged is written, for a second at most."""
+    for handler in logging.getLogger().handlers:
+        handler.flush()
 
 
 class JsonFormatter(logging.Formatter):
@@ -180,21 +179,21 @@ class JsonFormatter(logging.Formatter):
         if error is not None:
             line["error"] = error
         # JSON's own escapes leave out what only a terminal or a log viewer would obey
-        return _UNSAFE.sub(_escape, json.dumps(line, ensure_ascii=False, separators=(",", ":")))
+        return _UNSAFE.sub(escaped, json.dumps(line, ensure_ascii=False, separators=(",", ":")))
 
 
 class HumanFormatter(logging.Formatter):
     """``2025-11-09T15:00:00.123Z INFO    session opened session=s-42 userId=10001``, then an indented traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
-        parts = [_time(record), f"{record.levelname:<7}", _UNSAFE.sub(_escape, _clean(_event(record)))]
+        parts = [_time(record), f"{record.levelname:<7}", _UNSAFE.sub(escaped, _clean(_event(record)))]
         if not record.name.startswith(OURS):
             parts.append(f"logger={record.name}")
-        parts += [f"{_UNSAFE.sub(_escape, name)}={_human(value)}" for name, value in _fields(record).items()]
+        parts += [f"{_UNSAFE.sub(escaped, name)}={_human(value)}" for name, value in _fields(record).items()]
         error = _traceback(self, record)
         lines = [" ".join(parts)]
         if error is not None:
-            lines += ["    " + _UNSAFE.sub(_escape, line) for line in error.split("\n")]
+            lines += ["    " + _UNSAFE.sub(escaped, line) for line in error.split("\n")]
         return "\n".join(lines)
 
 
@@ -219,7 +218,7 @@ def _event(record: logging.LogRecord) -> str:
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:
     """The record's fields, safe to show: of types that JSON has, without secrets, bounded."""
-    fields: Mapping[str, object] = getattr(record, _FIELDS, {})
+    fields: Mapping[str, object] = getattr(record, FIELDS, {})
     return {name: REDACTED if _SECRET_NAME.search(name) else _plain(value) for name, value in fields.items()}
 
 
@@ -269,13 +268,9 @@ def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str |
     return _clean(formatter.formatException(record.exc_info), MAX_TRACEBACK)
 
 
-def _escape(match: re.Match[str]) -> str:
-    return json.dumps(match[0])[1:-1]
-
-
 def _human(value: object) -> str:
     """A field's value: bare if that is unmistakable, else as JSON."""
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
     if isinstance(value, str) and not _BARE.fullmatch(text):
         text = json.dumps(text, ensure_ascii=False)
-    return _UNSAFE.sub(_escape, text)
+    return _UNSAFE.sub(escaped, text)

@@ -19,6 +19,7 @@ from typing import Any, Final, NoReturn
 
 from presence_server import __version__
 from presence_server.identity.networks import LOOPBACK, parse_network
+from presence_server.log_output import say
 from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host, parse_host, parse_origin
 
 PROGRAM: Final = "presence-server"
@@ -371,7 +372,7 @@ def load_or_exit(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     try:
         return load(argv, environ)
     except SettingsError as error:
-        sys.stderr.write(f"{PROGRAM}: {error}\n")
+        say(sys.stderr, f"{PROGRAM}: {error}")
         raise SystemExit(2) from None
 
 

@@ -24,6 +24,7 @@ from presence_server.logs import (
     HumanFormatter,
     JsonFormatter,
     configure,
+    flush,
     get_logger,
     redact,
 )
@@ -59,8 +60,13 @@ def log() -> EventLogger:
     return get_logger("presence_server.transports.websocket")
 
 
+def text(stream: io.StringIO) -> str:
+    flush()
+    return stream.getvalue()
+
+
 def lines(stream: io.StringIO) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in stream.getvalue().splitlines()]
+    return [json.loads(line) for line in text(stream).splitlines()]
 
 
 def shown(value: object, formatter: type[logging.Formatter] = JsonFormatter, name: str = "value") -> str:
@@ -96,7 +102,7 @@ def test_a_person_reads_one_line(configured: Callable[..., None], log: EventLogg
     stream = Terminal()
     configured("info", "auto", stream)
     log.info("session opened", session="s-42", userId=10001, text="two words", empty="", batch=[1, 2])
-    stamp, rest = stream.getvalue().split(" ", 1)
+    stamp, rest = text(stream).split(" ", 1)
     assert stamp.endswith("Z")
     assert rest == 'INFO    session opened session=s-42 userId=10001 text="two words" empty="" batch=[1, 2]\n'
 
@@ -129,10 +135,10 @@ def test_a_person_reads_a_traceback_indented(configured: Callable[..., None], lo
     stream = io.StringIO()
     configured("info", "human", stream)
     log.exception("failed", ValueError("odd\n2025-11-09T15:00:00.000Z INFO    forged \x1b[2J"))
-    head, *rest = stream.getvalue().splitlines()
+    head, *rest = text(stream).splitlines()
     assert head.endswith("ERROR   failed")
     assert all(line.startswith("    ") for line in rest)
-    assert "\x1b" not in stream.getvalue()
+    assert "\x1b" not in text(stream)
 
 
 def test_a_level_that_is_off_costs_no_formatting(configured: Callable[..., None], log: EventLogger) -> None:
@@ -144,7 +150,7 @@ def test_a_level_that_is_off_costs_no_formatting(configured: Callable[..., None]
     configured("warning", "json", stream)
     log.debug("off", value=Costly())
     log.info("off", value=Costly())
-    assert (stream.getvalue(), log.is_enabled(logging.INFO), log.is_enabled(logging.WARNING)) == ("", False, True)
+    assert (text(stream), log.is_enabled(logging.INFO), log.is_enabled(logging.WARNING)) == ("", False, True)
 
 
 def test_debug_is_ours_alone(configured: Callable[..., None], log: EventLogger) -> None:
@@ -179,7 +185,7 @@ def test_a_person_reads_who_else_logged(configured: Callable[..., None]) -> None
     stream = io.StringIO()
     configured("info", "human", stream)
     logging.getLogger("websockets.server").error("opening handshake failed")
-    assert stream.getvalue().endswith("ERROR   opening handshake failed logger=websockets.server\n")
+    assert text(stream).endswith("ERROR   opening handshake failed logger=websockets.server\n")
 
 
 def test_at_level_error_others_are_as_quiet_as_we_are(configured: Callable[..., None], log: EventLogger) -> None:
@@ -196,7 +202,7 @@ def test_configuring_again_replaces_and_never_doubles(configured: Callable[..., 
     configured("info", "json", old)
     configured("info", "json", new)
     log.info("once")
-    assert (old.getvalue(), len(lines(new))) == ("", 1)
+    assert (text(old), len(lines(new))) == ("", 1)
 
 
 def test_a_stream_that_cannot_be_written_stops_nobody(
@@ -208,6 +214,7 @@ def test_a_stream_that_cannot_be_written_stops_nobody(
 
     configured("info", "json", Full())
     log.info("lost")
+    flush()
     assert capsys.readouterr() == ("", "")
 
 
@@ -216,6 +223,7 @@ def test_a_stream_of_plain_ascii_loses_nothing(configured: Callable[..., None], 
     buffer = io.BytesIO()
     configured("info", style, io.TextIOWrapper(buffer, encoding="ascii", write_through=True))
     log.info("上线", text="é😀")
+    flush()
     line = buffer.getvalue().decode("ascii")
     assert "\\u4e0a\\u7ebf" in line
     assert "\\u00e9\\ud83d\\ude00" in line
@@ -266,7 +274,7 @@ def test_a_traceback_holds_no_secret(configured: Callable[..., None], log: Event
     stream = io.StringIO()
     configured("info", "json", stream)
     log.exception("failed", ValueError("refused /ws?token=" + "s3cr3t"))
-    assert "s3cr3t" not in stream.getvalue()
+    assert "s3cr3t" not in text(stream)
 
 
 @given(st.text(st.characters(categories=["Cc", "Cf", "Cs", "Zl", "Zp", "L", "P"])))
@@ -282,7 +290,7 @@ def test_an_event_cannot_be_forged_either(configured: Callable[..., None], log: 
     stream = io.StringIO()
     configured("info", "human", stream)
     log.info("a\nb\x1b[31m")
-    assert stream.getvalue().endswith("INFO    a\\nb\\u001b[31m\n")
+    assert text(stream).endswith("INFO    a\\nb\\u001b[31m\n")
 
 
 @pytest.mark.parametrize("value", ["plain", "a b", 'a"b', "a=b", "上线", "\\n", "{x}"])
