@@ -1,0 +1,121 @@
+"""Settings from flags, environment variables and a file: a flag wins over a variable, a variable over the file.
+
+A wrong one is a `SettingsError` that names it as it was written, where it was written.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, NoReturn
+
+from presence_server import __version__
+from presence_server.log_output import say
+from presence_server.settings.declaration import PREFIX, PROGRAM, SettingsError, shown
+from presence_server.settings.table import DECLARATIONS, Settings
+
+
+def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """The settings from flags and environment variables; flags win, an empty variable counts as unset.
+
+    ``argv`` is without the program's name. Raises SettingsError, named as the user wrote it; ``--help`` and
+    ``--version`` print to standard output and raise SystemExit(0).
+    """
+    flags = _read_flags(argv)
+    written: dict[str, str] = {}
+    values: dict[str, Any] = {}
+    for declaration in DECLARATIONS:
+        if declaration.name in flags:
+            name, raw = declaration.flag, flags[declaration.name]
+        elif (raw := environ.get(declaration.variable, "")).strip():
+            name = declaration.variable
+        else:
+            continue
+        try:
+            values[declaration.name] = declaration.parse(raw)
+        except ValueError as error:
+            raise SettingsError(name, str(error)) from None
+        written[declaration.name] = name
+    try:
+        return Settings(**values)
+    except SettingsError as error:
+        name = next((written[name] for name in error.involved if name in written), error.name)
+        raise SettingsError(name, error.reason) from None
+
+
+def load_or_exit(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
+    """`load`, but a wrong setting is one line on standard error and SystemExit(2)."""
+    try:
+        return load(argv, environ)
+    except SettingsError as error:
+        say(sys.stderr, f"{PROGRAM}: {error}")
+        raise SystemExit(2) from None
+
+
+def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:
+    """``PRESENCE_*`` variables that mean nothing but look like one that does: written name -> meant name.
+
+    For a warning, not an error: a platform may set variables of its own under the same prefix.
+    """
+    known = [declaration.variable for declaration in DECLARATIONS]
+    found: dict[str, str] = {}
+    for name in sorted(environ):
+        if name.startswith(PREFIX) and name not in known:
+            for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
+                found[name] = meant
+    return found
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise SettingsError(PROGRAM, " ".join(message.split()))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog=PROGRAM,
+        usage=f"{PROGRAM} [--SETTING VALUE ...]",
+        description="Who is online: presence over WebSocket and REST.",
+        epilog=f"Each setting is also an environment variable: --grace-period is {PREFIX}GRACE_PERIOD. "
+        "A flag wins over a variable; an empty variable counts as unset.",
+        allow_abbrev=False,  # a name that is written is a name that exists
+        exit_on_error=False,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34),
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    for declaration in DECLARATIONS:
+        parser.add_argument(
+            declaration.flag,
+            metavar=declaration.metavar,
+            default=argparse.SUPPRESS,
+            action="append" if declaration.repeats else "store",
+            help=f"{declaration.help} (default: {declaration.default_text})".replace("%", "%%"),
+        )
+    return parser
+
+
+def _read_flags(argv: Sequence[str]) -> dict[str, str]:
+    """Flags as they were written, by the name of the setting; of those that do not repeat the last one wins."""
+    try:
+        known, unknown = _parser().parse_known_args(list(argv))
+    except argparse.ArgumentError as error:
+        reason = "needs a value" if "expected one argument" in str(error) else str(error.message)
+        raise SettingsError(error.argument_name or PROGRAM, reason) from None
+    if unknown:
+        name = unknown[0].partition("=")[0]
+        flags = [declaration.flag for declaration in DECLARATIONS]
+        close = difflib.get_close_matches(name, flags, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"see {PROGRAM} --help"
+        kind = "no such flag" if name.startswith("-") else "not a flag"
+        raise SettingsError(name if name.isprintable() else shown(name), f"{kind}; {hint}")
+    return {name: _written(raw) for name, raw in vars(known).items()}
+
+
+def _written(raw: Any) -> str:
+    """The value of a flag, or of one that was given several times."""
+    if isinstance(raw, str):
+        return raw
+    # of `--host=--` argparse leaves an empty list
+    return ",".join(map(_written, raw)) if raw else "--"

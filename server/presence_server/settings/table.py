@@ -1,0 +1,218 @@
+"""All settings of one server. A `Settings` that exists is a valid one.
+
+Every value is within its bounds, and no two of them contradict each other or make one of the service's promises a lie.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import re
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+from presence_server.identity.networks import LOOPBACK, parse_network
+from presence_server.settings.declaration import (
+    Declaration,
+    SettingsError,
+    count,
+    number,
+    seconds,
+    shown,
+    switch,
+    text,
+)
+from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host, parse_host, parse_origin
+
+# A REST device lives for this many heartbeat intervals: one lost heartbeat is forgiven, two are not.
+REST_LIFETIME_FACTOR: Final = 2.5
+# What the ghost bounds allow for sweeps and batching, and how much of it batching may use up; more is added on top.
+GHOST_SLACK: Final = 2.0
+MAX_BATCHING_DELAY: Final = 1.5
+# Descriptors that are not connections: listeners, logs, the loop's own, and a few to refuse connections with.
+RESERVED_FILES: Final = 64
+# Where the system sets no open-file limit: the usual ceiling of Linux (fs.nr_open).
+UNLIMITED_FILES: Final = 1_048_576
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """All settings of one server; times in seconds. Raises SettingsError on values that cannot be."""
+
+    host: str = text(
+        "127.0.0.1", "address or host name to listen on; several: separated by commas, or --host again", repeats=True
+    )
+    port: int = count(8004, "port to listen on; 0 takes any free one", least=0, most=65535)
+    grace_period: float = seconds(10.0, "between the unclean end of a link and OFFLINE", least=0.0)
+    ping_interval: float = seconds(25.0, "between the server's WebSocket pings")
+    pong_timeout: float = seconds(10.0, "for the answer to a ping")
+    hello_timeout: float = seconds(10.0, "for the first message of a WebSocket")
+    header_timeout: float = seconds(0.0, "for the head of an HTTP request; 0 is hello_timeout", least=0.0)
+    body_timeout: float = seconds(0.0, "for the body of an HTTP request; 0 is hello_timeout", least=0.0)
+    keep_alive_timeout: float = seconds(75.0, "between two HTTP requests on one connection")
+    answer_timeout: float = seconds(30.0, "without progress, for a client to take an HTTP answer")
+    heartbeat_interval: float = seconds(30.0, "what /heartbeat asks REST clients for; they live 2.5 of these")
+    away_after: float = seconds(0.0, "no message but pings for that long shows as AWAY; 0 is off", least=0.0)
+    flush_interval: float = seconds(0.01, "what batching may delay a change on a quiet server", least=0.0)
+    max_flush_interval: float = seconds(0.25, "what batching may delay a change on a busy server", least=0.0)
+    min_publish_interval: float = seconds(1.0, "between changes of one flapping user, after 5; 0 is off", least=0.0)
+    max_lag: float = seconds(30.0, "a watcher that takes nothing for that long is closed with 4508")
+    max_remembered: int = count(1_000_000, "offline users whose last seen and override are kept")
+    shards: int = count(64, "parts that the table of users is split into", most=65536)
+    max_connections: int = count(0, "open connections; 0 is what the open-file limit allows", least=0)
+    max_watched: int = count(5000, "users that one connection may watch", most=1_000_000)
+    max_devices: int = count(
+        16, "devices of one user; a further one ends one whose link is gone, else the one longest idle", most=1000
+    )
+    max_batch: int = count(1000, "user ids in one query", most=100_000)
+    max_header: int = count(
+        65_536, "first line and headers of one HTTP request", unit="bytes", least=1024, most=1024**2
+    )
+    max_message: int = count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
+    compression: bool = switch(False, "compress long messages for WebSocket clients that offer permessage-deflate")
+    drain_timeout: float = seconds(30.0, "for clients to move elsewhere after SIGTERM", least=0.0)
+    allowed_origins: tuple[str, ...] = text(
+        (),
+        "pages that may use it beside its own host's: scheme://host[:port], null or *, separated by commas",
+        empty="same host",
+    )
+    trusted_networks: tuple[str, ...] = text(
+        LOOPBACK, "networks whose clients are let in and may act as any user, separated by commas"
+    )
+    trusted_proxies: tuple[str, ...] = text(
+        (), "networks of proxies whose word on a client's address is believed, separated by commas", empty="none"
+    )
+    allowed_hosts: tuple[str, ...] = text(
+        (), "names that requests may use for this server, beside localhost and addresses", empty="none"
+    )
+    engine: str = text("memory", "where the table of users lives")
+    log_format: str = text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
+    log_level: str = text("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
+
+    def __post_init__(self) -> None:
+        for declaration in DECLARATIONS:
+            try:
+                declaration.check(getattr(self, declaration.name))
+            except ValueError as error:
+                raise SettingsError(declaration.name, str(error)) from None
+        for host in self.hosts:
+            _check_host(host)
+        _check_engine(self.engine)
+        for entry in self.allowed_origins:
+            _check_origin(entry)
+        for entry in self.allowed_hosts:
+            if parse_host(entry) != entry.lower():
+                reason = f"must hold host names without scheme or port, not {shown(entry)}"
+                raise SettingsError("allowed_hosts", reason)
+        _check_networks("trusted_networks", self.trusted_networks)
+        _check_networks("trusted_proxies", self.trusted_proxies)
+        _check_together(self)
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """All that `host` names, each once; at least one."""
+        return hosts_of(self.host)
+
+    @property
+    def bound_to_loopback(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return all(is_loopback_host(host) for host in self.hosts)
+
+    @property
+    def lag_limit(self) -> float:
+        """How long a watcher may be blocked: one that reads nothing answers no ping either."""
+        return min(self.max_lag, self.ping_interval + self.pong_timeout)
+
+    @property
+    def rest_lifetime(self) -> float:
+        """How long a REST device lives after its last /online or /heartbeat."""
+        return REST_LIFETIME_FACTOR * self.heartbeat_interval
+
+    @property
+    def ghost_bound_websocket(self) -> float:
+        """Within what time a device whose WebSocket died in whatever way is OFFLINE for all watchers."""
+        return self.ping_interval + self.pong_timeout + self.grace_period + GHOST_SLACK + self._batching_excess
+
+    @property
+    def ghost_bound_rest(self) -> float:
+        """Within what time of its last heartbeat a REST device is OFFLINE for all watchers."""
+        return self.rest_lifetime + GHOST_SLACK + self._batching_excess
+
+    @property
+    def _batching_excess(self) -> float:
+        """What unusually long intervals may delay a change beyond the slack: the printed bounds must not lie."""
+        return max(0.0, self.max_flush_interval + self.min_publish_interval - MAX_BATCHING_DELAY)
+
+    def connection_limit(self, open_file_limit: int) -> int:
+        """How many connections may be open, at least 1.
+
+        ``open_file_limit``: descriptors that the process may have open; negative for no limit. It also bounds a
+        ``max_connections`` that asks for more, so that a full server says so instead of failing to accept.
+        """
+        files = open_file_limit if open_file_limit >= 0 else UNLIMITED_FILES
+        possible = max(1, files - RESERVED_FILES)
+        return min(self.max_connections or possible, possible)
+
+
+def _declarations() -> tuple[Declaration, ...]:
+    blank: dict[str, Any] = {"unit": "", "least": -math.inf, "most": math.inf, "choices": (), "empty": ""}
+    return tuple(
+        Declaration(**{**blank, **one.metadata, "name": one.name, "default": one.default}) for one in fields(Settings)
+    )
+
+
+DECLARATIONS: Final = _declarations()
+"""The declaration of every setting, in the order in which documents list them."""
+
+
+def hosts_of(host: str) -> tuple[str, ...]:
+    """The addresses and names in a `host` setting, each once; at least one."""
+    return tuple(dict.fromkeys(one.strip() for one in host.split(",")))
+
+
+def _check_host(host: str) -> None:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?", host) is None:
+            reason = f"must be an address or a host name, without scheme, port or brackets, not {shown(host)}"
+            raise SettingsError("host", reason) from None
+
+
+def _check_engine(engine: str) -> None:
+    # the value is not shown: a redis:// one may hold a password
+    if engine.partition(":")[0] in ("redis", "rediss", "valkey", "valkeys"):
+        raise SettingsError("engine", "a network engine is not available yet; the only engine is memory")
+    if engine != "memory":
+        raise SettingsError("engine", "must be memory, the only engine there is")
+
+
+def _check_origin(entry: str) -> None:
+    if entry in (ANY, OPAQUE):
+        return
+    origin = parse_origin(entry)
+    if origin is None:
+        reason = f"must hold scheme://host[:port] without path, null or *, not {shown(entry)}"
+        raise SettingsError("allowed_origins", reason)
+    if origin.scheme in ("ws", "wss"):
+        reason = f"an origin is the page's, so it starts with http:// or https://, not {shown(entry)}"
+        raise SettingsError("allowed_origins", reason)
+
+
+def _check_networks(name: str, networks: tuple[str, ...]) -> None:
+    for network in networks:
+        try:
+            parse_network(network)
+        except ValueError as error:
+            raise SettingsError(name, f"{shown(network)} {error}") from None
+
+
+def _check_together(settings: Settings) -> None:
+    quiet, busy = settings.flush_interval, settings.max_flush_interval
+    if quiet > busy:
+        involved = ("flush_interval", "max_flush_interval")
+        reason = (
+            f"flush_interval ({number(quiet)} seconds) must not be greater than "
+            f"max_flush_interval ({number(busy)} seconds)"
+        )
+        raise SettingsError(involved[0], reason, involved)

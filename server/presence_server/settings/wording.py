@@ -1,0 +1,30 @@
+"""The settings in words: the documents' table, and the line that a person sees at start."""
+
+from __future__ import annotations
+
+from presence_server import __version__
+from presence_server.settings.declaration import PROGRAM, number
+from presence_server.settings.table import DECLARATIONS, Settings
+
+
+def markdown_table() -> str:
+    """The settings as the Markdown table that the documents show (a test holds them to it); ends with a newline."""
+    rows = ["| flag | default | |", "|---|---|---|"]
+    for declaration in DECLARATIONS:
+        meaning = declaration.help
+        if declaration.choices:
+            meaning += f" ({', '.join(declaration.choices)})"
+        rows.append(f"| `{declaration.flag}` | {declaration.default_text} | {meaning} |")
+    return "\n".join(rows) + "\n"
+
+
+def start_line(settings: Settings, url: str, connection_limit: int) -> str:
+    """The one line that a person sees at start: the page's link, the ghost bounds and the limits."""
+    return (
+        f"{PROGRAM} {__version__} at {url} | "
+        f"a dead link shows as OFFLINE within {number(round(settings.ghost_bound_websocket, 3))} s "
+        f"(WebSocket) or {number(round(settings.ghost_bound_rest, 3))} s (REST) | "
+        f"up to {connection_limit} connections, {settings.max_watched} watched users each, "
+        f"{settings.max_devices} devices per user, {settings.max_batch} users per query, "
+        f"{settings.max_message} bytes per message"
+    )
