@@ -380,3 +380,76 @@ def test_networks_and_hosts_are_checked(flag: str, value: str, reason: str) -> N
     with pytest.raises(SettingsError, match=re.escape(reason)) as failed:
         load([flag, value], {})
     assert str(failed.value).startswith(f"{flag}: ")
+
+
+def in_file(tmp_path: Path, text: str) -> list[str]:
+    (tmp_path / "presence.toml").write_text(text, "utf-8")
+    return ["--config", str(tmp_path / "presence.toml")]
+
+
+def test_a_file_holds_settings_by_the_same_names(tmp_path: Path) -> None:
+    flags = in_file(
+        tmp_path,
+        """
+        # comments are welcome
+        host = ["127.0.0.1", "::1"]
+        port = 9000
+        grace_period = 5
+        ping_interval = 12.5
+        compression = true
+        log_format = "json"
+        trusted_networks = ["127.0.0.0/8", "10.0.0.0/8"]
+        allowed_hosts = "a.example, b.example"
+        """,
+    )
+    settings = load(flags, {})
+    assert settings.hosts == ("127.0.0.1", "::1")
+    assert (settings.port, settings.grace_period, settings.ping_interval) == (9000, 5.0, 12.5)
+    assert (settings.compression, settings.log_format) == (True, "json")
+    assert settings.trusted_networks == ("127.0.0.0/8", "10.0.0.0/8")
+    assert settings.allowed_hosts == ("a.example", "b.example")
+    assert load([], {"PRESENCE_CONFIG": flags[1]}) == settings
+
+
+def test_a_flag_wins_over_a_variable_and_a_variable_over_the_file(tmp_path: Path) -> None:
+    flags = in_file(tmp_path, "port = 9000\nshards = 1\nmax_devices = 2")
+    settings = load([*flags, "--port", "9002"], {"PRESENCE_PORT": "9001", "PRESENCE_SHARDS": "3"})
+    assert (settings.port, settings.shards, settings.max_devices) == (9002, 3, 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("grace_perod = 5", "grace_perod: no such setting; did you mean grace_period?"),
+        ("grace-period = 5", "grace-period: no such setting; did you mean grace_period?"),
+        ("[server]\nport = 1", "server: no such setting; see presence-server --help"),
+        ("config = 'x'", "config: no such setting; see presence-server --help"),
+        ("port = '9000'", "port: must be a whole number, not '9000'"),
+        ("port = true", "port: must be a whole number, not True"),
+        ("port = 70000", "port: must be at most 65535, not 70000"),
+        ("port = 1.5", "port: must be a whole number, not '1.5'"),
+        ("compression = 1", "compression: must be true or false, not 1"),
+        ("engine = 7", "engine: must be a string, not 7"),
+        ("allowed_hosts = [7]", "allowed_hosts: must be a list of strings"),
+        (
+            "flush_interval = 2",
+            "flush_interval: flush_interval (2 seconds) must not be greater than max_flush_interval",
+        ),
+        ("port = ", "is not TOML: "),
+        ("port = 1\nport = 2", "is not TOML: "),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_named(tmp_path: Path, text: str, reason: str) -> None:
+    flags = in_file(tmp_path, text)
+    with pytest.raises(SettingsError) as failed:
+        load(flags, {})
+    assert str(failed.value).startswith(f"{flags[1]}: ")
+    assert reason in str(failed.value)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"presence\.toml: No such file or directory"):
+        load(["--config", str(tmp_path / "presence.toml")], {})
+    (tmp_path / "presence.toml").write_bytes(b"\xff")
+    with pytest.raises(SettingsError, match=r"presence\.toml: is not UTF-8"):
+        load(["--config", str(tmp_path / "presence.toml")], {})

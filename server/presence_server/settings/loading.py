@@ -8,22 +8,29 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
+import tomllib
 from collections.abc import Mapping, Sequence
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any, Final, NoReturn
 
 from presence_server import __version__
 from presence_server.log_output import say
-from presence_server.settings.declaration import PREFIX, PROGRAM, SettingsError, shown
+from presence_server.settings.declaration import PREFIX, PROGRAM, Declaration, SettingsError, shown
 from presence_server.settings.table import DECLARATIONS, Settings
+
+CONFIG: Final = "config"
+"""The flag that names the file. It is no setting: a file cannot name another."""
 
 
 def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
-    """The settings from flags and environment variables; flags win, an empty variable counts as unset.
+    """The settings from flags, environment variables and the file of ``--config``; an empty variable counts as unset.
 
     ``argv`` is without the program's name. Raises SettingsError, named as the user wrote it; ``--help`` and
     ``--version`` print to standard output and raise SystemExit(0).
     """
     flags = _read_flags(argv)
+    path = flags.pop(CONFIG, "") or environ.get(f"{PREFIX}{CONFIG.upper()}", "").strip()
+    filed = read_file(path) if path else {}
     written: dict[str, str] = {}
     values: dict[str, Any] = {}
     for declaration in DECLARATIONS:
@@ -31,6 +38,8 @@ def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
             name, raw = declaration.flag, flags[declaration.name]
         elif (raw := environ.get(declaration.variable, "")).strip():
             name = declaration.variable
+        elif declaration.name in filed:
+            name, raw = f"{path}: {declaration.name}", filed[declaration.name]
         else:
             continue
         try:
@@ -43,6 +52,55 @@ def load(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
     except SettingsError as error:
         name = next((written[name] for name in error.involved if name in written), error.name)
         raise SettingsError(name, error.reason) from None
+
+
+def read_file(path: str) -> dict[str, str]:
+    """What a TOML file says, by the names of the settings, in the words of a flag.
+
+    Raises:
+        SettingsError: it cannot be read, is no TOML, or holds what is no setting.
+    """
+    try:
+        raw = tomllib.loads(Path(path).read_text("utf-8"))
+    except OSError as failure:
+        raise SettingsError(path, failure.strerror or "cannot be read") from None
+    except UnicodeDecodeError:
+        raise SettingsError(path, "is not UTF-8") from None
+    except tomllib.TOMLDecodeError as failure:
+        raise SettingsError(path, f"is not TOML: {failure}") from None
+    known = {declaration.name: declaration for declaration in DECLARATIONS}
+    filed: dict[str, str] = {}
+    for key, value in raw.items():
+        declaration = known.get(key)
+        if declaration is None:
+            close = difflib.get_close_matches(key.replace("-", "_").lower(), known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"see {PROGRAM} --help"
+            raise SettingsError(f"{path}: {key if key.isprintable() else shown(key)}", f"no such setting; {hint}")
+        try:
+            filed[key] = _as_written(declaration, value)
+        except ValueError as error:
+            raise SettingsError(f"{path}: {key}", str(error)) from None
+    return filed
+
+
+def _as_written(declaration: Declaration, value: object) -> str:
+    """A TOML value in the words of a flag. Raises ValueError with the reason if it is of another type."""
+    default = declaration.default
+    if isinstance(value, list) and (isinstance(default, tuple) or declaration.repeats):
+        if not all(isinstance(one, str) for one in value):
+            raise ValueError("must be a list of strings")
+        return ",".join(value)
+    if isinstance(default, bool):
+        fits = isinstance(value, bool | str)
+        value = {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+    elif isinstance(default, int | float):
+        fits = isinstance(value, int | float) and not isinstance(value, bool)
+    else:
+        fits = isinstance(value, str)
+    if not fits:
+        kinds = {bool: "true or false", int: "a whole number", float: "a number", str: "a string", tuple: "a list"}
+        raise ValueError(f"must be {kinds[type(default)]}, not {shown(value)}")
+    return str(value)
 
 
 def load_or_exit(argv: Sequence[str], environ: Mapping[str, str]) -> Settings:
@@ -59,7 +117,7 @@ def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:
 
     For a warning, not an error: a platform may set variables of its own under the same prefix.
     """
-    known = [declaration.variable for declaration in DECLARATIONS]
+    known = [f"{PREFIX}{CONFIG.upper()}", *(declaration.variable for declaration in DECLARATIONS)]
     found: dict[str, str] = {}
     for name in sorted(environ):
         if name.startswith(PREFIX) and name not in known:
@@ -79,12 +137,15 @@ def _parser() -> argparse.ArgumentParser:
         usage=f"{PROGRAM} [--SETTING VALUE ...]",
         description="Who is online: presence over WebSocket and REST.",
         epilog=f"Each setting is also an environment variable: --grace-period is {PREFIX}GRACE_PERIOD. "
-        "A flag wins over a variable; an empty variable counts as unset.",
+        "A flag wins over a variable, a variable over the file; an empty variable counts as unset.",
         allow_abbrev=False,  # a name that is written is a name that exists
         exit_on_error=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34),
     )
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    parser.add_argument(
+        f"--{CONFIG}", metavar="FILE", default=argparse.SUPPRESS, help="a TOML file with settings: grace_period = 5"
+    )
     for declaration in DECLARATIONS:
         parser.add_argument(
             declaration.flag,
@@ -105,7 +166,7 @@ def _read_flags(argv: Sequence[str]) -> dict[str, str]:
         raise SettingsError(error.argument_name or PROGRAM, reason) from None
     if unknown:
         name = unknown[0].partition("=")[0]
-        flags = [declaration.flag for declaration in DECLARATIONS]
+        flags = [f"--{CONFIG}", *(declaration.flag for declaration in DECLARATIONS)]
         close = difflib.get_close_matches(name, flags, n=1)
         hint = f"did you mean {close[0]}?" if close else f"see {PROGRAM} --help"
         kind = "no such flag" if name.startswith("-") else "not a flag"
