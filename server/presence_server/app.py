@@ -60,9 +60,16 @@ class BindError(Exception):
 def build_gateway(settings: Settings, clock: Clock, random: Random, connection_limit: int) -> Gateway:
     """The application with all its parts, not yet on any loop."""
     table = PresenceTable(
-        Lifetimes(settings.grace_period, settings.rest_lifetime, settings.away_after, settings.max_devices),
+        Lifetimes(
+            settings.grace_period,
+            settings.rest_lifetime,
+            settings.away_after,
+            settings.max_devices,
+            settings.unseen_for,
+        ),
         shards=settings.shards,
         max_remembered=settings.max_remembered,
+        max_unseen=settings.max_unseen,
     )
     engine = MemoryEngine(table, random.getrandbits(48), clock)
     interest = Interest()

@@ -48,10 +48,12 @@ class Scene:
         away_after: float = 0,
         max_devices: int = 16,
         max_remembered: int = 1000,
+        max_unseen: int = 1000,
+        unseen: float = 86_400,
         shards: int = 4,
     ) -> None:
-        lifetimes = Lifetimes(grace, rest, away_after, max_devices)
-        self.table = PresenceTable(lifetimes, shards=shards, max_remembered=max_remembered)
+        lifetimes = Lifetimes(grace, rest, away_after, max_devices, unseen)
+        self.table = PresenceTable(lifetimes, shards=shards, max_remembered=max_remembered, max_unseen=max_unseen)
         self.now = float(BOOT)
         self.set_by = 0.0
         """Seconds by which somebody set the system's clock."""
@@ -163,7 +165,7 @@ def check_statistics(table: PresenceTable, user_ids: list[int]) -> TableStatisti
     statistics = table.statistics()
     assert statistics.users == len(records)
     assert statistics.devices == sum(len(record.devices) for record in records)
-    assert statistics.remembered == sum(not record.devices for record in records)
+    assert statistics.remembered + statistics.unseen == sum(not record.devices for record in records)
     shown = (statistics.online, statistics.away, statistics.busy, statistics.offline)
     assert shown == tuple(by_status[s] for s in (Status.ONLINE, Status.AWAY, Status.BUSY, Status.OFFLINE))
     assert statistics.floor == table.floor <= statistics.version == table.seq

@@ -32,22 +32,29 @@ def test_whoever_is_added_again_is_the_newest() -> None:
     assert forgotten(remembered, one, record(2), one, record(3)) == [2]
 
 
-def test_overrides_go_last_and_oldest_first_among_themselves() -> None:
-    remembered = Remembered(2)
-    first, second, third = (record(n, overridden=True) for n in (1, 2, 3))
-    assert forgotten(remembered, first, record(10), second) == [10]
-    assert forgotten(remembered, record(11)) == [11]
-    assert forgotten(remembered, third) == [1]
+def test_overrides_and_last_seen_times_have_half_of_the_room_each_when_it_is_short() -> None:
+    remembered = Remembered(4)
+    overridden = [record(n, overridden=True) for n in range(1, 6)]
+    assert forgotten(remembered, *map(record, range(11, 15))) == []
+    assert forgotten(remembered, *overridden[:2]) == [11, 12]
+    assert forgotten(remembered, *overridden[2:]) == [1, 2, 3]
+    assert forgotten(remembered, record(15), record(16)) == [13, 14]
+
+
+def test_what_one_of_the_two_does_not_need_is_the_others() -> None:
+    remembered = Remembered(4)
+    assert forgotten(remembered, *(record(n, overridden=True) for n in range(1, 6))) == [1]
+    remembered = Remembered(4)
+    assert forgotten(remembered, *map(record, range(1, 6))) == [1]
 
 
 def test_whose_override_ended_is_no_longer_kept_for_it() -> None:
     remembered = Remembered(2)
-    one, two = record(1, overridden=True), record(2, overridden=True)
-    remembered.add(one)
-    remembered.add(two)
+    one = record(1, overridden=True)
+    assert forgotten(remembered, one, record(2)) == []
     one.override = None
     assert forgotten(remembered, one) == []
-    assert forgotten(remembered, record(3, overridden=True)) == [1]
+    assert forgotten(remembered, record(3, overridden=True)) == [2]
 
 
 def test_whoever_came_back_is_no_longer_counted() -> None:

@@ -189,8 +189,9 @@ def test_users_with_a_device_are_never_forgotten() -> None:
     assert check_statistics(scene.table, list(range(1, 10))).users == 2
 
 
-def test_overrides_go_last() -> None:
+def test_overrides_outlast_last_seen_times() -> None:
     scene = Scene(max_remembered=2)
+    scene.leave(scene.connect(ANN))
     scene.say(Status.OFFLINE, ANN)
     for user_id in (1, 2, 3):
         scene.leave(scene.connect(user_id))
@@ -201,8 +202,10 @@ def test_overrides_go_last() -> None:
 
 def test_a_forgotten_override_is_gone_and_so_is_its_end() -> None:
     scene = Scene(max_remembered=1)
-    scene.say(Status.BUSY, ANN, until=60)
-    scene.say(Status.BUSY, BOB, until=90)
+    for user_id, until in ((ANN, 60), (BOB, 90)):
+        link = scene.connect(user_id)
+        scene.say(Status.BUSY, user_id, until=until)
+        scene.leave(link)
     assert scene.table.record(ANN) is None
     scene.connect(ANN)
     assert scene.status(ANN) is Status.ONLINE
@@ -211,7 +214,7 @@ def test_a_forgotten_override_is_gone_and_so_is_its_end() -> None:
 
 
 def test_an_override_that_lapses_and_is_forgotten_in_the_same_sweep_does_no_harm() -> None:
-    scene = Scene(max_remembered=2)
+    scene = Scene(max_remembered=3)
     for user_id in (ANN, BOB):
         scene.leave(scene.connect(user_id))
         scene.say(Status.BUSY, user_id, until=60)
@@ -221,15 +224,17 @@ def test_an_override_that_lapses_and_is_forgotten_in_the_same_sweep_does_no_harm
     made = scene.wait(1)
     assert len(made) == 2
     statistics = check_statistics(scene.table, [ANN, BOB, EVE])
-    assert (statistics.remembered, statistics.deadlines) == (2, 0)
+    assert (statistics.remembered, statistics.deadlines) == (3, 0)
 
 
 def test_what_is_due_of_somebody_forgotten_a_moment_before_is_passed_over() -> None:
     scene = Scene(max_remembered=1)
+    eve = scene.connect(EVE)
     scene.connect(ANN)
     link = scene.connect(BOB)
     scene.say(Status.BUSY, ANN, until=11)
     scene.say(Status.BUSY, EVE, until=11)
+    scene.leave(eve)
     scene.say(Status.BUSY, BOB)
     scene.wait(12, sweep=False)
     sweep = iter(scene.table.expire(scene.now, scene.utc))
@@ -257,10 +262,71 @@ def test_the_floor_is_the_greatest_seq_ever_forgotten() -> None:
 
 def test_forgetting_whom_nobody_was_told_of_does_not_move_the_floor() -> None:
     scene = Scene(max_remembered=1)
-    scene.say(Status.OFFLINE, ANN)
-    scene.say(Status.OFFLINE, BOB)
+    for user_id in (ANN, BOB):
+        scene.say(Status.OFFLINE, user_id)
+        scene.leave(scene.connect(user_id))
     assert scene.table.record(ANN) is None
     assert scene.table.floor == 0
+
+
+# -- overrides of users who never came -------------------------------------------------------------------------------
+
+
+def test_overrides_of_users_who_never_came_push_nobody_out() -> None:
+    scene = Scene(max_remembered=2, max_unseen=5)
+    scene.leave(scene.connect(ANN))
+    scene.leave(scene.connect(BOB))
+    scene.say(Status.OFFLINE, BOB)
+    scene.say(Status.OFFLINE, EVE)
+    before = scene.table.floor, scene.last_active(ANN), scene.status(BOB)
+    strangers = list(range(1, 100))
+    refused = [user_id for user_id in strangers if scene.say(Status.BUSY, user_id).is_refused]
+    assert refused == strangers[4:], "there is room for five, and Eve is one"
+    assert (scene.table.floor, scene.last_active(ANN), scene.status(BOB)) == before
+    statistics = check_statistics(scene.table, [ANN, BOB, EVE, *strangers])
+    assert (statistics.remembered, statistics.unseen) == (2, 5)
+    for user_id in (BOB, EVE):
+        scene.connect(user_id)
+        assert scene.status(user_id) is Status.OFFLINE, "still invisible"
+
+
+def test_what_is_refused_of_one_more_leaves_nothing() -> None:
+    scene = Scene(max_unseen=1)
+    scene.say(Status.BUSY, ANN)
+    assert scene.say(Status.BUSY, BOB).is_refused
+    assert scene.table.record(BOB) is None
+    assert not scene.say(Status.OFFLINE, ANN).is_refused, "hers is kept already"
+    assert not scene.clear(BOB).is_refused
+    scene.connect(BOB)
+    assert not scene.say(Status.BUSY, BOB).is_refused, "who is here is no stranger"
+    scene.clear(ANN)
+    assert not scene.say(Status.BUSY, EVE).is_refused, "there is room again"
+
+
+def test_whoever_comes_leaves_room_for_another() -> None:
+    scene = Scene(max_unseen=1)
+    for user_id in (ANN, BOB, EVE):
+        assert not scene.say(Status.BUSY, user_id).is_refused
+        link = scene.connect(user_id)
+        assert scene.status(user_id) is Status.BUSY
+        scene.leave(link)
+    statistics = check_statistics(scene.table, [ANN, BOB, EVE])
+    assert (statistics.remembered, statistics.unseen) == (3, 0)
+
+
+def test_the_override_of_whoever_does_not_come_ends() -> None:
+    scene = Scene(max_unseen=2, unseen=100)
+    scene.say(Status.BUSY, ANN, until=1_000)
+    scene.say(Status.BUSY, BOB)
+    scene.wait(60)
+    scene.say(Status.OFFLINE, BOB)
+    assert scene.wait(40) == []
+    assert scene.table.record(ANN) is None
+    assert scene.table.statistics().deadlines == 0
+    scene.connect(BOB)
+    scene.wait(200)
+    assert scene.status(BOB) is Status.OFFLINE, "she came in time"
+    assert (scene.table.floor, scene.table.statistics().unseen) == (0, 0)
 
 
 def test_a_record_that_comes_back_goes_on_with_greater_versions() -> None:
@@ -293,6 +359,7 @@ def test_statistics_count_what_anybody_sees() -> None:
         "busy": 1,
         "offline": 2,
         "remembered": 1,
+        "unseen": 0,
         "deadlines": 1,
         "floor": 0,
         "version": scene.table.seq,

@@ -44,6 +44,8 @@ DESIGN = {
     "min_publish_interval": 1,
     "max_lag": 30,
     "max_remembered": 1_000_000,
+    "max_unseen": 100_000,
+    "unseen_for": 86_400.0,
     "shards": 64,
     "max_connections": 0,
     "max_watched": 5000,

@@ -111,7 +111,7 @@ class Bye(ClientMessage, tag="bye"):
 AnyClientMessage = Hello | Watch | Unwatch | SetStatus | Activity | Query | Ping | Bye
 
 
-class StatusEntry(Struct, rename="camel", omit_defaults=True):
+class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
     """The public state of one user at one version. Unknown users: OFFLINE, no platforms, null, version 0.
 
     Platforms are plain strings here: a client must bear one that a newer server has added.

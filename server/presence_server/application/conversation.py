@@ -158,7 +158,7 @@ def _has_device(hub: Hub, session: Session, id: int | None) -> bool:
 
 
 def _answer(hub: Hub, session: Session, id: int | None, made: Transition | None) -> None:
-    if made is None:
+    if made is None or made.is_refused:
         hub.send(session, refusals.unavailable(id))
     elif id is not None:
         hub.send(session, Ok(id=id))

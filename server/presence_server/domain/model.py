@@ -141,6 +141,11 @@ class UserRecord:
                 return device
         return None
 
+    @property
+    def has_come(self) -> bool:
+        """Whether a device of the user was ever online since the record is kept."""
+        return self.settled_active > 0 or bool(self._devices)
+
     def live_active(self) -> int:
         """The user's last activity as of now, whether or not anybody may see it."""
         latest = self.settled_active

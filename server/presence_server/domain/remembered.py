@@ -1,6 +1,8 @@
-"""The users without a device of whom something is still known, bounded, oldest forgotten first.
+"""The users who were here, have no device now, and of whom something is still known: bounded, oldest forgotten first.
 
-Whoever has an override goes last: forgetting it would unmask an invisible user at their next connect.
+Last seen times and overrides do not push each other out: whichever of the two has more than half of the room gives
+way. An override is worth more, since to forget it unmasks an invisible user at their next connect, but if all of them
+went last, whoever sets enough of them would end everybody's last seen, and all resumes with it.
 """
 
 from collections import OrderedDict
@@ -26,7 +28,9 @@ class Remembered:
         kept[record.user_id] = record
         if len(self) <= self._limit:
             return None
-        _, oldest = (self._plain or self._overridden).popitem(last=False)
+        # Of an odd limit, the one more is an override's.
+        fullest = self._overridden if len(self._overridden) > (self._limit + 1) // 2 else self._plain
+        _, oldest = fullest.popitem(last=False)
         return oldest
 
     def discard(self, user_id: int) -> None:

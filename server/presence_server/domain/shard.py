@@ -30,6 +30,7 @@ from presence_server.domain.promises import Promises
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
     NOTHING,
+    REFUSED,
     AnyTransition,
     Connect,
     Disconnect,
@@ -43,6 +44,7 @@ from presence_server.domain.transitions import (
     SetOverride,
     Transition,
 )
+from presence_server.domain.unseen import Unseen
 from presence_server.domain.versions import Versions
 
 LATELY: Final = 200
@@ -50,18 +52,21 @@ LATELY: Final = 200
 
 
 class Lifetimes(NamedTuple):
-    """How long things last, in seconds, and how many devices a user may have. `away_after` 0: never."""
+    """How long things last, in seconds, and how many devices a user may have. `away_after` 0: never.
+
+    `unseen`: the override of a user who never came."""
 
     grace: float = 10.0
     rest: float = 75.0
     away_after: float = 0.0
     max_devices: int = 16
+    unseen: float = 86_400.0
 
 
 class Shared:
     """What all shards of one table share: lifetimes, clocks, and the bounds that hold over all of them."""
 
-    def __init__(self, lifetimes: Lifetimes, versions: Versions, max_remembered: int) -> None:
+    def __init__(self, lifetimes: Lifetimes, versions: Versions, max_remembered: int, max_unseen: int) -> None:
         self.lifetimes = lifetimes
         self.versions = versions
         self.deadlines: Deadlines[Device] = Deadlines()
@@ -69,6 +74,7 @@ class Shared:
         """When overrides end. The hand of this wheel is the calendar: it may be moved, and what it reaches is due."""
         self.promises = Promises()
         self.remembered = Remembered(max_remembered)
+        self.unseen = Unseen(max_unseen, lifetimes.unseen)
         self.users_by_status = dict.fromkeys(Status, 0)
         self.devices = 0
         self.floor = 0
@@ -195,10 +201,14 @@ class Shard:
         return self._conclude(record, utc, device, True, (), truth_changed)
 
     def set_override(self, wanted: SetOverride, now: float, utc: float) -> Transition:
+        if wanted.override is not None and wanted.user_id not in self.users and self._shared.unseen.is_full:
+            return REFUSED
         record = self._record(wanted.user_id)
         override = said(wanted.override, record.override)
         truth_changed = record.override != override
         self._override(record, override)
+        if override is not None and not record.has_come:
+            self._shared.unseen.keep(record, now)
         return self._conclude(record, utc, truth_changed=truth_changed)
 
     def touch(self, user_id: int, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
@@ -258,6 +268,8 @@ class Shard:
     def _attach(self, record: UserRecord, wanted: Connect | Online, now: float, utc: float) -> Device:
         second = self._shared.second_of(utc)
         device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now, second)
+        if record.override is not None:
+            self._shared.unseen.discard(record.user_id)
         record.devices = (*record.devices, device)
         self._shared.devices += 1
         return device
@@ -370,7 +382,7 @@ class Shard:
             self._shared.remembered.discard(record.user_id)
         elif record.version == 0 and record.override is None:
             self._forget(record)  # nothing was ever told of this user
-        elif (oldest := self._shared.remembered.add(record)) is not None:
+        elif record.has_come and (oldest := self._shared.remembered.add(record)) is not None:
             self._forget(oldest)
         return Transition(change, device, continued, evicted, truth_changed)
 

@@ -18,6 +18,8 @@ from presence_server.domain.versions import Versions
 
 K = TypeVar("K", Device, UserRecord)
 
+_NOBODY = UserRecord(0)
+
 
 class TableStatistics(NamedTuple):
     """What the table holds. Statuses are the public ones: whoever is invisible counts as offline."""
@@ -29,6 +31,7 @@ class TableStatistics(NamedTuple):
     busy: int
     offline: int
     remembered: int
+    unseen: int
     deadlines: int
     floor: int
     version: int
@@ -41,7 +44,8 @@ class PresenceTable:
         lifetimes: how long things last.
         versions: gives the versions; pass one that starts after the last version given elsewhere.
         shards: how many shards, at least 1.
-        max_remembered: users without a device of whom last seen and override are kept.
+        max_remembered: users without a device, who were here, of whom last seen and override are kept.
+        max_unseen: users who never came of whom an override is kept; those of more are refused.
     """
 
     def __init__(
@@ -50,8 +54,9 @@ class PresenceTable:
         versions: Versions | None = None,
         shards: int = 64,
         max_remembered: int = 1_000_000,
+        max_unseen: int = 100_000,
     ) -> None:
-        self._shared = Shared(lifetimes or Lifetimes(), versions or Versions(), max_remembered)
+        self._shared = Shared(lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen)
         self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
         self._find = [shard.users.get for shard in self._shards]
 
@@ -61,6 +66,7 @@ class PresenceTable:
     def _forget(self, record: UserRecord) -> None:
         del self._shard(record.user_id).users[record.user_id]
         self._shared.remembered.discard(record.user_id)
+        self._shared.unseen.discard(record.user_id)
         self._shared.untils.discard(record)
         self._shared.users_by_status[record.public.status] -= 1
         self._shared.floor = max(self._shared.floor, record.seq)
@@ -81,6 +87,8 @@ class PresenceTable:
         `now`; each in the order in which it fell due.
         """
         self._shared.promises.prune(now)
+        for record in self._shared.unseen.pop_due(now):
+            self._forget(record)  # which nobody was told of
         yield from self._expire(self._shared.untils, utc, now, utc)
         yield from self._expire(self._shared.deadlines, now, now, utc)
 
@@ -149,11 +157,8 @@ class PresenceTable:
 
     def statuses(self, user_ids: Iterable[int]) -> list[Status]:
         """The public status of each of `user_ids`, in their order: 45 ns each, where `shown` takes a microsecond."""
-        find, count, offline = self._find, len(self._find), Status.OFFLINE
-        return [
-            offline if (record := find[user_id % count](user_id)) is None else record.public.status
-            for user_id in user_ids
-        ]
+        find, count = self._find, len(self._find)
+        return [find[user_id % count](user_id, _NOBODY).public.status for user_id in user_ids]
 
     def truth(self, user_id: int) -> Truth:
         """What `user_id` may see of themselves."""
@@ -182,6 +187,7 @@ class PresenceTable:
             busy=by_status[Status.BUSY],
             offline=by_status[Status.OFFLINE],
             remembered=len(self._shared.remembered),
+            unseen=len(self._shared.unseen),
             deadlines=len(self._shared.deadlines) + len(self._shared.untils),
             floor=self._shared.floor,
             version=self._shared.versions.last,

@@ -108,6 +108,7 @@ class Transition(NamedTuple):
 
     `change` is the Change it made, or None. `device` is the device it was about: None if that is not online.
     `truth_changed` says whether anything changed that the user may see of themselves.
+    `is_refused`: it was not carried out, since there is no room for the override of one more user who never came.
     """
 
     change: Change | None = None
@@ -115,6 +116,8 @@ class Transition(NamedTuple):
     continued: bool = False
     evicted: tuple[Evicted, ...] = ()
     truth_changed: bool = False
+    is_refused: bool = False
 
 
 NOTHING = Transition()
+REFUSED = Transition(is_refused=True)

@@ -119,7 +119,10 @@ class RestApi:
         if until is not None and (reason := check_until(until, self._gateway.clock.utc())) is not None:
             raise Refusal(400, [FieldError("until", reason)])
         override = Override(Status(body.status), until, body.status_text or None)
-        await self._submit(SetOverride(self._keys.key(user_id), override))
+        made = await self._submit(SetOverride(self._keys.key(user_id), override))
+        if made.is_refused:
+            reason = "never came, and no more overrides are kept of users who did not: try again later"
+            raise Refusal(503, [FieldError("userId", reason)])
         return success(_status_of(user_id, await self._look_up(user_id, user_id)))
 
     async def clear_override(self, request: Request) -> Response:
@@ -318,7 +321,7 @@ def heartbeat_answer(interval_ms: int) -> tuple[dict[str, int], str]:
     return {"nextHeartbeatInterval": interval_ms}, "心跳成功"
 
 
-class Summary(Struct, rename="camel"):
+class Summary(Struct, rename="camel", gc=False):
     """One user in the answer about many."""
 
     user_id: int

@@ -37,6 +37,8 @@ GAUGES: Final = {
         "away": "Users publicly AWAY.",
         "busy": "Users publicly BUSY.",
         "offline": "Remembered users publicly OFFLINE.",
+        "remembered": "Users without a device who were here.",
+        "unseen": "Users with an override who never came.",
     },
     "interest": {
         "watchers": "Connections and polls that watch somebody.",
