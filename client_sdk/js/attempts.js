@@ -8,7 +8,10 @@
 import { Backoff } from "./backoff.js";
 import { advice } from "./close_codes.js";
 
-/** Milliseconds that a connection must live to begin the backoff anew: a shorter one may be a refusal. */
+/**
+ * Milliseconds that a connection must live to begin the backoff anew, to earn another try with a new token, and to move
+ * at once when asked to: a shorter one may be a refusal. The server's ping interval is enough where that is shorter.
+ */
 const SETTLED = 5_000;
 
 /**
@@ -83,5 +86,5 @@ export class Attempts {
 }
 
 function hasLasted({ welcome, welcomedAt }, now) {
-  return welcome !== null && now - welcomedAt >= SETTLED;
+  return welcome !== null && now - welcomedAt >= Math.min(SETTLED, welcome.limits.pingInterval);
 }

@@ -1,32 +1,27 @@
 /**
- * The client in a browser: it runs the core, and turns its tickets into promises and its news into events.
- *
- * It owns one timer, which stands for the core's deadline, and one for each call's time limit.
+ * The client as a page uses it: it checks what it is given, hands it to the core by the runner, and turns news into
+ * events.
  */
 
 import { Phase } from "./actions.js";
 import { addressOf } from "./address.js";
-import { End, Policy } from "./attempts.js";
+import { Policy } from "./attempts.js";
 import { Backoff } from "./backoff.js";
 import { ClientView } from "./client_view.js";
-import { CloseCode } from "./close_codes.js";
 import { Core } from "./core.js";
 import { DeviceId } from "./device_id.js";
-import { NotConnected } from "./errors.js";
+import { ConnectionClosed, NotConnected } from "./errors.js";
 import { Emitter } from "./events.js";
 import { Identity } from "./identity.js";
+import { handled, Runner } from "./runner.js";
 import { monotonic, whenItComesBack } from "./surroundings.js";
 import { checkDuration, checkIds, checkStatusText, oneOf, STATUSES, timeOf, tokenOf } from "./values.js";
-import { WebSocketLink } from "./websocket_link.js";
 
 /** Milliseconds that a call waits, for a connection and for its reply. */
 const TIMEOUT = 10_000;
 
 /** Tries in a row that never got a connection, until whoever waits for `connect()` is told. One may be a restart. */
 const TOLD_AFTER = 2;
-
-/** The longest that `setTimeout` can wait. */
-const MAX_DELAY = 2 ** 31 - 1;
 
 /** Make a client and connect it at once. */
 export function connect(options) {
@@ -47,20 +42,15 @@ export class PresenceClient extends Emitter {
   nextTryAt = null;
 
   #core;
+  #runner;
   #identity;
   #view;
+  #device;
   #env;
-  #token;
-  #device = null;
   #timeout;
   #openTimeout;
-  #links = new Map(); // by number; null while its socket has to wait for the device id
-  #tickets = new Map(); // by ticket: {resolve, reject}
   #openings = new Set(); // who waits for connect()
   #failures = 0; // tries in a row that never got a connection
-  #isPerforming = false;
-  #timer = null;
-  #timerAt = null;
   #sleep = null; // ends the listening to what wakes it
 
   /**
@@ -76,34 +66,34 @@ export class PresenceClient extends Emitter {
    */
   constructor(options) {
     super();
-    const { timers = globalThis, random = Math.random, userId, token = null } = options;
-    this.#env = {
-      url: addressOf(options.url),
-      WebSocket: options.WebSocket ?? globalThis.WebSocket,
-      setTimeout: (callback, delay) => timers.setTimeout(callback, Math.min(delay, MAX_DELAY)),
-      clearTimeout: (timer) => timers.clearTimeout(timer),
-      now: options.now ?? monotonic(),
-      date: options.date ?? options.now ?? (() => Date.now()),
-      wakeups: options.wakeups ?? whenItComesBack,
-      random,
-    };
-    const isOwned = userId !== undefined && (options.deviceId ?? null) === null;
-    if (isOwned) this.#device = new DeviceId(userId, { ...this.#env, ...storage(), random });
+    const { timers = globalThis, random = Math.random, now = monotonic(), userId, token = null } = options;
     const hasTokens = typeof token === "function";
-    this.#token = hasTokens ? token : null;
+    const isOwned = userId !== undefined && (options.deviceId ?? null) === null;
     this.#identity = new Identity({
       ...options,
       token: hasTokens || token === null ? null : tokenOf(token),
       hasTokens,
       renewDevice: isOwned ? () => this.#device.renew() : null,
     });
+    this.#env = {
+      url: addressOf(options.url),
+      WebSocket: options.WebSocket ?? globalThis.WebSocket,
+      setTimeout: (callback, delay) => timers.setTimeout(callback, delay),
+      clearTimeout: (timer) => timers.clearTimeout(timer),
+      now,
+      date: options.date ?? options.now ?? (() => Date.now()),
+      wakeups: options.wakeups ?? whenItComesBack,
+    };
     if (typeof this.#env.WebSocket !== "function") {
       throw new TypeError("there is no WebSocket here: pass WebSocket, such as that of the package `ws`");
     }
     this.#timeout = options.timeout ?? TIMEOUT;
     this.#openTimeout = options.openTimeout ?? TIMEOUT;
-    this.#core = new Core(this.#identity, this.#env.now(), random, Policy({ backoff: new Backoff(options.backoff) }));
+    this.#device = isOwned ? new DeviceId(userId, { ...this.#env, ...storage(), random }) : null;
+    this.#core = new Core(this.#identity, now(), random, Policy({ backoff: new Backoff(options.backoff) }));
     this.#view = new ClientView(() => this.#core.view);
+    const parts = { identity: this.#identity, device: this.#device, askToken: hasTokens ? token : null };
+    this.#runner = new Runner(this.#core, this.#env, parts, this.#hears());
     this.#core.watch(checkIds("watch", options.watch ?? []));
     this.#core.take();
   }
@@ -164,23 +154,27 @@ export class PresenceClient extends Emitter {
    * reason if `signal` is aborted: then the client is closed, unless it is online by then.
    */
   connect({ signal, timeout = this.#openTimeout } = {}) {
-    if (signal?.aborted) return handled(Promise.reject(reasonOf(signal)));
+    if (signal?.aborted) return this.#runner.wait(null, { signal });
     if (this.state === Phase.CLOSED) this.#start();
     if (this.state === Phase.ONLINE) return Promise.resolve(this.welcome);
-    const late = () => new NotConnected(timeout, this.#core.state.reason);
-    const aborted = () => this.#do((core, now) => core.leave(now, "aborted"));
-    return this.#wait((waiting) => this.#openings.add(waiting), { signal, timeout, late, aborted });
+    return this.#runner.wait((waiting) => this.#openings.add(waiting), {
+      signal,
+      timeout,
+      late: () => new NotConnected(timeout, this.#core.state.reason),
+      aborted: () => this.#runner.tell((core, now) => core.leave(now, "aborted")),
+      over: (waiting) => this.#openings.delete(waiting),
+    });
   }
 
   /** Do not wait for the next try: make it now. While online it asks whether the link still lives. */
   reconnectNow() {
     if (this.state === Phase.CLOSED) this.connect();
-    else this.#do((core, now) => core.wake(now));
+    else this.#runner.tell((core, now) => core.wake(now));
   }
 
   /** Leave deliberately: others see the device go at once. `connect()` starts anew. */
   bye() {
-    this.#do((core, now) => core.leave(now, "bye"));
+    this.#runner.tell((core, now) => core.leave(now, "bye"));
   }
 
   // --- requests: each takes `{timeout, signal}`, milliseconds and an AbortSignal
@@ -228,207 +222,71 @@ export class PresenceClient extends Emitter {
   }
 
   #call(begin, { timeout = this.#timeout, signal } = {}) {
-    if (signal?.aborted) return handled(Promise.reject(reasonOf(signal)));
-    let ticket;
-    const late = () => this.#core.giveUp(ticket, timeout);
-    const enlist = (waiting) => {
-      this.#do((core, now) => {
-        ticket = begin(core, now);
-        this.#tickets.set(ticket, waiting);
-      });
-    };
-    return this.#wait(enlist, { signal, timeout, late, aborted: late });
+    return this.#runner.call(begin, { timeout, signal });
   }
 
-  /** A promise for `{resolve, reject}`, handed to `enlist`; it fails when `timeout` is over or `signal` is aborted. */
-  #wait(enlist, { signal, timeout, late, aborted }) {
-    return handled(
-      new Promise((resolve, reject) => {
-        let isOver = false;
-        const end = (settle, value) => {
-          if (isOver) return;
-          isOver = true;
-          this.#env.clearTimeout(timer);
-          signal?.removeEventListener("abort", onAbort);
-          this.#openings.delete(waiting);
-          settle(value);
-        };
-        const waiting = { resolve: (value) => end(resolve, value), reject: (error) => end(reject, error) };
-        const onAbort = () => {
-          end(reject, reasonOf(signal));
-          aborted();
-        };
-        const timer = this.#env.setTimeout(() => waiting.reject(late()), timeout);
-        signal?.addEventListener("abort", onAbort);
-        enlist(waiting);
-      }),
-    );
-  }
-
-  // --- running the core
+  // --- telling
 
   #start() {
     this.#failures = 0;
-    this.#sleep ??= this.#env.wakeups(() => this.#do((core, now) => core.wake(now)));
-    this.#do((core, now) => {
+    this.#sleep ??= this.#env.wakeups(() => this.#runner.tell((core, now) => core.wake(now)));
+    this.#runner.tell((core, now) => {
       core.start(now);
       core.restart(now);
     });
   }
 
-  /** Tell the core something, then do and tell what follows. What a listener calls comes after what is under way. */
-  #do(event) {
-    const since = this.#core.view.staleSince;
-    event(this.#core, this.#env.now());
-    if (since === null && this.#core.view.staleSince !== null) this.#view.turnStale(this.#env.date());
-    if (this.#isPerforming) return;
-    this.#isPerforming = true;
-    try {
-      let actions = this.#core.take();
-      do {
-        this.#tellStale();
-        for (const action of actions) this.#perform(action);
-        this.#tellFresh();
-        actions = this.#core.take();
-      } while (actions.length);
-    } finally {
-      this.#isPerforming = false;
-    }
-    this.#arm();
-  }
-
-  #perform(action) {
-    const { type, link } = action;
-    if (type === "AskToken") this.#askToken(link);
-    else if (type === "Open") this.#open(link);
-    else if (type === "Send") this.#links.get(link)?.send(action.message);
-    else if (type === "Close") this.#close(link, action.code, action.reason);
-    else if (type === "Settled") this.#settle(action);
-    else if (type === "Changed") this.emit("change", { changes: action.changes });
-    else if (type === "Became") this.#became(action.state);
-    else if (type === "SelfTold") this.emit("self", action.self);
-    else if (type === "Complained") this.emit("error", action.error);
-  }
-
-  /** One timer; one that fires too early arms itself anew, which is cheaper than to move it with each frame. */
-  #arm() {
-    const deadline = this.#core.deadline();
-    if (this.#timerAt !== null && (deadline === null || deadline < this.#timerAt)) {
-      this.#env.clearTimeout(this.#timer);
-      this.#timerAt = null;
-    }
-    if (this.#timerAt !== null || deadline === null) return;
-    this.#timerAt = deadline;
-    this.#timer = this.#env.setTimeout(
-      () => {
-        this.#timerAt = null;
-        this.#do((core, now) => core.tick(now));
-      },
-      Math.max(0, deadline - this.#env.now()),
-    );
-  }
-
-  async #askToken(link) {
-    let token;
-    try {
-      token = tokenOf(await this.#token());
-    } catch (error) {
-      if (error?.name === "SignedOut") this.#do((core, now) => core.signedOut(link, "signed out", now));
-      else this.#tokenFailed(link, error);
-      return;
-    }
-    this.#do((core, now) => core.token(link, token, now));
-  }
-
-  #tokenFailed(link, error) {
-    const reason = withoutSecrets(String(error?.message || error?.name || "it failed"), this.#identity.token);
-    this.#do((core, now) => core.tokenFailed(link, reason, now));
-    this.#tellFailure({ reason: `no token: ${reason}` });
-  }
-
-  /** Make a link, once there is a device id; at once if it is known. */
-  #open(link) {
-    this.#links.set(link, null);
-    const claimed = this.#device?.claim();
-    if (typeof claimed?.then === "function") claimed.then((deviceId) => this.#openAs(deviceId, link));
-    else this.#openAs(claimed, link);
-  }
-
-  #openAs(deviceId, link) {
-    if (!this.#links.has(link)) return; // it was given up meanwhile
-    if (deviceId) this.#identity.deviceId = deviceId;
-    let wasOpened = false;
-    const events = {
-      opened: () => {
-        wasOpened = true;
-        this.#do((core, now) => core.opened(link, now));
-      },
-      received: (message) => this.#do((core, now) => core.received(link, message, now)),
-      ended: (end) => this.#ended(link, end, wasOpened),
+  #hears() {
+    return {
+      happened: () => this.#view.look(this.#env.date()),
+      begins: () => this.#tellStale(true),
+      told: (action) => this.#told(action),
+      settled: () => this.#tellStale(false),
+      failed: (end, wasOpened) => this.#failed(end, wasOpened),
       frame: (direction, text) => this.emit("frame", { direction, text, time: this.#env.date() }),
     };
-    try {
-      this.#links.set(link, new WebSocketLink(this.#env.WebSocket, this.#env.url, events));
-    } catch (error) {
-      const reason = `a WebSocket cannot be made (${error?.name}: ${error?.message})`;
-      this.#ended(link, End(CloseCode.ABNORMAL, reason, { isFinal: true }), false);
-    }
   }
 
-  #ended(link, end, wasOpened) {
-    this.#links.delete(link);
-    this.#failures = wasOpened ? 0 : this.#failures + 1;
-    this.#do((core, now) => core.lost(link, end, now));
-    if (end.status !== null || this.#failures >= TOLD_AFTER) this.#tellFailure(end);
+  #told(action) {
+    if (action.type === "Became") this.#become(action.state);
+    else if (action.type === "Changed") this.emit("change", { changes: action.changes });
+    else if (action.type === "SelfTold") this.emit("self", action.self);
+    else if (action.type === "Complained") this.emit("error", action.error);
   }
 
-  #close(link, code, reason) {
-    this.#links.get(link)?.close(code, reason);
-    this.#links.delete(link);
+  /** That it turned stale is told before what comes with it; that it turned fresh, after. */
+  #tellStale(isStale) {
+    const told = this.#view.takeNews(isStale);
+    if (told) this.emit("stale", told);
   }
 
-  // --- telling
-
-  #settle({ ticket, reply, error }) {
-    const waiting = this.#tickets.get(ticket);
-    this.#tickets.delete(ticket);
-    if (error === null) waiting?.resolve(reply);
-    else waiting?.reject(error);
-  }
-
-  /** Tell whoever waits for `connect()` why there is no connection; the client goes on trying. */
-  #tellFailure({ reason, status }) {
-    if (this.state === Phase.ONLINE) return;
-    for (const { reject } of [...this.#openings]) reject(new NotConnected(null, reason, status));
-  }
-
-  #became({ phase, retryIn, code, reason }) {
+  #become({ phase, retryIn, code, reason }) {
     this.nextTryAt = phase === Phase.WAITING ? this.#env.date() + retryIn : null;
     const detail = { state: phase, nextTryAt: this.nextTryAt };
     if (phase === Phase.ONLINE) {
       const { continued, resumed } = this.welcome;
+      Object.assign(detail, { continued, resumed });
       this.#failures = 0;
       for (const { resolve } of [...this.#openings]) resolve(this.welcome);
-      Object.assign(detail, { continued, resumed });
+    } else if (phase !== Phase.CONNECTING || reason) {
+      Object.assign(detail, { code, reason });
     }
     if (phase === Phase.CLOSED) {
       this.#sleep?.();
       this.#sleep = null;
       this.#device?.release();
-      for (const { reject } of [...this.#openings]) reject(this.#core.closed());
+      const error = new ConnectionClosed(code, reason, "stop");
+      for (const { reject } of [...this.#openings]) reject(error);
     }
-    if (phase === Phase.WAITING || phase === Phase.CLOSED) Object.assign(detail, { code, reason });
     this.emit("state", detail);
   }
 
-  #tellStale() {
-    const told = this.#view.takeStale();
-    if (told) this.emit("stale", told);
-  }
-
-  #tellFresh() {
-    if (this.#core.view.staleSince !== null || !this.#view.turnFresh()) return;
-    this.emit("stale", { stale: false, since: null });
+  /** Tell whoever waits for `connect()` why there is no connection; the client goes on trying. */
+  #failed({ reason, status, isFinal }, wasOpened) {
+    this.#failures = wasOpened ? 0 : this.#failures + 1;
+    if (this.state === Phase.ONLINE) return;
+    if (status === null && !isFinal && this.#failures < TOLD_AFTER) return;
+    for (const { reject } of [...this.#openings]) reject(new NotConnected(null, reason, status));
   }
 }
 
@@ -442,21 +300,4 @@ function storage() {
     // Forbidden, as in a sandboxed frame.
   }
   return { sessionStorage, BroadcastChannel, locks: navigator?.locks };
-}
-
-/** A promise nobody has to catch: a failure reaches who asks for it, but ignoring it is no error of the page's. */
-function handled(promise) {
-  promise.catch(() => {});
-  return promise;
-}
-
-function reasonOf(signal) {
-  if (signal.reason !== undefined) return signal.reason;
-  return Object.assign(new Error("aborted"), { name: "AbortError" });
-}
-
-/** A text of somebody else's, without the token and the user and query of URLs, which may stand in it. */
-function withoutSecrets(text, token) {
-  const hidden = token ? text.split(token).join("***") : text;
-  return hidden.replace(/\/\/[^/\s@]*@/g, "//").replace(/\?\S*/g, "").slice(0, 200);
 }

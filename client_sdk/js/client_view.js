@@ -9,8 +9,8 @@
 export class ClientView {
   #view;
   #since = null;
-  #wasFresh = false;
-  #isToBeTold = false;
+  #wasStale = true;
+  #news = [];
 
   /** `view`: a function that gives the core's. */
   constructor(view) {
@@ -59,24 +59,16 @@ export class ClientView {
 
   // --- for the client: the core has times of a clock of its own, and pages want those of the calendar
 
-  /** It was fresh and is stale as of now, `date`. */
-  turnStale(date) {
-    this.#since = date;
-    if (this.#wasFresh) this.#isToBeTold = true;
-    this.#wasFresh = false;
+  /** Something happened, as of `date`: did it turn stale or fresh? */
+  look(date) {
+    if (this.stale === this.#wasStale) return;
+    this.#wasStale = this.stale;
+    if (this.stale) this.#since = date;
+    this.#news.push({ stale: this.stale, since: this.stale ? date : null });
   }
 
-  /** What to tell of it, once; null if it was told. */
-  takeStale() {
-    if (!this.#isToBeTold) return null;
-    this.#isToBeTold = false;
-    return { stale: true, since: this.#since };
-  }
-
-  /** It is fresh now; false if that was told. */
-  turnFresh() {
-    if (this.#wasFresh) return false;
-    this.#wasFresh = true;
-    return true;
+  /** What to tell of it, once: that it is stale, or that it is fresh; null for nothing. */
+  takeNews(isStale) {
+    return this.#news[0]?.stale === isStale ? this.#news.shift() : null;
   }
 }

@@ -16,7 +16,7 @@ import { randomId } from "./surroundings.js";
 const LOCK_WAIT = 500;
 
 /** Milliseconds that the other tabs have to say that an id is theirs. */
-const CLAIM_WAIT = 200;
+const CLAIM_WAIT = 300;
 
 /** Ids in use by clients of this page. */
 const mine = new Set();
@@ -48,7 +48,7 @@ export class DeviceId {
     const id = randomId(this.#env.random);
     this.#take(id);
     // Nobody else can have it: there is nothing to wait for.
-    this.#hold(id).then((release) => this.#held(id, release));
+    this.#hold(id, true).then((release) => this.#held(id, release));
     return id;
   }
 
@@ -102,8 +102,8 @@ export class DeviceId {
     this.#write(this.#read().filter((each) => each !== id));
   }
 
-  /** A promise of a function that lets go of the id; null if another tab has it. */
-  async #hold(id) {
+  /** A promise of a function that lets go of the id; null if another tab has it. `isNew`: none can. */
+  async #hold(id, isNew = false) {
     const { sessionStorage, locks, BroadcastChannel } = this.#env;
     if (!sessionStorage) return () => {}; // nothing is kept, so nothing is copied
     try {
@@ -111,7 +111,7 @@ export class DeviceId {
     } catch {
       // Not allowed here, as in a sandboxed frame.
     }
-    return BroadcastChannel ? claim(BroadcastChannel, this.#key(id), this.#env) : () => {};
+    return BroadcastChannel ? claim(BroadcastChannel, this.#key(id), isNew, this.#env) : () => {};
   }
 
   #key(id) {
@@ -163,11 +163,11 @@ function hold(locks, name, { setTimeout, clearTimeout }) {
  * Claim a name over a BroadcastChannel: a promise of a function that lets go of it; null if another tab says it has
  * it. Of two that claim at the same moment, the one with the lesser nonce gets it.
  */
-function claim(BroadcastChannel, name, { setTimeout, random }) {
+function claim(BroadcastChannel, name, isNew, { setTimeout, random }) {
   return new Promise((resolve) => {
     const channel = new BroadcastChannel(name);
     const nonce = randomId(random);
-    let isHeld = false;
+    let isHeld = isNew;
     const lose = () => {
       channel.close();
       resolve(null);
@@ -176,10 +176,15 @@ function claim(BroadcastChannel, name, { setTimeout, random }) {
       if (data?.claim !== undefined && (isHeld || nonce < data.claim)) channel.postMessage({ taken: data.claim });
       else if (data?.claim !== undefined || data?.taken === nonce) lose();
     };
-    channel.postMessage({ claim: nonce });
-    setTimeout(() => {
+    const win = () => {
       isHeld = true;
       resolve(() => channel.close());
-    }, CLAIM_WAIT);
+    };
+    if (isNew) {
+      win();
+      return;
+    }
+    channel.postMessage({ claim: nonce });
+    setTimeout(win, CLAIM_WAIT);
   });
 }

@@ -1,6 +1,5 @@
 /** What callers pass in, checked and turned into what goes over the wire. */
 
-import { SignedOut } from "./errors.js";
 import { checkText } from "./text.js";
 import { formatTime, parseTime } from "./times.js";
 
@@ -9,6 +8,9 @@ export const PLATFORMS = ["WEB", "IOS", "ANDROID", "PC"];
 
 /** Longest `idleForMs`, and longest that a status may last: a leap year, in milliseconds. */
 const MAX_DURATION = 366 * 86_400_000;
+
+/** Controls, surrogates and line separators. */
+const UNFIT = /[\p{Cc}\p{Cs}\u2028\u2029]/u;
 
 const MAX_DEVICE_ID = 128;
 const MAX_STATUS_TEXT = 140;
@@ -66,15 +68,16 @@ export function idleness(said, now) {
 }
 
 /**
- * A token as it is sent: without the white space around it, as a file or an environment variable has it.
+ * A token as it is sent: without the white space around it that comes with files and variables.
  *
- * Throws SignedOut if there is none, TypeError for what cannot be one. The error never says what it was.
+ * Throws RangeError or TypeError for what cannot go into a header, as gateways have it. The error never says what it was.
  */
 export function tokenOf(token) {
-  if (token === null || token === undefined || token === "" || token === false) throw new SignedOut();
-  if (token?.name === "SignedOut") throw token;
-  if (typeof token !== "string") throw new TypeError("a token must be a string");
-  const stripped = token.trim();
-  if (!/^[\x20-\x7e]+$/.test(stripped)) throw new TypeError("a token must be printable ASCII characters");
-  return stripped;
+  if (typeof token !== "string") throw new TypeError(`token: must be a string, not ${typeof token}`);
+  const stripped = token.trim(); // the byte order mark, too
+  if (stripped === "") throw new RangeError("token: is empty");
+  const index = [...stripped].findIndex((character) => UNFIT.test(character));
+  if (index === -1) return stripped;
+  const point = [...stripped][index].codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+  throw new RangeError(`token: cannot go into a header: character ${index + 1} is U+${point}`);
 }

@@ -26,8 +26,8 @@ export class WebSocketLink {
    * Connect.
    *
    * @param WebSocket a class as the browser's
-   * @param events where it reports to: `opened()`, `received(message)`, `ended(end)` once, unless it was closed from
-   *   here; and `frame(direction, text)`, what goes over the wire, without the token
+   * @param events where it reports to: `opened()`, `received(message)`, `ended(end, wasOpened)` once, unless it was
+   *   closed from here; and `frame(direction, text)`, what goes over the wire, without the token
    */
   constructor(WebSocket, url, events) {
     this.#events = events;
@@ -79,7 +79,7 @@ export class WebSocketLink {
     }
     const events = this.#events;
     this.close(CloseCode.ABNORMAL, "not a message");
-    events?.ended(End(CloseCode.ABNORMAL, "the server sent what is not a message"));
+    events?.ended(End(CloseCode.ABNORMAL, "the server sent what is not a message"), true);
   }
 
   #endOf({ code = CloseCode.ABNORMAL, reason = "" }) {
@@ -92,6 +92,6 @@ export class WebSocketLink {
   #end(end) {
     const events = this.#events;
     this.#events = null;
-    events?.ended(end);
+    events?.ended(end, this.#wasOpened);
   }
 }

@@ -146,14 +146,14 @@ class Ids:
         return list(range(first, first + count))
 
 
-_ids = Ids()
+ids = Ids()
 
 
 @pytest.fixture
 def two() -> list[int]:
-    return _ids.take(2)
+    return ids.take(2)
 
 
 @pytest.fixture
 def three() -> list[int]:
-    return _ids.take(3)
+    return ids.take(3)
