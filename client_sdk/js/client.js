@@ -147,17 +147,19 @@ export class PresenceClient extends Emitter {
   // --- its life
 
   /**
-   * Start, unless it runs already. Resolves with the welcome once connected.
+   * Start, unless it runs already. Resolves with the welcome once connected, at once if it is.
    *
    * Rejects with NotConnected after `timeout` milliseconds, or when the server refuses or cannot be reached twice in
    * a row: then the client goes on trying. Rejects with ConnectionClosed if the client closes, and with the signal's
    * reason if `signal` is aborted: then the client is closed, unless it is online by then.
    */
   connect({ signal, timeout = this.#openTimeout } = {}) {
-    if (signal?.aborted) return this.#runner.wait(null, { signal });
-    if (this.state === Phase.CLOSED) this.#start();
     if (this.state === Phase.ONLINE) return Promise.resolve(this.welcome);
-    return this.#runner.wait((waiting) => this.#openings.add(waiting), {
+    const enlist = (waiting) => {
+      this.#openings.add(waiting);
+      if (this.state === Phase.CLOSED) this.#start();
+    };
+    return this.#runner.wait(enlist, {
       signal,
       timeout,
       late: () => new NotConnected(timeout, this.#core.state.reason),
@@ -271,7 +273,8 @@ export class PresenceClient extends Emitter {
     } else if (phase !== Phase.CONNECTING || reason) {
       Object.assign(detail, { code, reason });
     }
-    if (phase === Phase.CLOSED) {
+    if (phase === Phase.CLOSED && this.state === Phase.CLOSED) {
+      // Else a listener has started it again already.
       this.#sleep?.();
       this.#sleep = null;
       this.#device?.release();

@@ -143,7 +143,7 @@ export class Runner {
   async #getToken(link) {
     let token;
     try {
-      const given = await this.#askToken();
+      const given = await Promise.resolve().then(this.#askToken); // not from within what is under way
       if (given === null || given === undefined || given?.name === "SignedOut") throw given ?? new SignedOut();
       token = tokenOf(given);
     } catch (error) {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +17,19 @@ from presence_client.route import Route
 from presence_client.values import token_of
 
 # --- addresses -------------------------------------------------------------------------------------------------------
+
+
+URLS = json.loads((Path(__file__).parents[1] / "vectors" / "urls.json").read_text("utf-8"))["cases"]
+
+
+@pytest.mark.parametrize("case", URLS, ids=lambda case: json.dumps(case["url"]))
+def test_a_url_means_the_same_to_every_sdk(case: dict[str, Any]) -> None:
+    if case["websocket"] is not None:
+        assert Address.parse(case["url"]).websocket == case["websocket"]
+        return
+    with pytest.raises(InvalidSetting, match="is not a server's URL") as refused:
+        Address.parse(case["url"])
+    assert "CRET" not in str(refused.value)
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,13 @@ def firefox() -> Iterator[Firefox]:
     """Firefox without a window, with a profile of its own; nothing of it is left afterwards."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         log = Path(folder, "log")
-        arguments = ["--headless", "--no-remote", "--remote-debugging-port=0", "--profile", str(Path(folder, "profile"))]
+        arguments = [
+            "--headless",
+            "--no-remote",
+            "--remote-debugging-port=0",
+            "--profile",
+            str(Path(folder, "profile")),
+        ]
         Path(folder, "profile").mkdir()
         with log.open("w") as out:
             process = subprocess.Popen([FIREFOX, *arguments], stdout=out, stderr=subprocess.STDOUT)

@@ -167,6 +167,21 @@ def test_a_reload_continues_the_session_and_nobody_notices(new_tab: Callable[[],
     assert [welcome["continued"] for welcome in one.welcomes(a)] == [False, True]
 
 
+def test_a_duplicated_tab_is_another_device(new_tab: Callable[[], Tab], two: list[int]) -> None:
+    a, b = two
+    one, other = new_tab().open([a]), new_tab().open([b], watch=[a])
+    with one.page.context.expect_page() as opened:
+        one.page.evaluate("void window.open(location.href)")  # copies sessionStorage, as *Duplicate tab* does
+    copy = opened.value
+    copy.locator(f'[data-testid="person-{a}"][data-state="online"]').wait_for()
+    assert copy.get_by_test_id(f"device-{a}").inner_text() != one.by(f"device-{a}").inner_text()
+    expect(one.by(f"link-{a}")).to_have_text("connected")
+    copy.close()
+    other.page.wait_for_timeout(GRACE * 1000 + 500)
+    told = other.told(b, a)
+    assert "OFFLINE" not in told[told.index("ONLINE") :]
+
+
 def test_who_has_left_stays_away_on_reload(tab: Tab, two: list[int]) -> None:
     a, b = two
     tab.open(two)

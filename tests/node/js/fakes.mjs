@@ -55,6 +55,8 @@ export class FakeSocket {
   sent = [];
   closedWith = null;
   opened = false;
+  isWelcomed = false;
+  isDropped = false;
   onopen = null;
   onmessage = null;
   onclose = null;
@@ -87,12 +89,14 @@ export class FakeSocket {
   }
 
   drop(code = 1006, reason = "") {
+    this.isDropped = true;
     this.onclose?.({ code, reason, wasClean: code !== 1006 });
   }
 
   /** Open unless it is, and answer hello. */
   welcome(fields = {}) {
     this.open();
+    this.isWelcomed = true;
     this.receive({
       type: "welcome",
       sessionId: "s1",

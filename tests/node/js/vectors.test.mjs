@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
+import { addressOf } from "../../../client_sdk/js/address.js";
 import { advice } from "../../../client_sdk/js/presence.js";
 import { refusal } from "../../../client_sdk/js/text.js";
 import { formatTime, parseTime } from "../../../client_sdk/js/times.js";
@@ -79,5 +80,18 @@ for (const { name, until, time } of vectors("times").cases) {
   test(`times: ${name}`, () => {
     const seconds = parseTime(until);
     assert.equal(seconds === null ? null : formatTime(seconds), time);
+  });
+}
+
+for (const { url, websocket } of vectors("urls").cases) {
+  test(`a URL: ${JSON.stringify(url)}`, () => {
+    if (websocket !== null) {
+      assert.equal(addressOf(url), websocket);
+      return;
+    }
+    assert.throws(
+      () => addressOf(url),
+      (error) => error instanceof RangeError && /^url: .*is not a server's URL/.test(error.message) && !/SE.?CRET|CRET/.test(error.message),
+    );
   });
 }
