@@ -45,6 +45,8 @@ class Books:
         self.open = 0
         """Connections that are open, with a place or without."""
         self.taken = 0
+        self.ahead = 0
+        """Bytes that clients have sent ahead of answers."""
         self.on_crowd: Callable[[bool], None] | None = None
         """Called with True when nobody more may be accepted, with False when it goes on."""
         self._is_crowded = False

@@ -135,11 +135,6 @@ def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines
     )
 
 
-def refused(status: int, field: str, reason: str) -> Handshake:
-    """A handshake that is not looked at any further."""
-    return Handshake(_refusal(status, field, reason).serialize(), False)
-
-
 def _request(method: bytes, target: bytes, version: str, headers: HeaderLines) -> Request:
     """The request as websockets reads it. A list of nothing says nothing (RFC 9110 section 5.6.1)."""
     lines = Headers()

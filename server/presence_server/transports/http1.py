@@ -29,7 +29,7 @@ import httptools
 
 from presence_server.transports.exchange import Exchange, refusal
 from presence_server.transports.framing import Framing
-from presence_server.transports.handshake import Handshake, refused, shake_hands
+from presence_server.transports.handshake import Handshake, shake_hands
 from presence_server.transports.heads import (
     CHUNKED,
     OF_INTEREST,
@@ -55,11 +55,12 @@ MAX_AHEAD: Final = 16 * 1024
 MAX_BODY_HELD: Final = 64 * 1024
 """Bytes of a body that wait for the application to take them; beyond, the client is not read from."""
 
-PIECE: Final = 16 * 1024
-"""Bytes of a body that are parsed at once."""
+PIECE: Final = 2 * 1024
+"""Bytes of a body that are parsed at once: 0.5 ms if it comes in chunks of a byte each."""
 
-TURN: Final = 0.005
-"""Seconds after which others get their turn: chunks of a byte each cost a hundred times what their bytes do."""
+MAX_AHEAD_OF_ALL: Final = 64 * 1024 * 1024
+"""Bytes that all clients together may have sent ahead. Beyond it, what one sends ahead is dropped, and its connection
+ends with the answer that is under way."""
 
 LINGER: Final = 1.0
 """Seconds for which what arrives after the last answer is discarded, up to `MAX_LINGER` bytes."""
@@ -77,6 +78,7 @@ _GONE: Final = select.POLLHUP | select.POLLERR
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
+FULL: Final = BadHead(503, "server", "is full")
 NO_HTTP: Final = BadHead(400, "request", "is not an HTTP request")
 
 # What a connection waits for, and is given its time for.
@@ -97,6 +99,7 @@ class HttpConnection(asyncio.Protocol):
         "_gateway",
         "_handshake",
         "_headers",
+        "_held",
         "_is_behind",
         "_is_closing",
         "_is_early",
@@ -136,6 +139,7 @@ class HttpConnection(asyncio.Protocol):
         self._ahead = b""  # what has arrived, and up to where it was parsed
         self._is_behind = False  # it came before the request before it was answered
         self._at = 0
+        self._held = 0  # of that, what counts for all
         self._pending = 0  # bytes parsed since the last that were of a body, or that ended a message
         # The request that is being read.
         self._url = b""
@@ -268,17 +272,14 @@ class HttpConnection(asyncio.Protocol):
         wishes = read_wishes(version, self._special)
         headers = self._headers if target.host is None else with_host(self._headers, target.host)
         gateway = self._gateway
+        self._length = wishes.length
+        if not (self._place.is_taken or target.path in PATHS):
+            raise FULL
         if wishes.upgrade == b"websocket":
             query = b"?" + target.query if target.query else b""
-            if self._place.is_taken:
-                self._handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
-            else:
-                self._handshake = refused(503, "server", "is full")
+            self._handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
             return
         gateway.books.work(self._place)
-        if not (self._place.is_taken or target.path in PATHS):
-            raise BadHead(503, "server", "is full")
-        self._length = wishes.length
         if wishes.length == CHUNKED:
             self._framing.expect_chunks()
         elif wishes.length:
@@ -316,29 +317,57 @@ class HttpConnection(asyncio.Protocol):
         return self._exchange is not None and not self._is_in_body
 
     def _read(self) -> None:
-        """Parse what has arrived: one request, and the next when that is answered."""
-        data, ends_at = self._ahead, 0.0
+        """Parse what has arrived, and the next request when one is answered. What takes long shares a turn with all."""
+        if self._parse(0.0):
+            self._wait()
+
+    def _wait(self) -> None:
+        """Ask for a turn, and do not read until then."""
+        self._is_going_on = True
+        self._pause(True)
+        self._gateway.turns.ask(self)
+
+    def take_turn(self, now: float, ends_at: float) -> bool:
+        self._is_going_on = False
+        if not self._is_closing and self._transport is not None:
+            self._is_going_on = self._parse(ends_at)
+        return self._is_going_on
+
+    def _parse(self, ends_at: float) -> bool:
+        """Parse until `ends_at`; if that is 0, what an ordinary request has, and then as long as this turn lasts.
+
+        Returns whether there is more to do.
+        """
+        clock, turns = self._gateway.clock, self._gateway.turns
+        data, began, pieces = self._ahead, 0.0, 0
+        is_spent = False
         while self._at < len(data) and not self._must_wait():
+            if pieces > 1 or ends_at or (self._is_in_body and self._length == CHUNKED):
+                now = clock.now()
+                if not ends_at:
+                    began, ends_at = now, now + turns.left
+                if is_spent := now >= ends_at and (pieces > 0 or began > 0):
+                    break
             try:
                 end = self._framing.cut(data, self._at, PIECE)
             except ValueError:
                 self._refuse(BadHead(400, "request", "has a body that is not in chunks"))
-                return
+                return False
             self._feed(data[self._at : end] if self._at or end < len(data) else data)
             self._at = end
+            pieces += 1
             if self._is_closing:
-                return
+                return False
             if self._handshake is not None:
                 self._hand_over(self._handshake, data[end:])
-                return
-            if not ends_at:
-                ends_at = self._gateway.clock.now() + TURN
-            elif self._gateway.clock.now() > ends_at:
-                self._go_on_later()
-                return
+                return False
+        if began:
+            turns.charge(self, clock.now() - began)
         if self._at >= len(data):
             self._ahead, self._at = b"", 0
-        self._settle()
+        if not is_spent:
+            self._settle()
+        return is_spent
 
     def _must_wait(self) -> bool:
         exchange = self._exchange
@@ -386,11 +415,18 @@ class HttpConnection(asyncio.Protocol):
             if self._is_half_closed:
                 self._expect(_APPLICATION, LEAVING)
             else:
-                self._pause(len(self._ahead) - self._at >= MAX_AHEAD)
+                if self._count_ahead():
+                    cast("Exchange", self._exchange).keeps_alive = False
+                    self._ahead, self._at = b"", 0
+                    self._count_ahead()
+                    self._pause(True)
+                else:
+                    self._pause(self._held >= MAX_AHEAD)
                 self._expect(_APPLICATION, LOOK if self._is_paused else inf)
         elif self._is_half_closed and self._at >= len(self._ahead):
             self._end_early()
         else:
+            self._count_ahead()
             self._pause(self._at < len(self._ahead))
             if self._is_in_body:
                 self._expect(_BODY, http.body_timeout)
@@ -398,6 +434,13 @@ class HttpConnection(asyncio.Protocol):
                 self._expect(_HEAD, http.header_timeout)
             elif self._awaits == _BODY:
                 self._rest()
+
+    def _count_ahead(self) -> bool:
+        """Keep the books of what is sent ahead by all. Returns whether it is too much."""
+        books, ahead = self._gateway.books, len(self._ahead) - self._at
+        books.ahead += ahead - self._held
+        self._held = ahead
+        return ahead > 0 and books.ahead > MAX_AHEAD_OF_ALL
 
     def _end_early(self) -> None:
         """The client sends no more, and nothing that it asked for waits."""
@@ -414,17 +457,6 @@ class HttpConnection(asyncio.Protocol):
             self._transport.pause_reading()
         else:
             self._transport.resume_reading()
-
-    def _go_on_later(self) -> None:
-        """Others have their turn."""
-        self._is_going_on = True
-        self._pause(True)
-        self._loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        self._is_going_on = False
-        if not self._is_closing:
-            self._read()
 
     # -- Line: what an exchange needs ------------------------------------------------------------------------------
 
@@ -459,7 +491,11 @@ class HttpConnection(asyncio.Protocol):
             self._is_early = True
         else:
             self._rest()
-        if (self._ahead or self._is_half_closed or self._is_in_body) and not self._is_going_on:
+        if self._is_going_on:
+            return
+        if self._ahead:
+            self._wait()  # those who send ahead share a turn, so that others are between them
+        elif self._is_half_closed or self._is_in_body:
             self._read()
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -559,11 +595,13 @@ class HttpConnection(asyncio.Protocol):
         """Answer what the application cannot be asked about, or not any more, and end."""
         if not (self._is_early or (self._is_behind and bad is NO_HTTP)):
             self.write(refusal(bad.status, bad.field, bad.reason))
-        self._close(is_in_flow=True)
+        # Who is told that the server is full has said all that it had to, and its descriptor is wanted.
+        self._close(is_in_flow=bad is not FULL or self._length != 0)
 
-    def _close(self, is_in_flow: bool = False) -> None:
+    def _close(self, is_in_flow: bool | None = None) -> None:
         """End, once all is written. Where the client may still be sending, what it sends is read for a while."""
-        is_in_flow = is_in_flow or self._is_in_head or self._is_in_body or self._is_paused or bool(self._ahead)
+        if is_in_flow is None:
+            is_in_flow = self._is_in_head or self._is_in_body or self._is_paused or bool(self._ahead)
         transport = self._transport
         self._leave()
         if transport is None:
@@ -585,6 +623,8 @@ class HttpConnection(asyncio.Protocol):
             self._exchange = None
         self._parser = None
         self._ahead, self._at = b"", 0
+        self._count_ahead()
+        self._gateway.turns.forget(self)
         self._headers, self._special = [], []
         self._refused = self._handshake = None
         self._release()
