@@ -39,8 +39,9 @@ export function addressOf(url) {
 /** A text of somebody else's, without what may be secret in it: the token, and of URLs the user, query and fragment. */
 export function redacted(text, token = null) {
   const hidden = token ? text.split(token).join("***") : text;
-  // Up to the last @: a password with a slash in it makes no URL, but is secret all the same.
-  return hidden.replace(/\/\/\S*@/g, "//").replace(/(?<=[^\s?#])[?#]\S+/g, "").slice(0, 300);
+  // Up to the last @: a password with a slash in it makes no URL, but is secret all the same. No look-behind: Safari
+  // before 16.4 does not even read a module that has one.
+  return hidden.replace(/\/\/\S*@/g, "//").replace(/([^\s?#])[?#]\S+/g, "$1").slice(0, 300);
 }
 
 /** What was given as a URL, however wrong, without what may be secret. */

@@ -17,7 +17,10 @@ const RETIRE_TIMEOUT = 5_000;
 /** Milliseconds beyond `pingInterval` before the client asks. */
 const PING_SLACK = 1_000;
 
-/** A timer that is later than this (milliseconds) tells of a paused machine, whose sockets have yet to be read. */
+/**
+ * A timer that is later than this (milliseconds) tells of a paused machine, whose sockets have yet to be read. It is
+ * believed once: the timers of a hidden page are always late, by up to a minute.
+ */
 const STALL = 1_000;
 
 /** Scripts see no WebSocket pings. Asked at most this often (milliseconds) because the page woke up. */
@@ -49,7 +52,7 @@ export class Conversation {
 
   #lastId = 0;
   #heardAt;
-  #isPinged = false;
+  #pings = 0; // since anything was heard
 
   constructor(number, now) {
     this.number = number;
@@ -108,7 +111,7 @@ export class Conversation {
   heard(now) {
     this.#heardAt = now;
     if (this.welcome === null || this.isRetiring) return;
-    this.#isPinged = false;
+    this.#pings = 0;
     this.due = now + this.welcome.limits.pingInterval + PING_SLACK;
   }
 
@@ -144,18 +147,18 @@ export class Conversation {
     const late = now - this.due;
     if (late < 0) return Verdict.FINE;
     if (this.welcome === null || this.isRetiring) return Verdict.TOO_LATE;
-    if (this.#isPinged && late < STALL) return Verdict.TOO_LATE;
+    if (this.#pings && (late < STALL || this.#pings > 1)) return Verdict.TOO_LATE;
     return this.#askNow(now);
   }
 
   /** The page woke up, and the link may be dead: ask at once, unless something was just heard or asked. */
   probe(now) {
-    if (!this.isLive || this.#isPinged || now - this.#heardAt < PROBE_INTERVAL) return Verdict.FINE;
+    if (!this.isLive || this.#pings || now - this.#heardAt < PROBE_INTERVAL) return Verdict.FINE;
     return this.#askNow(now);
   }
 
   #askNow(now) {
-    this.#isPinged = true;
+    this.#pings++;
     this.due = now + this.welcome.limits.pongTimeout;
     return Verdict.ASK;
   }

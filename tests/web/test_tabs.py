@@ -220,3 +220,60 @@ def test_two_clients_of_one_page_are_two_devices(new_tab: Callable[[], Tab], ser
         tab.reload()
     assert taken[0][0] != taken[0][1]
     assert taken[1] == taken[0]
+
+
+def test_a_refused_handshake_is_told_to_whoever_connects(new_tab: Callable[[], Tab]) -> None:
+    told = new_tab().evaluate(
+        """(async () => {
+          const { PresenceClient } = await import("/sdk/presence.js");
+          const client = new PresenceClient({ url: `${location.origin}/nowhere`, userId: 1, backoff: { base: 100 } });
+          const error = await client.connect().then(() => null, (error) => error);
+          const { state } = client;
+          client.bye();
+          return [error.name, error.error, state];
+        })()"""
+    )
+    assert told == ["PresenceError", "not_online", "waiting"]
+
+
+def test_the_page_comes_back_at_once_when_the_browser_is_online_again(new_tab: Callable[[], Tab]) -> None:
+    (user,) = ids.take(1)
+    tab = new_tab()
+    start(tab, user)
+    came_back = tab.evaluate(
+        """(async () => {
+          const { connect } = await import("/sdk/presence.js");
+          const sockets = [];
+          class Socket extends WebSocket {
+            constructor(...parts) {
+              super(...parts);
+              sockets.push(this);
+            }
+          }
+          const client = connect({ url: location.origin, WebSocket: Socket, backoff: { base: 1e7, cap: 1e7 } });
+          await client.connect();
+          sockets[0].onclose({ code: 1006, reason: "" });
+          const { state } = client;
+          dispatchEvent(new Event("online"));
+          await client.connect();
+          client.bye();
+          return [state, sockets.length];
+        })()"""
+    )
+    assert came_back == ["waiting", 2]
+
+
+def test_the_page_works_in_each_browser(new_tab: Callable[[], Tab], server: Server) -> None:
+    a, b = ids.take(2)
+    seen = new_tab().evaluate(
+        f"""(async () => {{
+          const opened = window.open("/?people={a},{b}");
+          for (const end = performance.now() + 10_000; performance.now() < end; ) {{
+            const row = opened.document.querySelector('[data-testid="sees-{a}-{b}"]');
+            if (row?.dataset.status === "ONLINE") return row.dataset.status;
+            await new Promise((done) => setTimeout(done, 50));
+          }}
+          return opened.document.body.innerText;
+        }})()"""
+    )
+    assert seen == "ONLINE"

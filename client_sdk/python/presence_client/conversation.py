@@ -27,7 +27,8 @@ PING_SLACK: Final = 1.0
 """Seconds beyond `pingInterval` before the client asks: the server's own ping may be that much late."""
 
 STALL: Final = 1.0
-"""A timer that is later than this tells of a paused machine, whose sockets have yet to be read."""
+"""Seconds; a timer that is later tells of a paused machine, whose sockets have yet to be read. It is believed once:
+where timers are always late, a dead link must be found all the same."""
 
 
 class Kind(Enum):
@@ -76,7 +77,7 @@ class Conversation:
         """When its timer is to be looked at: see `check`."""
         self._last_id = 0
         self._heard_at = now
-        self._is_pinged = False
+        self._pings = 0  # since anything was heard
 
     def __repr__(self) -> str:
         return f"<Conversation {self.number} {self.kind.value} {self.session.state.name}>"
@@ -127,7 +128,7 @@ class Conversation:
         """Something came: a message, or a frame that is none."""
         self._heard_at = now
         if self.welcome is not None and not self.is_retiring:
-            self._is_pinged = False
+            self._pings = 0
             self.due = now + self._seconds(self.welcome.limits.ping_interval) + PING_SLACK
 
     def receive(self, message: AnyServerMessage, now: float) -> Asked | None:
@@ -157,9 +158,9 @@ class Conversation:
             return Verdict.FINE
         if self.welcome is None or self.is_retiring:
             return Verdict.TOO_LATE
-        if self._is_pinged and late < STALL:
+        if self._pings and (late < STALL or self._pings > 1):
             return Verdict.TOO_LATE
-        self._is_pinged = True
+        self._pings += 1
         self.due = now + self._seconds(self.welcome.limits.pong_timeout)
         return Verdict.ASK
 
