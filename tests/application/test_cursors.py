@@ -31,7 +31,7 @@ def test_what_is_covered() -> None:
     epoch, now = world.engine.epoch, world.engine.seq
 
     def covered(cursor: Cursor, users: tuple[int, ...] = (ANN,)) -> bool:
-        return resumable_seq(world.engine, str(cursor), users) == cursor.seq
+        return resumable_seq(world.engine, str(cursor), lambda: digest_of(users)) == cursor.seq
 
     assert covered(Cursor(epoch, now))
     assert covered(Cursor(epoch, 0))
@@ -39,7 +39,7 @@ def test_what_is_covered() -> None:
     assert not covered(Cursor(epoch + 1, now))  # another process's
     assert covered(Cursor(epoch, now, digest_of([ANN])))
     assert not covered(Cursor(epoch, now, digest_of([ANN, BOB])))
-    assert resumable_seq(world.engine, None, [ANN]) is None
+    assert resumable_seq(world.engine, None, lambda: digest_of([ANN])) is None
     world.offline(ANN)
     world.online(BOB)
     world.offline(BOB)  # one too many to remember: ANN is forgotten

@@ -1,8 +1,11 @@
 """Long polls: what a WebSocket would have been pushed, and nothing left behind, whatever their end."""
 
+import tracemalloc
+
 import pytest
 
 from application.kit import ANN, BOB, World
+from presence_server.application.cursors import Cursor, digest_of
 from presence_server.application.polls import Answer, Poll
 from presence_server.domain.model import Status
 
@@ -142,3 +145,29 @@ def test_what_was_told_is_not_told_again_while_a_fan_out_is_under_way() -> None:
     assert again.answers == []
     world.override(Status.BUSY, ANN)
     assert seen(again.close()) == [(ANN, "BUSY")]
+
+
+def test_a_poll_that_waits_has_no_copy_of_its_ids_beside_its_edges() -> None:
+    world = World()
+    first = 2**50
+    users = 1_000
+
+    def ask() -> Waiter:
+        """With numbers of its own, as if they came in a body, and a cursor that covers them."""
+        ids = [first + number for number in range(users)]
+        return Waiter(world, ids, str(Cursor(world.engine.epoch, world.engine.seq, digest_of(ids))))
+
+    kept = [ask()]
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        kept += [ask() for _ in range(50)]
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [waiter.waits for waiter in kept] == [1] * 51
+    assert (after - before) / 50 / users < 30, "bytes an id; the edges are 16 and what arrays keep in reserve"
+    answer = kept[3].close()
+    assert answer is not None
+    assert answer.resumed
+    assert answer.cursor.endswith(digest_of(range(first, first + users)))

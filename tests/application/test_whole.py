@@ -33,7 +33,7 @@ class Poller:
     """Asks again and again for the changes of the same users."""
 
     def __init__(self, world: World, user_ids: list[int]) -> None:
-        self.user_ids = user_ids
+        self.user_ids = list(dict.fromkeys(user_ids))
         self.given: Given | None = None
         self._world = world
         self._poll: Poll | None = None

@@ -216,7 +216,7 @@ class _Poll:
         now = world.clock.now()
         self._timer = world.loop.serve(1, ENGINE_TIMEOUT, self._finish)
         self._poll = world.polls.open(
-            None, self.user_ids, self._cursor, self._wait > 0, now, self._answered, self._knows
+            None, list(dict.fromkeys(self.user_ids)), self._cursor, self._wait > 0, now, self._answered, self._knows
         )
         if self._answers:
             self._finish()

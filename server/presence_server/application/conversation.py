@@ -29,7 +29,7 @@ from presence_protocol.messages import (
 )
 from presence_protocol.session import Role, advance
 from presence_server.application import refusals
-from presence_server.application.cursors import resumable_seq
+from presence_server.application.cursors import digest_of, resumable_seq
 from presence_server.application.entries import entry_of, self_view_of
 from presence_server.application.sessions import Session
 from presence_server.domain.model import Override, Platform, Shown, Status
@@ -90,7 +90,7 @@ def _watch_first(hub: Hub, session: Session, hello: Hello, watch: list[int], con
 def _welcome(
     hub: Hub, session: Session, hello: Hello, watch: list[int], continued: bool, now: float, known: bool
 ) -> None:
-    seq = resumable_seq(hub.engine, hello.cursor, watch) if known else None
+    seq = resumable_seq(hub.engine, hello.cursor, partial(digest_of, watch)) if known else None
     session.state = advance(Role.SERVER, session.state, "welcome")
     hub.liveness.greet(session, now)
     # The truth goes out with `welcome`; an event about it that is still due would only repeat it.

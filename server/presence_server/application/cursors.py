@@ -8,7 +8,7 @@ With an engine whose seq is its version, the version part says nothing more and 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -47,11 +47,14 @@ def digest_of(user_ids: Iterable[int]) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def resumable_seq(engine: Engine, text: str | None, user_ids: Iterable[int]) -> int | None:
-    """The seq from which a client with cursor `text` can be resumed for `user_ids`; None: send it everything."""
+def resumable_seq(engine: Engine, text: str | None, digest: Callable[[], str]) -> int | None:
+    """The seq from which a client with cursor `text` can be resumed; None: send it everything.
+
+    `digest` gives that of the ids in question, should the cursor speak for a set of ids.
+    """
     cursor = None if text is None else parse(text)
     if cursor is None or cursor.epoch != engine.epoch or not engine.floor <= cursor.seq <= engine.seq:
         return None
-    if cursor.digest and cursor.digest != digest_of(user_ids):
+    if cursor.digest and cursor.digest != digest():
         return None
     return cursor.seq

@@ -23,7 +23,7 @@ from presence_protocol.fields import format_time, parse_time
 from presence_protocol.limits import MAX_USER_ID
 from presence_server.application.conversation import check_until
 from presence_server.application.entries import entry_of
-from presence_server.application.polls import Answer
+from presence_server.application.polls import Answer, Polls
 from presence_server.application.ports import Peer
 from presence_server.domain.model import Device, Override, Platform, Shown, Status
 from presence_server.domain.transitions import AnyTransition, Heartbeat, Offline, Online, SetOverride, Transition
@@ -133,13 +133,9 @@ class RestApi:
         return success(_status_of(user_id, await self._look_up(user_id, user_id)))
 
     async def changes(self, request: Request) -> Response:
-        body = await self._body(request, bodies.ChangesBody)
-        self._let_in(request, None)
-        most = self._gateway.hub.limits.max_watched
-        user_ids = self._keys.distinct(body.user_ids, most)
-        if user_ids is None:
-            raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
-        answer = await self._poll(request, user_ids, body.cursor, (body.wait_ms or 0) / 1000)
+        # What waits does not hold the body: its ids are in the index by then, and nowhere else.
+        polling, wait = self._begin_poll(request, await self._body(request, bodies.ChangesBody))
+        answer = await self._end_poll(request, polling, wait)
         if answer is None:
             raise _unavailable()
         return success(
@@ -150,19 +146,24 @@ class RestApi:
             }
         )
 
-    async def _poll(self, request: Request, keys: list[int], cursor: str | None, wait: float) -> Answer | None:
-        """Wait for an answer, for `wait` seconds, or until the client is gone."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[Answer | None] = loop.create_future()
-        waits: asyncio.Future[None] = loop.create_future()
+    def _begin_poll(self, request: Request, body: bodies.ChangesBody) -> tuple[_Polling, float]:
+        """The poll, and for how many seconds it may wait.
 
-        def answer(given: Answer | None) -> None:
-            if not answered.done():
-                answered.set_result(given)
-
+        Raises:
+            Refusal: who asks is not let in, or asks for too many.
+        """
+        self._let_in(request, None)
+        most = self._gateway.hub.limits.max_watched
+        keys = self._keys.distinct(body.user_ids, most)
+        if keys is None:
+            raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
+        wait = (body.wait_ms or 0) / 1000
         may_wait = wait > 0 and not self._gateway.hub.is_draining
-        now = self._gateway.clock.now()
-        poll = self._gateway.polls.open(None, keys, cursor, may_wait, now, answer, partial(waits.set_result, None))
+        return _Polling(self._gateway.polls, keys, body.cursor, may_wait, self._gateway.clock.now()), wait
+
+    async def _end_poll(self, request: Request, polling: _Polling, wait: float) -> Answer | None:
+        """Wait for an answer, for `wait` seconds, or until the client is gone."""
+        answered, waits = polling.answered, polling.waits
         late: Answer | None = None
         if not answered.done():
             gone = asyncio.ensure_future(_disconnected(request))
@@ -173,7 +174,7 @@ class RestApi:
                     await _first(wait, answered, gone)
             finally:
                 gone.cancel()
-                late = self._gateway.polls.close(poll)
+                late = polling.close()
         return (answered.result() if answered.done() else None) or late
 
     # -- parts -------------------------------------------------------------------------------------------------------
@@ -239,6 +240,24 @@ class RestApi:
         if answer is None:
             raise _unavailable()
         return answer
+
+
+class _Polling:
+    """A long poll, and the futures that tell of it: that it waits, and its answer."""
+
+    def __init__(self, polls: Polls, keys: list[int], cursor: str | None, may_wait: bool, now: float) -> None:
+        loop = asyncio.get_running_loop()
+        self.answered: asyncio.Future[Answer | None] = loop.create_future()
+        self.waits: asyncio.Future[None] = loop.create_future()
+        self._polls = polls
+        self._poll = polls.open(None, keys, cursor, may_wait, now, self._answer, partial(self.waits.set_result, None))
+
+    def _answer(self, given: Answer | None) -> None:
+        if not self.answered.done():
+            self.answered.set_result(given)
+
+    def close(self) -> Answer | None:
+        return self._polls.close(self._poll)
 
 
 async def _first(seconds: float, *futures: asyncio.Future[Any]) -> None:
