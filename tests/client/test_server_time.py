@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Awaitable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from presence_client import PresenceApi
+from presence_client import Phase, PresenceApi
+from presence_client.testing import FakePresenceServer
 from presence_protocol.messages import Ok, SetStatus
 from support.http_stub import answering, response
-from support.scripted_link import Scripted, welcome
+from support.scripted_link import Scripted, until, welcome
 
 LUNCH = timedelta(hours=1)
 
@@ -91,5 +93,25 @@ def test_an_end_that_cannot_be_is_named(until: Any) -> None:
         async with scripted.client as client:
             with pytest.raises(ValueError, match="until must"):
                 await client.set_status("BUSY", until)
+
+    play(story())
+
+
+@pytest.mark.parametrize("step", [-86_400.0, 86_400.0])
+def test_a_dead_link_is_found_although_the_clock_is_set(step: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        async with (
+            FakePresenceServer(ping_interval=0.01, pong_timeout=0.01) as server,
+            server.connect(user_id=1, watch=[2]) as client,
+        ):
+            right = time.time
+            monkeypatch.setattr(time, "time", lambda: right() + step)
+            since = asyncio.get_running_loop().time()
+            server.is_deaf = True
+            await until(lambda: client.state.phase is not Phase.ONLINE)
+            assert client.state.reason == "no answer to ping"
+            assert asyncio.get_running_loop().time() - since < 5
+            server.is_deaf = False
+            await client.wait_online()
 
     play(story())

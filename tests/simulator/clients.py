@@ -200,6 +200,9 @@ class Client:
             message.id = self.new_id("ok")
             self.say(message)
 
+    def check_idle(self) -> None:
+        """At rest: what was said of idleness has arrived. The model client promises nothing."""
+
     def set_activity(self, idle: bool, idle_for_ms: int | None) -> None:
         if self.is_live:
             self.say(Activity(idle=idle, idle_for_ms=idle_for_ms, id=self.new_id("ok")))

@@ -140,6 +140,7 @@ class Run:
         if client.user_id:
             truth = self_view_of(self.world.spy.truth(client.user_id), PLAIN)
             require(client.self_view == truth, "another truth", client, client.self_view, truth)
+            client.check_idle()
 
     def _check_resumes(self) -> None:
         """Whoever comes back with any cursor that was given converges."""

@@ -128,6 +128,17 @@ class SdkClient(Client):
         self._call(self._core.activity(idle, (idle_for_ms or 0) / 1000, self.world.loop.time), "ok")
         self._perform()
 
+    def check_idle(self) -> None:
+        """Whatever state the connection was in when it was said: the server has heard it.
+
+        Of idleness only: whoever is active is not for ever.
+        """
+        said = self._core._idle
+        is_shared = any((each.user_id, each.device_id) == (self.user_id, self.device_id) for each in self.world.devices)
+        if said is not None and said[0] and not is_shared and self.self_view is not None:
+            shown = {device.device_id: device.idle for device in self.self_view.devices}
+            require(shown.get(self.device_id), "idleness was not told", self, said, shown)
+
     def query(self, user_ids: list[int]) -> None:
         self._call(self._core.request(Query(user_ids=user_ids)), "query")
         self._perform()

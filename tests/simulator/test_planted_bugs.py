@@ -13,6 +13,8 @@ from typing import Any, Final
 import pytest
 
 from engines.late import LateEngine
+from presence_client.conversation import Conversation
+from presence_client.core import Core
 from presence_protocol.view import View
 from presence_server.application import hub
 from presence_server.application.catchup import CatchUp
@@ -70,6 +72,16 @@ def reconnect_is_activity(patch: Patch) -> None:
         return Shard.connect(self, wanted._replace(idle=bool(wanted.idle)), now)
 
     patch.setitem(shard._HANDLERS, Connect, connect)
+
+
+def idleness_not_told_after_the_welcome(patch: Patch) -> None:
+    say = Core._say_what_waited
+
+    def say_the_rest(self: Core, conversation: Conversation, now: float) -> None:
+        conversation.said_idle = self._idle
+        say(self, conversation, now)
+
+    patch.setattr(Core, "_say_what_waited", say_the_rest)
 
 
 def change_dropped_for_a_blocked_watcher(patch: Patch) -> None:
@@ -224,6 +236,9 @@ BUGS: Final = (
     Bug("blocked, served from too late", blocked_and_served_from_too_late, 400_000, ("a cursor claims",)),
     Bug("a shared frame in the wrong codec", shared_frame_in_the_wrong_codec, 20_000, ("not msgpack",)),
     Bug("a flush that stretches for ever", flush_that_stretches_for_ever, 20_000, ("a flush is put off",)),
+    Bug(
+        "idleness is not told after the welcome", idleness_not_told_after_the_welcome, 1_500_000, ("idleness was not",)
+    ),
     Bug("known anew under an old seq", known_anew_under_an_old_seq, 100_000, ("a cursor claims",), "late"),
 )
 
