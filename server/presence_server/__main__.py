@@ -26,7 +26,7 @@ def main() -> None:
     except ModuleNotFoundError as missing:
         if missing.name is None or missing.name.startswith("presence_"):
             raise
-        needed = f"{missing.name} is not installed; a server needs: pip install '{EXTRA}'"
+        needed = f"{missing.name.partition('.')[0]} is not installed; a server needs: pip install '{EXTRA}'"
         say(sys.stderr, f"{settings.PROGRAM}: {needed}")
         sys.exit(1)
     try:

@@ -30,7 +30,7 @@ from presence_server.domain.interest import Interest
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
-from presence_server.garbage import settle
+from presence_server.garbage import collect_when_due, settle
 from presence_server.identity.networks import Networks
 from presence_server.log_output import say
 from presence_server.logs import get_logger
@@ -173,9 +173,11 @@ async def serve(settings: Settings) -> None:
             "no credentials are asked for: whoever is in a trusted network may act as any user", trusted=trusted
         )
     _log.info("started", url=url, connections=limit, engine=settings.engine)
+    collecting = asyncio.ensure_future(collect_when_due())
     try:
         await server.serve(sockets=listeners)
     finally:
+        collecting.cancel()
         gateway.driver.stop()
     _log.info("ended")
 

@@ -12,7 +12,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,11 @@ def flags(settings: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def run_server(**settings: Any) -> Iterator[Server]:
-    """A server of its own, gone at the end."""
+def run_server(command: Sequence[str] = (str(SCRIPT),), /, **settings: Any) -> Iterator[Server]:
+    """A server of its own, gone at the end. `command` starts it where that is not its console script."""
     port = settings.pop("port", None) or free_port()
     process = subprocess.Popen(
-        [str(SCRIPT), "--port", str(port), *flags(settings)],
+        [*command, "--port", str(port), *flags(settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -63,6 +63,7 @@ class Door(asyncio.Protocol):
             http.data_received(data)
             return
         gateway.books.work(place)
+        place.holder = None  # a WebSocket is only counted; and this one and its place hold each other
         handshake, rest = found
         connection = WebSocketConnection(gateway)
         _hand_over(transport, connection)

@@ -644,6 +644,7 @@ class HttpConnection(asyncio.Protocol):
             self._gateway.books.work(self._place)
         else:
             self._gateway.books.give_back(self._place)
+        self._place.holder = None  # a WebSocket is only counted; and this one and its place hold each other
         connection = WebSocketConnection(self._gateway)
         transport.set_protocol(connection)
         connection.connection_made(transport)

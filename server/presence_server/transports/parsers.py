@@ -96,8 +96,13 @@ class Parsers:
 
 
 def let_go(parser: ServerProtocol) -> None:
-    """Untie what will not be used again: it and its generator hold each other, and so do its failure and its frames."""
+    """Untie what will not be used again: it holds its generator and a method of its own, and they hold it.
+
+    So do failures, by the frames in their tracebacks.
+    """
     parser.parser.close()
+    parser.__dict__.pop("select_subprotocol", None)
+    parser.handshake_exc = None
     if parser.parser_exc is not None:
         parser.parser_exc.__traceback__ = None
 
