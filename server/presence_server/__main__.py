@@ -24,9 +24,10 @@ def main() -> None:
     try:
         from presence_server import app  # here, so that --help, --version and what is wrong need no extra
     except ModuleNotFoundError as missing:
-        if missing.name is None or missing.name.startswith("presence_"):
+        package = (missing.name or "").partition(".")[0]
+        if package in ("", "presence_server", "presence_protocol"):
             raise
-        needed = f"{missing.name.partition('.')[0]} is not installed; a server needs: pip install '{EXTRA}'"
+        needed = f"{package} is not installed; a server needs: pip install '{EXTRA}'"
         say(sys.stderr, f"{settings.PROGRAM}: {needed}")
         sys.exit(1)
     try:

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -112,6 +113,7 @@ def _failed(failure: BaseException, url: str) -> int:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command in `argv` (by default that of the process), and exit."""
     prepare()
+    logging.getLogger("presence_client").addHandler(logging.NullHandler())  # the commands tell it in their own words
     chosen = _parser().parse_args(argv)
     url = ""
     try:

@@ -71,7 +71,8 @@ async def _tell_states(client: PresenceClient) -> None:
     async for state in client.states():
         if state.phase is Phase.CLOSED and state.code != CloseCode.NORMAL:
             await client.wait_online()  # raises why
-        say(f"{clock()}  {state_line(state)}")
+        if state.phase is not Phase.CONNECTING or not state.reason:  # a new try was announced when it was waited for
+            say(f"{clock()}  {state_line(state)}")
 
 
 async def _tell_self(client: PresenceClient) -> None:
