@@ -14,7 +14,9 @@ from simulator.rest import Poller, RestDevice
 from simulator.scenario import Action
 from simulator.world import FIRST_USER, World
 
-CLOSE_CODES: Final = (1000, 1001, 1001, 1005, 4000)
+LOST: Final = 4000
+"""A code of the client's that begins the grace period, and with which it does not come back by itself."""
+CLOSE_CODES: Final = (1000, 1001, 1001, 1005, LOST)
 STATUSES: Final = ("BUSY", "AWAY", "ONLINE", "OFFLINE", "OFFLINE", None, None)
 TEXTS: Final = (None, None, "in a meeting", "在开会")
 
@@ -199,10 +201,40 @@ def _suspend(world: World, random: Random, what: int) -> None:
     world.oracle.slept(seconds)
 
 
+def _both(world: World, random: Random, what: int) -> None:
+    """One device comes both ways, and goes on by one of them or by neither: in this order or in any other."""
+    if not world.pairs:
+        return
+    client, device = world.pairs[random.randrange(len(world.pairs))]
+    steps = [lambda: device.online(None), device.vanish, client.connect, lambda: client.close(LOST)]
+    if random.random() < 0.5:
+        steps = random.sample(steps, random.randint(2, len(steps)))
+    at = 0.0
+    for step in steps:
+        at += 0.5 * random.random()
+        world.loop.call_later(at, step)
+
+
+def _crowd(world: World, random: Random, what: int) -> None:
+    """All devices of one user come, one after the other, and some of them are lost on the way."""
+    user_id = FIRST_USER + random.randrange(world.scenario.users)
+    for client in [client for client in world.clients if client.user_id == user_id]:
+        at = 2 * random.random()
+        world.loop.call_later(at, client.connect)
+        if random.random() < 0.6:
+            world.loop.call_later(at + random.random(), lambda client=client: client.close(LOST))
+    for device in [device for device in world.devices if device.user_id == user_id]:
+        world.loop.call_later(2 * random.random(), lambda device=device: device.online(None))
+        if random.random() < 0.6:
+            world.loop.call_later(2 * random.random(), device.vanish)
+
+
 WORLD_ACTIONS: Final[dict[str, Callable[[World, Random, int], None]]] = {
     "override": _override,
     "look_up": _look_up,
     "stall": _stall,
+    "both": _both,
+    "crowd": _crowd,
     "clock": _clock,
     "suspend": _suspend,
     "engine_cut": lambda world, random, what: world.cut_engine(),

@@ -21,6 +21,7 @@ from presence_server.domain.transitions import (
     Evicted,
     Heartbeat,
     Leave,
+    Loss,
     Offline,
     Online,
     SetActivity,
@@ -28,6 +29,7 @@ from presence_server.domain.transitions import (
     Transition,
 )
 from simulator.failure import require
+from simulator.limits import spared
 
 if TYPE_CHECKING:
     from simulator.network import Link
@@ -45,6 +47,7 @@ class DeviceTruth:
         "arrived_until",
         "comes",
         "device_id",
+        "ends",
         "holder",
         "idle",
         "is_holder_sure",
@@ -54,6 +57,7 @@ class DeviceTruth:
         "maybe_until",
         "offlines",
         "platform",
+        "promised_until",
         "unsure_idle",
     )
 
@@ -63,22 +67,25 @@ class DeviceTruth:
         self.link: Link | None = None  # its connection, as far as the hub was told by the engine
         self.links: dict[Link, None] = {}  # connections that said hello for it and are up
         self.holder = 0  # of the last Connect that was submitted and whose end was not
-        self.live_until = NEVER
+        self.live_until = NEVER  # in grace
+        self.promised_until = NEVER  # because of a heartbeat that was answered, whatever becomes of its connection
         self.arrived_until = NEVER  # because of a heartbeat that waits in a socket while the server stalls
         self.maybe_until = NEVER  # on the ghosts' clock
         self.idle: bool | None = None
         self.unsure_idle = 0
         self.offlines = 0
+        self.ends = 0  # how often it was to end at once
         self.comes = 0  # how often it was to come online
         self.is_holder_sure = True
 
     def must_live(self, now: float) -> bool:
-        return (self.link is not None and self.link.is_true) or now < max(self.live_until, self.arrived_until)
+        until = max(self.live_until, self.promised_until, self.arrived_until)
+        return (self.link is not None and self.link.is_true) or now < until
 
     def forget(self) -> None:
         """Nothing has to be so any more."""
         self.link = None
-        self.live_until = self.arrived_until = NEVER
+        self.live_until = self.promised_until = self.arrived_until = NEVER
 
     def may_live(self, ghost_now: float) -> bool:
         return bool(self.links) or ghost_now < self.maybe_until
@@ -88,8 +95,7 @@ class Asked(NamedTuple):
     """How things stood when a transition was submitted."""
 
     at: float
-    was_held: bool
-    offlines: int
+    ends: int
     arrivals: int
     comes: int
     may_idle: bool
@@ -97,11 +103,14 @@ class Asked(NamedTuple):
 
 
 class UserTruth:
-    __slots__ = ("arrivals", "devices", "is_sure", "override", "pending")
+    __slots__ = ("arrivals", "devices", "doubted", "is_sure", "override", "pending", "pushed_out", "spared")
 
     def __init__(self) -> None:
         self.devices: dict[str, DeviceTruth] = {}
         self.arrivals = 0  # of devices that may have ended another
+        self.spared: set[DeviceTruth] = set()  # whom the last of these may not have ended
+        self.doubted: dict[DeviceTruth, tuple[Link | None, float, float]] = {}  # whom it may have, and how they stood
+        self.pushed_out = 0  # the connection that it did end
         self.override: Override | None = None
         self.is_sure = True
         self.pending = 0  # overrides that were submitted and not answered
@@ -174,20 +183,21 @@ class Oracle:
         if isinstance(transition, Connect | Online):
             self._comes(user, transition, now)
         if isinstance(transition, SetOverride):
-            asked = Asked(now, False, 0, user.arrivals, 0, False)
+            asked = Asked(now, 0, user.arrivals, 0, False)
         else:
             device = self.device(transition.user_id, transition.device_id)
-            was_held = device.holder != 0 or not device.is_holder_sure
             may_idle = self._may_idle(transition, device, now)
             device.unsure_idle += may_idle
-            asked = Asked(now, was_held, device.offlines, user.arrivals, device.comes, may_idle)
+            asked = Asked(now, device.ends, user.arrivals, device.comes, may_idle)
         self._submitted(transition)
         return asked
 
     def arrived(self, transition: AnyTransition) -> None:
         """A request is in the server's socket, which may take its time to read it."""
         loop, now = self._world.loop, self._world.clock.now()
-        if isinstance(transition, Online | Heartbeat) and loop.is_stalled and loop.stall_seconds > LONG_STALL:
+        # No two sweeps in a row are skipped: a second stall, with no sweep in time between, is not made up for.
+        is_made_up_for = loop.is_stalled and loop.stall_seconds > LONG_STALL and not self._world.hub._is_skipping
+        if isinstance(transition, Online | Heartbeat) and is_made_up_for:
             device = self.device(transition.user_id, transition.device_id)
             if not device.holder and device.is_holder_sure and device.must_live(now):
                 device.arrived_until = now + self._world.scenario.lifetimes.rest
@@ -196,11 +206,24 @@ class Oracle:
         if self._world.scenario.forgets and not any(device.must_live(now) for device in user.devices.values()):
             user.is_sure = False  # with the record, the override may have been forgotten
         if self._world.scenario.evicts:
-            # A new device may end any other: nothing has to be so any more.
+            # A new device may end any other, unless one of the others goes first.
             user.arrivals += 1
-            for device in user.devices.values():
-                if device.device_id != transition.device_id:
+            others = [device for device in user.devices.values() if device.device_id != transition.device_id]
+            user.spared = set() if self._world.is_late else spared(others, now, self._world.scenario)
+            user.doubted, user.pushed_out = {}, 0
+            for device in others:
+                if device not in user.spared:
+                    user.doubted[device] = (device.link, device.live_until, device.promised_until)
                     device.forget()
+
+    def _came(self, user: UserTruth) -> None:
+        """The device that came is there. One at most was ended for it, and told of if it was connected."""
+        for device, (link, live_until, promised_until) in user.doubted.items():
+            was_pushed_out = link is not None and link.session is not None and link.session.number == user.pushed_out
+            is_known = device.holder or user.pushed_out
+            if is_known and not was_pushed_out and not self._world.is_late:
+                device.link, device.live_until, device.promised_until = link, live_until, promised_until
+        user.doubted = {}
 
     @staticmethod
     def _may_idle(transition: AnyTransition, device: DeviceTruth, now: float) -> bool:
@@ -238,6 +261,7 @@ class Oracle:
                 require(link.said_goodbye or is_ended, "ended without a goodbye", link)
                 if device.holder == holder:
                     device.holder = 0
+                    device.ends += 1
                     self._gone(device)
             case Online(_, device_id, platform):
                 device = self.device(transition.user_id, device_id)
@@ -247,6 +271,7 @@ class Oracle:
             case Offline(_, device_id):
                 device = self.device(transition.user_id, device_id)
                 device.offlines += 1
+                device.ends += 1
                 device.is_holder_sure = device.holder == 0 and device.is_holder_sure  # until it is answered
                 device.holder = 0
                 device.forget()
@@ -264,6 +289,8 @@ class Oracle:
     def done(self, transition: AnyTransition, made: Transition | None, asked: Asked) -> None:
         user = self.user(transition.user_id)
         now = self._world.clock.now()
+        if isinstance(transition, Connect | Online):
+            self._came(user)
         match transition:
             case SetOverride(_, override):
                 # Set while nobody is there, it may be forgotten before whoever is on the way arrives.
@@ -295,13 +322,13 @@ class Oracle:
                     self._stamped(transition, made)
                     self._said_idle(device, transition, made)
                     if not isinstance(transition, SetActivity):
-                        is_sure = device.offlines == asked.offlines and user.arrivals == asked.arrivals
-                        self._beat(device, asked.at, is_sure and not asked.was_held)
+                        is_sure = device.ends == asked.ends and user.arrivals == asked.arrivals
+                        self._beat(device, asked.at, is_sure)
 
     def _beat(self, device: DeviceTruth, submitted_at: float, is_sure: bool) -> None:
         scenario = self._world.scenario
         if is_sure:
-            device.live_until = max(device.live_until, submitted_at + scenario.lifetimes.rest)
+            device.promised_until = max(device.promised_until, submitted_at + scenario.lifetimes.rest)
         device.maybe_until = max(device.maybe_until, self._world.ghost_now() + scenario.rest_bound + SLACK)
 
     def _connected(self, device: DeviceTruth, connect: Connect, made: Transition | None, now: float) -> None:
@@ -315,7 +342,7 @@ class Oracle:
             device.idle = connect.idle
         elif not made.continued:
             device.idle = False
-        device.live_until = NEVER  # of a REST client before it
+        device.live_until = NEVER  # it is not in grace any more; what heartbeats promised it stands
         if device.holder != connect.holder:
             return  # ended or replaced while the engine was at it
         device.link = self._world.links[connect.holder]
@@ -364,8 +391,8 @@ class Oracle:
         for user in self.users.values():
             user.is_sure = user.is_sure and not self._world.scenario.forgets
             for device in user.devices.values():
-                if max(device.live_until, device.arrived_until) > now:
-                    device.live_until = device.arrived_until = NEVER
+                if max(device.live_until, device.promised_until, device.arrived_until) > now:
+                    device.live_until = device.promised_until = device.arrived_until = NEVER
 
     def calendar_moves(self) -> None:
         """Somebody is about to set it. What has ended by it stays so; a late store may tell of that only later."""
@@ -396,6 +423,11 @@ class Oracle:
     # -- what the engine tells -----------------------------------------------------------------------------------------
 
     def told(self, event: Change | Evicted | TruthChanged) -> None:
+        if isinstance(event, Evicted) and event.loss is Loss.TOO_MANY_DEVICES:
+            user = self.user(self._world.links[event.holder].client.user_id)
+            pushed_out = [device for device in user.spared if device.holder == event.holder]
+            require(not pushed_out, "pushed out by who should give way", event, pushed_out)
+            user.pushed_out = event.holder
         if not isinstance(event, Change):
             return
         user, now, ghost_now = self.user(event.user_id), self._world.clock.now(), self._world.ghost_now()

@@ -56,6 +56,8 @@ REST: Final = {
     "poll_others": 2,
 }
 WORLD: Final = {"stall": 0.15, "clock": 0.2, "suspend": 0.05}
+BOTH: Final = {"both": 1.5}
+CROWD: Final = {"crowd": 0.7}
 FLAPS: Final = 6
 SLOW: Final = 4
 AWAY: Final = {"engine_cut": 0.06, "engine_mend": 0.4}
@@ -87,6 +89,7 @@ class Scenario(NamedTuple):
     turn: float  # seconds that a turn of the server's loop takes
     flaps: bool  # people change their status again and again
     is_slow: bool  # many stop reading
+    comes_both_ways: bool  # devices that have a connection send heartbeats as well
 
     @property
     def evicts(self) -> bool:
@@ -132,7 +135,7 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
             grace,
             2.5 * heartbeat,
             away_after=random.choice((0.0, 0.0, 0.0, 5.0)),
-            max_devices=random.choice((16, 16, 16, 2)),
+            max_devices=random.choice((16, 16, 3, 2)),
         ),
         times=LinkTimes(2.0, ping_interval, pong_timeout, min(ping_interval + pong_timeout, 4.0)),
         heartbeat_interval=heartbeat,
@@ -150,6 +153,7 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         turn=random.choice((0.0, 0.002, 0.02)) if not is_slow else 0.02,
         flaps=random.random() < 0.3,
         is_slow=is_slow,
+        comes_both_ways=random.random() < 0.4,
     )
 
 
@@ -169,6 +173,7 @@ def plan(scenario: Scenario) -> Iterator[Action]:
     weights |= {kind: weight / per_rest * rest for kind, weight in of_rest.items()}
     total = sum(weights.values())
     others = WORLD | (AWAY if scenario.is_late else {})
+    others |= (BOTH if scenario.comes_both_ways else {}) | (CROWD if scenario.evicts else {})
     # So many in a second, whatever the size: they concern everybody.
     weights |= {kind: weight * total / scenario.actions_per_second for kind, weight in others.items()}
     kinds, cumulative = list(weights), []

@@ -21,6 +21,7 @@ from presence_server.application.catchup import CatchUp
 from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
 from presence_server.domain.model import REST, Device, Shown, UserRecord
+from presence_server.domain.promises import Promises
 from presence_server.domain.shard import Shard
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Connect, Transition
@@ -55,11 +56,11 @@ def no_fencing(patch: Patch) -> None:
 def grace_not_cancelled(patch: Patch) -> None:
     expire = Shard.expire
 
-    def end(self: Shard, key: Device | UserRecord, now: float) -> Transition:
+    def end(self: Shard, key: Device | UserRecord, now: float, utc: float) -> Transition:
         record = self.users.get(key.user_id)
         if isinstance(key, Device) and record is not None and key in record.devices:
-            return self._end(record, key, now)
-        return expire(self, key, now)
+            return self._end(record, key, utc)
+        return expire(self, key, now, utc)
 
     patch.setattr(Shard, "_watch_activity", lambda self, device: None)
     patch.setattr(Shard, "expire", end)
@@ -68,8 +69,8 @@ def grace_not_cancelled(patch: Patch) -> None:
 def reconnect_is_activity(patch: Patch) -> None:
     from presence_server.domain import shard
 
-    def connect(self: Shard, wanted: Connect, now: float) -> Transition:
-        return Shard.connect(self, wanted._replace(idle=bool(wanted.idle)), now)
+    def connect(self: Shard, wanted: Connect, now: float, utc: float) -> Transition:
+        return Shard.connect(self, wanted._replace(idle=bool(wanted.idle)), now, utc)
 
     patch.setitem(shard._HANDLERS, Connect, connect)
 
@@ -141,12 +142,31 @@ def invisible_leaks(patch: Patch) -> None:
 def rest_deadline_not_renewed(patch: Patch) -> None:
     beat = Shard._beat
 
-    def beat_once(self: Shard, record: UserRecord, device: Device, idle: bool | None, now: float) -> bool:
+    def beat_once(self: Shard, device: Device, idle: bool | None, now: float, utc: float) -> bool:
         if device.holder == REST:
-            return idle is not None and self._set_idle(record, device, idle, None, now)
-        return beat(self, record, device, idle, now)
+            return idle is not None and self._set_idle(device, idle, None, now, utc)
+        return beat(self, device, idle, now, utc)
 
     patch.setattr(Shard, "_beat", beat_once)
+
+
+def heartbeats_forgotten_beneath_a_connection(patch: Patch) -> None:
+    """A connection that drops begins its grace period, whatever a heartbeat promised a moment before."""
+    patch.setattr(Promises, "of", lambda self, device: None)
+
+
+def heartbeats_forgotten_before_a_connection(patch: Patch) -> None:
+    """Of those before the connection alone: what REST was promised ends with its hold of the device."""
+    patch.setattr(Shard, "_keep_promise", lambda self, device: None)
+
+
+def limits_fall_on_the_living(patch: Patch) -> None:
+    """The longest idle and then the oldest give way, dead or alive."""
+
+    def standing(self: Shard, device: Device, now: float) -> tuple[int, float]:
+        return (3, 0.0) if device.idle is None else (2, device.idle.since)
+
+    patch.setattr(Shard, "_standing", standing)
 
 
 def expiry_before_sockets_are_read(patch: Patch) -> None:
@@ -225,13 +245,16 @@ BUGS: Final = (
     Bug("an id added while offline", added_offline_served_by_the_old_cursor, 50_000, ("watched and not held",)),
     Bug("invisible leaking through lastActiveTime", invisible_leaks, 20_000, ("invisible, and yet",)),
     Bug("REST deadline not renewed", rest_deadline_not_renewed, 20_000, GONE),
+    Bug("heartbeats forgotten beneath a connection", heartbeats_forgotten_beneath_a_connection, 50_000, GONE),
+    Bug("heartbeats forgotten before a connection", heartbeats_forgotten_before_a_connection, 300_000, GONE),
+    Bug("limits fall on the living", limits_fall_on_the_living, 50_000, ("pushed out", *GONE)),
     Bug(
         "expiry before sockets are read",
         expiry_before_sockets_are_read,
         200_000,
         GONE,
     ),
-    Bug("restamp removed", restamp_removed, 400_000, ("a cursor claims",)),
+    Bug("restamp removed", restamp_removed, 600_000, ("a cursor claims",)),
     Bug("a slice skips who was moved", a_slice_skips_who_was_moved, 300_000, ("a cursor claims", "not converged")),
     Bug("blocked, served from too late", blocked_and_served_from_too_late, 400_000, ("a cursor claims",)),
     Bug("a shared frame in the wrong codec", shared_frame_in_the_wrong_codec, 20_000, ("not msgpack",)),

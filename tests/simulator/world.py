@@ -95,6 +95,11 @@ class World:
         self.clients = [self._client(number) for number in range(scenario.clients)]
         self.devices = [self._device(number) for number in range(scenario.devices)]
         self.pollers = [Poller(self, number) for number in range(scenario.pollers)]
+        by_key = {(device.user_id, device.device_id): device for device in self.devices}
+        self.pairs = [
+            (client, by_key[key]) for client in self.clients if (key := (client.user_id, client.device_id)) in by_key
+        ]
+        """Connections and REST devices that are one device."""
 
     def _engine(self) -> Engine:
         if not self.is_late:
