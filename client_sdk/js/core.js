@@ -468,11 +468,16 @@ export class Core {
   }
 
   #refused(message, now) {
+    const { error, code } = message;
+    if (!this.#isLive()) {
+      // Before its welcome a server has not looked anybody up yet.
+      this.#actions.push(Complained({ error, code, message: message.message }));
+      return;
+    }
     const failure = new RequestFailed(message);
     const { withdrawn, tickets, isToBeAskedAgain } = this.#watchlist.refused(message, failure);
     this.#settleAll(tickets, failure);
     if (isToBeAskedAgain) this.#rewatchAt = now + this.#attempts.rewatchDelay();
-    const { error, code } = message;
     this.#actions.push(Complained({ error, code, message: message.message, ...(withdrawn.length && { userIds: withdrawn }) }));
   }
 

@@ -13,8 +13,8 @@ export const SUBPROTOCOL = "presence.v1.json";
 /** Scripts in a browser may close with 1000 or 3000-4999 only; the server takes this one for an unclean end. */
 const ABANDONED = 3001;
 
-/** How a client of Node's `ws` and others tell what HTTP answered in place of a WebSocket. */
-const REFUSAL = /\b(?:response|status(?: code)?):? (\d{3})\b/i;
+/** How Node's `ws`, React Native and others tell what HTTP answered in place of a WebSocket. */
+const REFUSAL = /(?:response|status)\D{1,30}([1-5]\d\d)\b/i;
 
 export class WebSocketLink {
   #socket;

@@ -124,9 +124,18 @@ def test_both_entries_have_the_same_names(project: Path) -> None:
     assert imported == required
 
 
-@pytest.mark.parametrize("name", ["typed.mts", "typed.cts"])
-def test_its_types_hold_without_a_browsers(project: Path, name: str) -> None:
-    (project / name).write_text(TYPED, "utf-8")
+IN_A_BROWSER = """
+const inBrowser = connect({ url: location.origin, WebSocket });
+inBrowser.addEventListener("self", ({ detail }) => void detail.devices, { signal: new AbortController().signal });
+void inBrowser.connect({ signal: AbortSignal.timeout(1000) });
+"""
+
+
+@pytest.mark.parametrize("lib", ["es2020", "es2022,dom"])
+@pytest.mark.parametrize("suffix", ["mts", "cts"])
+def test_its_types_hold_with_and_without_a_browsers(project: Path, suffix: str, lib: str) -> None:
+    name = f"typed.{suffix}"
+    (project / name).write_text(TYPED + (IN_A_BROWSER if "dom" in lib else ""), "utf-8")
     compiler = MODULES / "typescript" / "bin" / "tsc"
-    options = "--noEmit --strict --lib es2020 --module nodenext --moduleResolution nodenext --target es2020"
-    run("node", compiler, *options.split(), "--skipLibCheck", "false", name, cwd=project)
+    options = "--noEmit --strict --module nodenext --moduleResolution nodenext --target es2020"
+    run("node", compiler, *options.split(), "--lib", lib, "--skipLibCheck", "false", name, cwd=project)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
@@ -22,6 +23,10 @@ class Tab(Protocol):
 
     def reload(self) -> None: ...
 
+    def navigate(self, url: str) -> None: ...
+
+    def back(self) -> None: ...
+
     def close(self) -> None: ...
 
     def duplicate(self) -> Tab:
@@ -38,6 +43,12 @@ class ChromiumTab:
 
     def reload(self) -> None:
         self._page.reload()
+
+    def navigate(self, url: str) -> None:
+        self._page.goto(url)
+
+    def back(self) -> None:
+        self._page.go_back()
 
     def close(self) -> None:
         self._page.close()
@@ -59,6 +70,20 @@ class FirefoxTab:
 
     def reload(self) -> None:
         self._browser.do("browsingContext.reload", context=self._context, wait="complete")
+
+    def navigate(self, url: str) -> None:
+        self._browser.do("browsingContext.navigate", context=self._context, url=url, wait="complete")
+
+    def back(self) -> None:
+        shown = self.evaluate("location.href")
+        self._browser.do("browsingContext.traverseHistory", context=self._context, delta=-1)
+        until = time.monotonic() + 10
+        while time.monotonic() < until:
+            (tab,) = self._browser.do("browsingContext.getTree", root=self._context, maxDepth=0)["contexts"]
+            if tab["url"] != shown:
+                return
+            time.sleep(0.05)
+        raise AssertionError("it did not go back")
 
     def close(self) -> None:
         self._browser.do("browsingContext.close", context=self._context)
@@ -189,6 +214,27 @@ def test_a_reload_keeps_the_id_and_continues_the_session(
         each.reload()
         assert start(each, user, without) == {"deviceId": started["deviceId"], "continued": True}
     assert devices(server, user) == {first["deviceId"], second["deviceId"]}
+
+
+@pytest.mark.parametrize("without", ["", WITHOUT_LOCKS], ids=["locks", "channels"])
+def test_another_page_of_the_same_tab_is_the_same_device(
+    new_tab: Callable[[], Tab], server: Server, without: str
+) -> None:
+    """And so is the one before, when it comes back out of the browser's cache."""
+    (user,) = ids.take(1)
+    tab = new_tab()
+    first = start(tab, user, without)
+    tab.navigate(f"{server.url}/?people=&another")
+    assert start(tab, user, without) == {"deviceId": first["deviceId"], "continued": True}
+    tab.back()
+    if not tab.evaluate("'client' in globalThis"):
+        start(tab, user, without)
+    tab.evaluate(
+        "new Promise((done) => { const look = () => client.state === 'online' ? done() : setTimeout(look, 20);"
+        " look(); })"
+    )
+    assert now(tab)["deviceId"] == first["deviceId"]
+    assert devices(server, user) == {first["deviceId"]}
 
 
 def test_two_tabs_with_one_id_cure_themselves(new_tab: Callable[[], Tab], server: Server) -> None:

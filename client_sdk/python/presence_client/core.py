@@ -460,7 +460,7 @@ class Core:
                 if changes:
                     self._actions.append(Changed(changes))
                 self._settle_all(tickets)
-            case Error() if asked is None or isinstance(asked.message, Watch):
+            case Error() if self._is_live() and (asked is None or isinstance(asked.message, Watch)):
                 failure = _failure_of(message)
                 tickets, is_to_be_asked_again = self._watchlist.refused(message, failure)
                 self._settle_all(tickets, failure)
