@@ -70,6 +70,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         shards=settings.shards,
         max_remembered=settings.max_remembered,
         max_unseen=settings.max_unseen,
+        salt=random.randrange(1 << 24) | 1 << 24 | 1,
     )
     engine = MemoryEngine(table, random.getrandbits(48), clock)
     interest = Interest()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import tracemalloc
 from itertools import pairwise
+from random import Random
+from time import perf_counter
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from presence_server.domain.deadlines import Deadlines
+from support.collisions import colliding
 
 START = 1_762_700_400.0
 # A float of today's seconds is good to a quarter of a microsecond, and so is what is computed from it.
@@ -147,3 +150,23 @@ class DeadlinesMachine(RuleBasedStateMachine):
 
 TestDeadlinesMachine = DeadlinesMachine.TestCase
 TestDeadlinesMachine.settings = settings(max_examples=80, stateful_step_count=40, deadline=None)
+
+
+def test_deadlines_that_were_chosen_cost_what_others_do() -> None:
+    def seconds(numbers: list[int], salt: int) -> float:
+        deadlines: Deadlines[int] = Deadlines(resolution=1.0, salt=salt)
+        began = perf_counter()
+        for key, number in enumerate(numbers):
+            deadlines.set(key, float(number))
+        took = perf_counter() - began
+        assert deadlines.of(7) == numbers[7]
+        assert deadlines.pop_due(max(numbers) - 1) == sorted(range(len(numbers)), key=numbers.__getitem__)[:-1]
+        return took
+
+    chosen = colliding(20_000)
+    random = Random(1)
+    others = random.sample(range(1, max(chosen)), len(chosen))
+    salt = random.randrange(1 << 24) | 1 << 24 | 1
+    usual = min(seconds(others, salt) for _ in range(3))
+    assert min(seconds(chosen, salt) for _ in range(3)) < 3 * usual
+    assert seconds(chosen, 1) > 3 * usual, "what this test is to find"

@@ -20,10 +20,15 @@ _SPARE: Final = 64
 
 
 class Deadlines(Generic[K]):
-    """Deadlines by key, one per key. A key is due at most `resolution` seconds after its deadline, never before."""
+    """Deadlines by key, one per key. A key is due at most `resolution` seconds after its deadline, never before.
 
-    def __init__(self, resolution: float = 0.05) -> None:
+    `salt`: an odd number that is secret, where clients choose deadlines: numbers of buckets are multiplied by it, which
+    keeps their order, so that nobody can choose deadlines whose buckets collide.
+    """
+
+    def __init__(self, resolution: float = 0.05, salt: int = 1) -> None:
         self._resolution = resolution
+        self._salt = salt
         self._bucket_of: dict[K, int] = {}
         # A dict serves as an ordered set: what falls due together does so in the order in which it was set.
         self._buckets: dict[int, dict[K, None]] = {}
@@ -37,7 +42,7 @@ class Deadlines(Generic[K]):
 
     def set(self, key: K, deadline: float) -> None:
         """Let `key` fall due at `deadline`, in seconds, instead of at any time set before."""
-        number = ceil(deadline / self._resolution)
+        number = ceil(deadline / self._resolution) * self._salt
         if self._bucket_of.get(key) == number:
             return
         self.discard(key)
@@ -51,7 +56,7 @@ class Deadlines(Generic[K]):
     def of(self, key: K) -> float | None:
         """When `key` falls due, which is up to `resolution` after its deadline; None if it has none."""
         number = self._bucket_of.get(key)
-        return None if number is None else number * self._resolution
+        return None if number is None else number // self._salt * self._resolution
 
     def discard(self, key: K) -> None:
         number = self._bucket_of.pop(key, None)
@@ -67,7 +72,7 @@ class Deadlines(Generic[K]):
     def pop_due(self, now: float) -> list[K]:
         """Take out what is due at `now`, in the order of its deadlines."""
         due: list[K] = []
-        last = floor(now / self._resolution)
+        last = floor(now / self._resolution) * self._salt
         while self._order and self._order[0] <= last:
             for key in self._buckets.pop(heappop(self._order), ()):
                 del self._bucket_of[key]

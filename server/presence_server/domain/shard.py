@@ -66,11 +66,13 @@ class Lifetimes(NamedTuple):
 class Shared:
     """What all shards of one table share: lifetimes, clocks, and the bounds that hold over all of them."""
 
-    def __init__(self, lifetimes: Lifetimes, versions: Versions, max_remembered: int, max_unseen: int) -> None:
+    def __init__(
+        self, lifetimes: Lifetimes, versions: Versions, max_remembered: int, max_unseen: int, salt: int
+    ) -> None:
         self.lifetimes = lifetimes
         self.versions = versions
         self.deadlines: Deadlines[Device] = Deadlines()
-        self.untils: Deadlines[UserRecord] = Deadlines()
+        self.untils: Deadlines[UserRecord] = Deadlines(salt=salt)
         """When overrides end. The hand of this wheel is the calendar: it may be moved, and what it reaches is due."""
         self.promises = Promises()
         self.remembered = Remembered(max_remembered)

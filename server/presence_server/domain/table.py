@@ -46,6 +46,7 @@ class PresenceTable:
         shards: how many shards, at least 1.
         max_remembered: users without a device, who were here, of whom last seen and override are kept.
         max_unseen: users who never came of whom an override is kept; those of more are refused.
+        salt: an odd secret number for the ends of overrides, which clients choose; see `Deadlines`.
     """
 
     def __init__(
@@ -55,8 +56,9 @@ class PresenceTable:
         shards: int = 64,
         max_remembered: int = 1_000_000,
         max_unseen: int = 100_000,
+        salt: int = 1,
     ) -> None:
-        self._shared = Shared(lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen)
+        self._shared = Shared(lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen, salt)
         self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
         self._find = [shard.users.get for shard in self._shards]
 
