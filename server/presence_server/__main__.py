@@ -21,6 +21,8 @@ def main() -> None:
     log = logs.get_logger(__name__)
     for written, meant in settings.misspelt_variables(os.environ).items():
         log.warning("unknown variable", name=written, meant=meant)
+    if os.environ.get("PYTHONHASHSEED", "random") not in ("", "random"):
+        log.warning("strings are not salted", name="PYTHONHASHSEED", meant="unset: clients could choose what collides")
     try:
         from presence_server import app  # here, so that --help, --version and what is wrong need no extra
     except ModuleNotFoundError as missing:

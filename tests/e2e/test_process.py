@@ -266,20 +266,26 @@ def test_logs_are_human_on_a_terminal() -> None:
     assert re.match(r"\d{4}-\d\d-\d\dT[\d:.]+Z INFO    started url=http://127\.0\.0\.1:\d+/", line)
 
 
-def test_a_misspelt_variable_is_warned_of(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "meant"),
+    [
+        ("PRESENCE_GRACE_PERIODS", "1", "PRESENCE_GRACE_PERIOD"),
+        ("PYTHONHASHSEED", "0", "unset: clients could choose what collides"),
+    ],
+)
+def test_a_variable_that_is_a_mistake_is_warned_of(name: str, value: str, meant: str) -> None:
     process = subprocess.Popen(
         [str(SCRIPT), "--port", "0"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
-        env=environment(PRESENCE_GRACE_PERIODS="1"),
+        env=environment(**{name: value}),
     )
     with process:
         assert process.stderr is not None
         warned = json.loads(process.stderr.readline())
         process.kill()
-    assert (warned["level"], warned["name"]) == ("warning", "PRESENCE_GRACE_PERIODS")
-    assert warned["meant"] == "PRESENCE_GRACE_PERIOD"
+    assert (warned["level"], warned["name"], warned["meant"]) == ("warning", name, meant)
 
 
 def test_no_token_gets_into_the_logs() -> None:

@@ -144,7 +144,7 @@ class UserRecord:
     @property
     def has_come(self) -> bool:
         """Whether a device of the user was ever online since the record is kept."""
-        return self.settled_active > 0 or bool(self._devices)
+        return self._devices != () or self.settled_active > 0
 
     def live_active(self) -> int:
         """The user's last activity as of now, whether or not anybody may see it."""

@@ -203,13 +203,15 @@ class Shard:
         return self._conclude(record, utc, device, True, (), truth_changed)
 
     def set_override(self, wanted: SetOverride, now: float, utc: float) -> Transition:
-        if wanted.override is not None and wanted.user_id not in self.users and self._shared.unseen.is_full:
-            return REFUSED
-        record = self._record(wanted.user_id)
+        record = self.users.get(wanted.user_id)
+        if record is None:
+            if wanted.override is not None and self._shared.unseen.is_full:
+                return REFUSED
+            record = self._record(wanted.user_id)
         override = said(wanted.override, record.override)
         truth_changed = record.override != override
         self._override(record, override)
-        if override is not None and not record.has_come:
+        if not record.has_come and override is not None:
             self._shared.unseen.keep(record, now)
         return self._conclude(record, utc, truth_changed=truth_changed)
 
