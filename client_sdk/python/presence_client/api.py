@@ -9,10 +9,11 @@ Every method raises `RequestFailed` (the server refuses, saying why), `Unreachab
 a token does, and what else the constructor takes, it is an `InvalidSetting`, which is both.
 """
 
+import asyncio
 import inspect
 import ssl
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, TypeVar
@@ -212,7 +213,7 @@ class PresenceApi:
     async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> Answer:
         if self._last_token is None and self._token is not None:
             asked = self._token() if callable(self._token) else self._token
-            given = await asked if inspect.isawaitable(asked) else asked
+            given = await self._in_time(asked) if inspect.isawaitable(asked) else asked
             if given is None:
                 raise SignedOut
             self._last_token = token_of(given)
@@ -220,6 +221,15 @@ class PresenceApi:
         if answer.epoch is not None:
             self._clock = (answer.epoch, time.monotonic())
         return answer
+
+    async def _in_time(self, asked: Awaitable[str | None]) -> str | None:
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                return await asked
+        except TimeoutError:
+            if not limit.expired():
+                raise  # the token function's own
+            raise Unreachable(self._http.route.address.given, "no token in time") from None
 
     async def _server_time(self, user_id: int, until: datetime | timedelta | str | None) -> float:
         """What a duration counts from, in seconds since 1970: the server's time, since this machine's may be wrong."""

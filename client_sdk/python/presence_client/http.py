@@ -1,12 +1,14 @@
 """HTTP to a presence server: one exchange, read from its envelope. The only place that knows the HTTP client."""
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
+from weakref import WeakKeyDictionary
 
 import httpx
 import msgspec
 
-from presence_client.errors import InvalidSetting
+from presence_client.errors import InvalidSetting, UsageError
 from presence_client.failures import epoch_of, seconds_of, words_of
 from presence_client.redirects import MAX_REDIRECTS, redirect_of
 from presence_client.rest_link import Answer
@@ -14,6 +16,13 @@ from presence_client.route import USER_AGENT, Route
 
 KEEPALIVE: Final = 3.0
 """Seconds that an idle connection is kept: less than the 5 s after which servers commonly close theirs."""
+
+
+SLACK: Final = 1.0
+"""Seconds by which the limit of a whole exchange is longer than that of its parts, which know better what failed."""
+
+
+_Pools = dict[tuple[bool, str], httpx.AsyncClient]
 
 
 class _Envelope(msgspec.Struct):
@@ -31,11 +40,14 @@ class Http:
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        self._clients: dict[tuple[bool, str], httpx.AsyncClient] = {}
+        # A connection belongs to its event loop: each has pools of its own, which end with it.
+        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pools] = WeakKeyDictionary()
+        self._is_closed = False
 
     async def aclose(self) -> None:
         """Close all connections."""
-        for client in self._clients.values():
+        self._is_closed = True
+        for client in self._pools.pop(asyncio.get_running_loop(), {}).values():
             await client.aclose()
 
     async def exchange(
@@ -44,7 +56,22 @@ class Http:
         """Make a request and wait `seconds` for its answer. Never raises: what failed is in the answer.
 
         An answer that is no envelope has `data` None. A redirect is followed for GET (see `redirects`).
+
+        Raises:
+            UsageError: it was closed.
         """
+        if self._is_closed:
+            raise UsageError("it was closed: make another")
+        try:
+            # The HTTP client's own limit is for each read: whoever sends a byte now and then would hold it for ever.
+            async with asyncio.timeout(seconds + SLACK):
+                return await self._exchange(method, path, body, seconds, token)
+        except TimeoutError:
+            return Answer(0, reason="no answer in time")
+
+    async def _exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float, token: str | None
+    ) -> Answer:
         headers = dict(self.route.headers)
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -74,16 +101,17 @@ class Http:
         proxy = self.route.proxy_for(url)
         is_secure = url.startswith("https:") or (proxy is not None and proxy.is_secure)
         key = (is_secure, proxy.url if proxy else "")
-        if key not in self._clients:
+        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
+        if key not in pools:
             tls = self.route.tls() if is_secure else None
-            self._clients[key] = httpx.AsyncClient(
+            pools[key] = httpx.AsyncClient(
                 headers={"user-agent": USER_AGENT},
                 verify=tls or False,  # none is needed: a redirect to https is another pool's
                 proxy=None if proxy is None else httpx.Proxy(proxy.url, ssl_context=tls if proxy.is_secure else None),
                 trust_env=False,  # the route knows the proxies and the trust store
                 limits=httpx.Limits(keepalive_expiry=KEEPALIVE),
             )
-        return self._clients[key]
+        return pools[key]
 
     def _failed(self, url: str, failure: Exception) -> Answer:
         if isinstance(failure, InvalidSetting):
