@@ -230,6 +230,16 @@ def test_what_others_say_cannot_move_the_cursor() -> None:
     assert line_of(Row(1, "BUSY", ["\x1b[2J"], None, "\x1b[2J"), is_coloured=True).count("\x1b") == 2
 
 
+def test_what_others_say_is_shown_as_they_write_it() -> None:
+    for text in (
+        "\U0001f469\u200d\U0001f4bb coding",
+        "\u0645\u06cc\u200c\u0631\u0648\u0645",
+        "\u4f1a\u8bae\u300018:00",
+    ):
+        assert text in line_of(Row(1, "BUSY", [], None, text))
+    assert line_of(Row(1, "BUSY", [], None, "a\u202eb")).endswith("a?b")
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

@@ -32,19 +32,24 @@ REFUSED: Final[tuple[tuple[int, int, str], ...]] = (
 )
 """First and last code point of each range, and what those are, in ascending order."""
 
-_find: Final = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last, _ in REFUSED)}]").search
+_refused: Final = re.compile(f"[{''.join(f'{chr(first)}-{chr(last)}' for first, last, _ in REFUSED)}]")
 
 
 def refusal(text: str) -> str | None:
     """The reason why `text` is not taken, naming the first character at fault as `U+202E`; None if it is taken."""
     if text.isprintable():  # 20 ns, and true of most: nothing in the table is printable in any version of Unicode
         return None
-    found = _find(text)
+    found = _refused.search(text)
     if found is None:
         return None
     point = ord(found[0])
     kind = next(kind for first, last, kind in REFUSED if first <= point <= last)
     return f"must not hold U+{point:04X}, {kind}"
+
+
+def cleaned(text: str) -> str:
+    """`text` with a question mark for each character that is not taken, such as what could move a terminal's cursor."""
+    return _refused.sub("?", text)
 
 
 _find_lone: Final = re.compile(

@@ -12,10 +12,11 @@ from presence_client.client import PresenceClient, connect
 from presence_client.commands.console import reader_gone, say
 from presence_client.commands.keyboard import lines
 from presence_client.commands.reach import Reach
-from presence_client.commands.screen import clock, printable, state_line
+from presence_client.commands.screen import clock, state_line
 from presence_client.errors import ConnectionClosed, PresenceError
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import PlatformName, SelfView
+from presence_protocol.text import cleaned
 
 COMMANDS: Final[dict[str, Callable[[PresenceClient, str], Awaitable[None]]]] = {
     "away": lambda client, text: client.set_status("AWAY", text=text or None),
@@ -87,9 +88,9 @@ def self_line(self_view: SelfView) -> str:
     words = [f"{self_view.user_id} is {self_view.status}"]
     if override is not None:
         words = [f"{self_view.user_id} is {'invisible' if override.status == 'OFFLINE' else override.status}"]
-        words += [f"({printable(override.status_text)})"] if override.status_text else []
+        words += [f"({cleaned(override.status_text)})"] if override.status_text else []
         words += [f"until {override.until}"] if override.until else []
-    devices = ", ".join(f"{printable(each.device_id)}{' idle' if each.idle else ''}" for each in self_view.devices)
+    devices = ", ".join(f"{cleaned(each.device_id)}{' idle' if each.idle else ''}" for each in self_view.devices)
     return f"{' '.join(words)}; devices: {devices or 'none'}"
 
 
@@ -103,7 +104,7 @@ async def _obey(client: PresenceClient, typed: asyncio.Queue[str | None]) -> Non
         if word in COMMANDS:
             await _do(client, word, text.strip())
         elif word:
-            say(f"{clock()}  {printable(word)!r} is nothing to do; type {HELP}")
+            say(f"{clock()}  {cleaned(word)!r} is nothing to do; type {HELP}")
     await asyncio.Event().wait()
 
 

@@ -12,6 +12,7 @@ from presence_client.actions import ConnectionState, Phase
 from presence_client.api import UserDetail
 from presence_client.commands.console import write
 from presence_protocol.messages import StatusEntry
+from presence_protocol.text import cleaned
 
 COLOURS: Final = {"ONLINE": "32", "AWAY": "33", "BUSY": "31", "OFFLINE": "2"}
 """ANSI colours by status, where the terminal has any."""
@@ -39,17 +40,12 @@ def line_of(row: Row, width: int = 1, *, is_coloured: bool = False) -> str:
     status = f"{row.status:<7}"
     if is_coloured:
         status = f"\x1b[{COLOURS.get(row.status, '0')}m{status}\x1b[0m"
-    return f"{row.user_id:<{width}}  {status}  {printable(rest)}"
-
-
-def printable(text: str) -> str:
-    """`text` without what could move a terminal's cursor, whoever sent it."""
-    return "".join(character if character.isprintable() else "?" for character in text)
+    return f"{row.user_id:<{width}}  {status}  {cleaned(rest)}"
 
 
 def state_line(state: ConnectionState, online: str = "online") -> str:
     """A connection's state in words. `online`: what being connected means; an observer is not online."""
-    why = f": {printable(state.reason)}" if state.reason else ""
+    why = f": {cleaned(state.reason)}" if state.reason else ""
     match state.phase:
         case Phase.ONLINE:
             return f"{online} over {state.kind.value if state.kind else 'nothing'}"
