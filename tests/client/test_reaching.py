@@ -22,7 +22,7 @@ TRANSPORTS = ("websocket", "rest")
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with run_server() as running:
+    with run_server(allowed_hosts="presence.test") as running:
         yield running
 
 

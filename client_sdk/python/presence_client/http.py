@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping
 from typing import Any, Final
-from weakref import WeakKeyDictionary
 
 import httpx
 import msgspec
@@ -40,8 +39,8 @@ class Http:
 
     def __init__(self, route: Route) -> None:
         self.route = route
-        # A connection belongs to its event loop: each has pools of its own, which end with it.
-        self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _Pools] = WeakKeyDictionary()
+        # A connection belongs to its event loop: each has pools of its own, which are dropped when it has ended.
+        self._pools: dict[asyncio.AbstractEventLoop, _Pools] = {}
         self._is_closed = False
 
     async def aclose(self) -> None:
@@ -101,7 +100,10 @@ class Http:
         proxy = self.route.proxy_for(url)
         is_secure = url.startswith("https:") or (proxy is not None and proxy.is_secure)
         key = (is_secure, proxy.url if proxy else "")
-        pools = self._pools.setdefault(asyncio.get_running_loop(), {})
+        loop = asyncio.get_running_loop()
+        if loop not in self._pools:
+            self._pools = {each: pools for each, pools in self._pools.items() if not each.is_closed()}
+        pools = self._pools.setdefault(loop, {})
         if key not in pools:
             tls = self.route.tls() if is_secure else None
             pools[key] = httpx.AsyncClient(
