@@ -240,6 +240,14 @@ def test_what_others_say_is_shown_as_they_write_it() -> None:
     assert line_of(Row(1, "BUSY", [], None, "a\u202eb")).endswith("a?b")
 
 
+def test_a_reason_that_is_longer_than_a_line_is_read_whole() -> None:
+    url = f"https://127.0.0.1:{free_port()}/{'path-' * 12}"
+    with on_a_terminal("watch", "26", "--url", url, COLUMNS="60") as terminal:
+        terminal.until(r"waiting \S+ s to connect again: Connection refused\x1b\[K\r\n\x1b\[\?7l\r26  \.\.\.")
+        terminal.until(r"\x1b\[4A\r")  # three rows of it, and one user
+        assert terminal.leave() == 0
+
+
 @pytest.mark.parametrize(
     ("state", "words"),
     [

@@ -77,13 +77,21 @@ class Table:
         """Whether the stream is a terminal on which lines can be drawn over others."""
         return stream.isatty() and os.environ.get("TERM") != "dumb"
 
-    def draw(self, lines: Sequence[str]) -> None:
-        """Show these lines in place of the last ones."""
-        shown = list(lines[: shutil.get_terminal_size().lines - 2])
+    def end(self) -> None:
+        """What is written next is not drawn into the last line, where the terminal shows ^C."""
+        if self._drawn:
+            write("\n", self._stream)
+
+    def draw(self, head: str, lines: Sequence[str]) -> None:
+        """Show these in place of the last ones. The head may take several rows: what went wrong is read whole."""
+        columns, rows = shutil.get_terminal_size()
+        head_rows = max(1, -(-len(head) // columns))
+        shown = list(lines[: max(0, rows - 2 - head_rows)])
         if len(shown) < len(lines):
             shown.append(f"... and {len(lines) - len(shown)} more")
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
+        rest = "\x1b[K" if len(head) % columns else ""  # at the very end of a row it would take the last letter
         # Lines must not wrap, or the cursor would not find back: the terminal is told so while it draws.
         body = "".join(f"\r{line}\x1b[K\n" for line in shown)
-        write(f"{up}\x1b[?7l{body}\x1b[J\x1b[?7h", self._stream)
-        self._drawn = len(shown)
+        write(f"{up}\r{head}{rest}\n\x1b[?7l{body}\x1b[J\x1b[?7h", self._stream)
+        self._drawn = head_rows + len(shown)

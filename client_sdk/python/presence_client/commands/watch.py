@@ -83,11 +83,15 @@ async def _draw(client: PresenceClient, url: str, user_ids: Sequence[int], width
     async with asyncio.TaskGroup() as group:
         group.create_task(stir_by_states())
         group.create_task(stir_by_changes())
-        while True:
-            await stirred.wait()
-            stirred.clear()
-            table.draw([_head(client, client.state, url), *_rows(client, user_ids, width, table.is_coloured)])
-            await asyncio.sleep(REDRAW)
+        try:
+            while True:
+                await stirred.wait()
+                stirred.clear()
+                head = _head(client, client.state, url)
+                table.draw(head, _rows(client, user_ids, width, table.is_coloured))
+                await asyncio.sleep(REDRAW)
+        finally:
+            table.end()
 
 
 def _head(client: PresenceClient, state: ConnectionState, url: str) -> str:
