@@ -244,7 +244,7 @@ export class PresenceClient extends Emitter {
       begins: () => this.#tellStale(true),
       told: (action) => this.#told(action),
       settled: () => this.#tellStale(false),
-      failed: (end, wasOpened) => this.#failed(end, wasOpened),
+      failed: (end, isSure) => this.#failed(end, isSure),
       frame: (direction, text) => this.emit("frame", { direction, text, time: this.#env.date() }),
     };
   }
@@ -285,10 +285,10 @@ export class PresenceClient extends Emitter {
   }
 
   /** Tell whoever waits for `connect()` why there is no connection; the client goes on trying. */
-  #failed({ reason, status, isFinal }, wasOpened) {
-    this.#failures = wasOpened ? 0 : this.#failures + 1;
-    if (this.state === Phase.ONLINE) return;
-    if (status === null && !isFinal && this.#failures < TOLD_AFTER) return;
+  #failed({ reason, status }, isSure) {
+    if (this.state === Phase.ONLINE) return; // it was a try to move
+    this.#failures++;
+    if (!isSure && this.#failures < TOLD_AFTER) return;
     for (const { reject } of [...this.#openings]) reject(new NotConnected(null, reason, status));
   }
 }

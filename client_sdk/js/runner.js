@@ -32,8 +32,8 @@ export class Runner {
    * @param device a DeviceId, or null where the program has chosen one
    * @param askToken gives a token or a promise of one; null: the identity has what there is
    * @param owner hears what the core tells, beside the replies to calls: `told(action)`, between `begins()` and
-   *   `settled()`; `happened()` after each event, before anything is told of it; `failed(end, wasOpened)`, how a link
-   *   ended or why there is no token; `frame(direction, text)`, what goes over the wire
+   *   `settled()`; `happened()` after each event, before anything is told of it; `failed({reason, status}, isSure)`,
+   *   why a try came to nothing, and whether another one is likely to; `frame(direction, text)`, what goes over the wire
    */
   constructor(core, env, { identity, device, askToken }, owner) {
     this.#core = core;
@@ -152,7 +152,7 @@ export class Runner {
         this.tell((core, now) => core.signedOut(link, reason, now));
       } else {
         this.tell((core, now) => core.tokenFailed(link, reason, now));
-        this.#owner.failed({ reason: `no token: ${reason}`, status: null, isFinal: true });
+        this.#owner.failed({ reason: `no token: ${reason}`, status: null }, true);
       }
       return;
     }
@@ -187,7 +187,7 @@ export class Runner {
   #ended(link, end, wasOpened) {
     this.#links.delete(link);
     this.tell((core, now) => core.lost(link, end, now));
-    this.#owner.failed(end, wasOpened);
+    if (!wasOpened) this.#owner.failed(end, end.status !== null || end.isFinal);
   }
 
   #close(link, code, reason) {

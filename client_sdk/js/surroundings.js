@@ -28,13 +28,13 @@ export function randomId(chance = Math.random) {
  * Timers of a page that was frozen, hidden or asleep are late by minutes: these events are not.
  */
 export function whenItComesBack(wake) {
-  const { document } = globalThis;
+  const { document, window = globalThis } = globalThis;
   const seen = () => {
-    if (document.visibilityState === "visible") wake();
+    if (document.visibilityState !== "hidden") wake();
   };
   const places = [
-    [globalThis, "online", wake],
-    [globalThis, "pageshow", wake],
+    [window, "online", wake],
+    [window, "pageshow", wake],
     [document, "visibilitychange", seen],
   ].filter(([place]) => typeof place?.addEventListener === "function");
   const call = (method) => {
