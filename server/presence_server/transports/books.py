@@ -57,9 +57,7 @@ class Books:
         """Enter a connection that was accepted `now`, and give it a place if there is one or somebody makes room."""
         place = Place(holder, now)
         self.open += 1
-        if self.taken < self.limit or self._make_room(now):
-            self.taken += 1
-            place.is_taken = True
+        if self.seat(place, now):
             place.queue = self._silent
             self._silent[place] = None
         if self.open >= self.limit + SPARE and not self._is_crowded:
@@ -67,6 +65,13 @@ class Books:
             if self.on_crowd is not None:
                 self.on_crowd(True)
         return place
+
+    def seat(self, place: Place, now: float) -> bool:
+        """Give it a place, if it has none and there is one, or somebody makes room. Returns whether it has one."""
+        if not place.is_taken and (self.taken < self.limit or self._make_room(now)):
+            self.taken += 1
+            place.is_taken = True
+        return place.is_taken
 
     def rest(self, place: Place) -> None:
         """All that it asked is answered: it may be the next to make room."""

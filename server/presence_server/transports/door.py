@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
+from presence_server.transports.exchange import refusal
 from presence_server.transports.handshake import usual
-from presence_server.transports.http1 import HttpConnection
+from presence_server.transports.http1 import FULL, HttpConnection
 from presence_server.transports.websocket import WebSocketConnection
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
 
 TO_BE_TOLD: Final = 1.0
-"""Seconds for one who has no place to ask for something, and be told that the server is full."""
+"""Seconds until one who has no place, and asks for nothing, is told that the server is full."""
 
 
 class Door(asyncio.Protocol):
@@ -45,7 +46,7 @@ class Door(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]
         self._place = gateway.books.arrive(self, gateway.clock.now())
         patience = gateway.http.header_timeout if self._place.is_taken else min(TO_BE_TOLD, gateway.http.header_timeout)
-        gateway.driver.set_timeout(self.shutdown, patience)
+        gateway.driver.set_timeout(self._time_is_up, patience)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._leave() is not None:
@@ -55,7 +56,8 @@ class Door(asyncio.Protocol):
         transport, gateway, place = self._leave(), self._gateway, self._place
         if transport is None:
             return
-        found = usual(data, gateway) if place.is_taken else None
+        has_place = place.is_taken or gateway.books.seat(place, gateway.clock.now())
+        found = usual(data, gateway) if has_place else None
         if found is None:
             http = HttpConnection(gateway, self._app, self._state, place)
             place.holder = http
@@ -71,6 +73,11 @@ class Door(asyncio.Protocol):
         if rest:
             connection.data_received(rest)
 
+    def _time_is_up(self) -> None:
+        if self._transport is not None and not self._place.is_taken:
+            self._transport.write(refusal(FULL.status, FULL.field, FULL.reason))
+        self.shutdown()
+
     def shutdown(self) -> None:
         """End: the process does, or nothing was said in time."""
         if self._transport is not None:
@@ -82,7 +89,7 @@ class Door(asyncio.Protocol):
         """It is this one's no more: neither to time nor to end."""
         transport, self._transport = self._transport, None
         self._state.connections.discard(self)
-        self._gateway.driver.discard_timeout(self.shutdown)
+        self._gateway.driver.discard_timeout(self._time_is_up)
         return transport
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 class GatewayStatistics(NamedTuple):
     connections: int
     polls: int
+    open: int
 
 
 class HttpLimits(NamedTuple):
@@ -113,4 +114,4 @@ class Gateway:
         asyncio.get_running_loop().call_soon(callback)
 
     def statistics(self) -> GatewayStatistics:
-        return GatewayStatistics(len(self.connections), len(self.polls))
+        return GatewayStatistics(len(self.connections), len(self.polls), self.books.open)

@@ -91,6 +91,7 @@ class HttpConnection(asyncio.Protocol):
         "_app",
         "_at",
         "_awaits",
+        "_client",
         "_deadline",
         "_discarded",
         "_drained",
@@ -116,6 +117,7 @@ class HttpConnection(asyncio.Protocol):
         "_pending",
         "_place",
         "_refused",
+        "_server",
         "_since",
         "_special",
         "_state",
@@ -133,6 +135,8 @@ class HttpConnection(asyncio.Protocol):
         self._place = place
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
+        self._server: tuple[str, int] | None = None
+        self._client: tuple[str, int] | None = None
         self._parser: httptools.HttpRequestParser | None = None
         self._framing = Framing()
         self._exchange: Exchange | None = None
@@ -172,6 +176,7 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
+        self._server, self._client = _address(transport, "sockname"), _address(transport, "peername")
         self._parser = httptools.HttpRequestParser(self)
         self._expect(_HEAD, self._gateway.http.header_timeout)
 
@@ -273,7 +278,8 @@ class HttpConnection(asyncio.Protocol):
         headers = self._headers if target.host is None else with_host(self._headers, target.host)
         gateway = self._gateway
         self._length = wishes.length
-        if not (self._place.is_taken or target.path in PATHS):
+        place = self._place
+        if not (place.is_taken or target.path in PATHS or gateway.books.seat(place, gateway.clock.now())):
             raise FULL
         if wishes.upgrade == b"websocket":
             query = b"?" + target.query if target.query else b""
@@ -288,8 +294,8 @@ class HttpConnection(asyncio.Protocol):
             "type": "http",
             "asgi": _ASGI,
             "http_version": version,
-            "server": self._address("sockname"),
-            "client": self._address("peername"),
+            "server": self._server,
+            "client": self._client,
             "scheme": "http",
             "root_path": "",
             "method": method.decode("ascii"),
@@ -303,11 +309,6 @@ class HttpConnection(asyncio.Protocol):
         task = self._loop.create_task(exchange.run(self._app))
         self._state.tasks.add(task)
         task.add_done_callback(self._state.tasks.discard)
-
-    def _address(self, kind: str) -> tuple[str, int] | None:
-        assert self._transport is not None
-        address = self._transport.get_extra_info(kind)
-        return (address[0], address[1]) if address else None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -412,7 +413,10 @@ class HttpConnection(asyncio.Protocol):
         """All is parsed that may be now: see what to wait for."""
         http = self._gateway.http
         if self._is_waiting:
-            if self._is_half_closed:
+            if not self._ahead and not (self._is_half_closed or self._held):
+                self._pause(False)
+                self._awaits, self._deadline = _APPLICATION, inf
+            elif self._is_half_closed:
                 self._expect(_APPLICATION, LEAVING)
             else:
                 if self._count_ahead():
@@ -664,3 +668,8 @@ class HttpConnection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<HttpConnection {self._exchange!r}>"
+
+
+def _address(transport: asyncio.BaseTransport, kind: str) -> tuple[str, int] | None:
+    address = transport.get_extra_info(kind)
+    return (address[0], address[1]) if address else None

@@ -51,7 +51,11 @@ GAUGES: Final = {
         "held_changes": "Changes of flapping users that wait to be published.",
         "lookups": "Watches that wait for the engine.",
     },
-    "gateway": {"connections": "WebSocket connections.", "polls": "Long polls that wait."},
+    "gateway": {
+        "connections": "WebSocket connections.",
+        "polls": "Long polls that wait.",
+        "open": "Connections of whatever kind, those that are being refused included.",
+    },
 }
 COUNTERS: Final = {
     "hub": {"messages": "Messages handled.", "changes": "Changes of public state."},
