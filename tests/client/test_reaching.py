@@ -13,6 +13,7 @@ from typing import Any, Literal
 import pytest
 
 from presence_client import Phase, PresenceApi, PresenceError, connect
+from presence_protocol import __version__
 from support.server import Server, run_server
 from support.tls import Authority, tls_before
 
@@ -151,6 +152,20 @@ def test_a_loop_of_redirects_ends() -> None:
                     await api.status(5)
             assert len(middle.heads) == 5
             assert "redirects" in await reached(middle.url, "websocket")
+
+    play(story())
+
+
+@pytest.mark.parametrize("transport", TRANSPORTS)
+@pytest.mark.parametrize(
+    ("headers", "agent"), [({}, f"presence-client-python/{__version__}"), ({"User-agent": "me"}, "me")]
+)
+def test_it_says_who_it_is_once(transport: Transport, headers: dict[str, str], agent: str) -> None:
+    async def story() -> None:
+        async with redirecting("http://127.0.0.1:1") as middle:
+            await reached(middle.url, transport, headers=headers)
+            lines = [line.partition(":") for line in middle.heads[0].splitlines()]
+            assert [value.strip() for name, _, value in lines if name.lower() == "user-agent"] == [agent]
 
     play(story())
 

@@ -18,8 +18,9 @@ from presence_client.address import Address
 from presence_client.errors import InvalidSetting
 from presence_client.proxies import Proxy, proxy_of
 from presence_client.values import check_header
+from presence_protocol import __version__
 
-USER_AGENT: Final = "presence-client-python"
+USER_AGENT: Final = f"presence-client-python/{__version__}"
 """Who asks, for the log of whoever runs the server or a proxy."""
 
 _NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9a-z-]+")  # a token: RFC 9110, section 5.6.2

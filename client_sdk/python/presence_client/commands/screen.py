@@ -86,7 +86,7 @@ class Table:
         """Show these in place of the last ones. The head may take several rows: what went wrong is read whole."""
         columns, rows = shutil.get_terminal_size()
         head_rows = max(1, -(-len(head) // columns))
-        shown = list(lines[: max(0, rows - 2 - head_rows)])
+        shown = list(lines[: max(0, rows - 3 - head_rows)])
         if len(shown) < len(lines):
             shown.append(f"... and {len(lines) - len(shown)} more")
         up = f"\x1b[{self._drawn}A" if self._drawn else ""
