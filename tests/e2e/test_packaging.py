@@ -18,6 +18,7 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from presence_server import __version__
 
@@ -240,7 +241,9 @@ def test_the_clients_own_distribution_has_the_client_and_no_server(url: str, tmp
     }
     required = Parser().parsestr(metadata_file.read_text("utf-8")).get_all("Requires-Dist", [])
     with (ROOT / "pyproject.toml").open("rb") as file:
-        assert sorted(required) == sorted(tomllib.load(file)["project"]["dependencies"])
+        assert {Requirement(each) for each in required} == {
+            Requirement(each) for each in tomllib.load(file)["project"]["dependencies"]
+        }
     with run_in(
         tmp_path / "site", "presence_client", "status", "5", "--url", url, blocked="presence_server"
     ) as process:

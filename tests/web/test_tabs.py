@@ -166,6 +166,20 @@ def now(tab: Tab) -> dict[str, Any]:
     return seen
 
 
+def wait_for(tab: Tab, condition: str) -> None:
+    """Wait until it holds in the page, for ten seconds at most."""
+    held = tab.evaluate(
+        f"""(async () => {{
+          for (const end = performance.now() + 10_000; performance.now() < end; ) {{
+            if ({condition}) return true;
+            await new Promise((done) => setTimeout(done, 20));
+          }}
+          return JSON.stringify([client.state, codes]);
+        }})()"""
+    )
+    assert held is True, held
+
+
 def devices(server: Server, user: int) -> set[str]:
     return {device["deviceId"] for device in server.get(f"/status/{user}").data["devices"]}
 
@@ -229,10 +243,7 @@ def test_another_page_of_the_same_tab_is_the_same_device(
     tab.back()
     if not tab.evaluate("'client' in globalThis"):
         start(tab, user, without)
-    tab.evaluate(
-        "new Promise((done) => { const look = () => client.state === 'online' ? done() : setTimeout(look, 20);"
-        " look(); })"
-    )
+    wait_for(tab, "client.state === 'online'")
     assert now(tab)["deviceId"] == first["deviceId"]
     assert devices(server, user) == {first["deviceId"]}
 
@@ -244,10 +255,7 @@ def test_two_tabs_with_one_id_cure_themselves(new_tab: Callable[[], Tab], server
     first = start(tab, user, neither)
     other = tab.duplicate()
     assert start(other, user, neither)["deviceId"] == first["deviceId"]  # nobody could tell
-    tab.evaluate(
-        "new Promise((done) => { const look = () => codes.includes(4409) && client.state === 'online'"
-        " ? done() : setTimeout(look, 20); look(); })"
-    )
+    wait_for(tab, "codes.includes(4409) && client.state === 'online'")
     seen = [now(each) for each in (tab, other)]
     assert [each["state"] for each in seen] == ["online", "online"]
     assert seen[0]["deviceId"] != seen[1]["deviceId"] == first["deviceId"]
