@@ -15,12 +15,16 @@ from presence_server.app import build_gateway
 from presence_server.application.hub import Hub
 from presence_server.clock import SystemClock
 from presence_server.settings import Settings
+from presence_server.transports.handshake import shake_hands
 from presence_server.transports.websocket import WebSocketConnection
 
-HANDSHAKE = (
-    b"GET /api/v1/presence/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n"
-)
+HEADERS = [
+    (b"host", b"localhost"),
+    (b"upgrade", b"websocket"),
+    (b"connection", b"Upgrade"),
+    (b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA=="),
+    (b"sec-websocket-version", b"13"),
+]
 HELLO = b'{"type":"hello","userId":1,"deviceId":"d","platform":"WEB"}'
 ROUNDS = 7
 
@@ -53,7 +57,8 @@ def opened() -> WebSocketConnection:
     gateway.call_soon = lambda callback: callback()  # type: ignore[method-assign]  # a turn that took long goes on
     connection = WebSocketConnection(gateway)
     connection.connection_made(Transport())  # type: ignore[arg-type]
-    connection.data_received(HANDSHAKE)
+    gateway.books.work(gateway.books.arrive(connection, 0.0))
+    connection.open(shake_hands(b"GET", b"/api/v1/presence/ws", "1.1", HEADERS, gateway))
     connection.data_received(Frame(Opcode.TEXT, HELLO).serialize(mask=True))
     return connection
 

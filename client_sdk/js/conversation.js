@@ -49,6 +49,8 @@ export class Conversation {
   isToMove = false;
   /** By id: `{tickets, message}`, who waits for the reply, and what was sent. */
   asked = new Map();
+  /** What the parts of an answer to a query say so far, by its id. */
+  #told = new Map();
 
   #lastId = 0;
   #heardAt;
@@ -131,6 +133,16 @@ export class Conversation {
     this.heard(now);
     if (message.id === undefined || (message.type === "snapshot" && message.more)) return null;
     const asked = this.asked.get(message.id) ?? null;
+    const told = this.#told.get(message.id) ?? [];
+    this.#told.delete(message.id);
+    if (message.type === "statuses" && asked) {
+      // An answer in parts counts as one: the last has what all of them say.
+      message.statuses = [...told, ...message.statuses];
+      if (message.more) {
+        this.#told.set(message.id, message.statuses);
+        return null;
+      }
+    }
     this.asked.delete(message.id);
     return asked;
   }

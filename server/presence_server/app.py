@@ -78,7 +78,9 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     driver = Driver(clock)
     sockets = OpenSockets()
     intervals = settings.flush_interval, settings.max_flush_interval
-    fanout = Fanout(engine, interest, clock, FRAMERS, keys, *intervals, sockets=sockets)
+    fanout = Fanout(
+        engine, interest, clock, FRAMERS, keys, *intervals, sockets=sockets, max_message=settings.max_message
+    )
     limits = HubLimits(
         settings.max_watched,
         settings.max_batch,

@@ -275,8 +275,13 @@ class FakeLink:
         return len(self.waiting) < self.room
 
     def read_on(self) -> None:
-        while self.unread and self.is_up and not self.session.must_wait:
-            self._world.perform(self._world.hub.handle(self.session, self.unread.popleft(), self._world.now))
+        while self.is_up:
+            if self.session.can_go_on:
+                self._world.perform(self._world.hub.go_on(self.session, self._world.now))
+            elif self.unread and not self.session.must_wait:
+                self._world.perform(self._world.hub.handle(self.session, self.unread.popleft(), self._world.now))
+            else:
+                break
 
     # -- the test's side -------------------------------------------------------------------------------------------
 

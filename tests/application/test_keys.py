@@ -127,6 +127,8 @@ def watching(ids: list[int], keys: UserKeys) -> None:
     session = world.connect(watch=[1]).session
     for id in (1, 2):
         told = world.hub.handle(session, Watch(user_ids=ids, id=id), world.now)
+        while session.can_go_on:
+            told += world.hub.go_on(session, world.now)
         parts = [effect.message for effect in told if isinstance(effect, Send)]
         assert [entry.user_id for part in parts if isinstance(part, Snapshot) for entry in part.statuses] == ids
 

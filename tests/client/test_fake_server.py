@@ -90,6 +90,8 @@ def test_two_clients_see_each_other() -> None:
             assert ann.view[2].status == "OFFLINE"
             assert bob.self_view.override.status == "OFFLINE"
             assert [entry.status for entry in await ann.query([1, 2, 1])] == ["ONLINE", "OFFLINE", "ONLINE"]
+            asked = [1, 2] * 500
+            assert [entry.user_id for entry in await ann.query(asked)] == asked, "which comes in parts"
 
     play(story())
 

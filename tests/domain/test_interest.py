@@ -112,7 +112,7 @@ class InterestMachine(RuleBasedStateMachine):
     @rule(slot=slots, ids=some_ids)
     def unwatch(self, slot: int, ids: list[int]) -> None:
         before = self.model.get(slot, set())
-        assert self.interest.unwatch(slot, iter(ids)) == [i for i in dict.fromkeys(ids) if i in before]
+        assert self.interest.unwatch(slot, ids) == [i for i in dict.fromkeys(ids) if i in before]
         self.model[slot] = before - set(ids)
 
     @rule(slot=slots)

@@ -251,7 +251,7 @@ class Client:
             self._watch_left_out()
 
     def _answered(self, message: AnyServerMessage) -> None:
-        if message.id is None or (isinstance(message, Snapshot) and message.more):
+        if message.id is None or (isinstance(message, Snapshot | Statuses) and message.more):
             return
         expected = self.outstanding.pop(message.id, None)
         if expected is None:

@@ -17,7 +17,7 @@ from presence_protocol.close_codes import CloseCode
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.transports.frames import PING
-from simulator.loop import SOCKET
+from simulator.loop import SOCKET, SOON
 
 if TYPE_CHECKING:
     from simulator.clients import Client
@@ -40,6 +40,7 @@ class Link:
         self.is_read = True  # by the client
         self.stopped_at = float("-inf")  # when the client last did not read
         self.is_blocked = False
+        self.has_turn = False  # or will have one, to go on with an answer
         self.blocked_at = 0.0
         self.opened_at = 0.0
         self.alive_at = 0.0  # when the server last had a sign of life
@@ -151,6 +152,10 @@ class Link:
 
     def read_on(self) -> None:
         world, session = self._world, self.session
+        if session is not None and session.can_go_on and not self.has_turn:
+            # Each step of an answer has a turn of the loop to itself, and anything may happen in between.
+            self.has_turn = True
+            world.loop.serve(SOON, world.scenario.turn, self._go_on)
         while self.inbox and session is not None and not self.is_over_here:
             kind, payload, code = self.inbox[0]
             if session.must_wait and kind is not LOST:
@@ -166,6 +171,12 @@ class Link:
             else:
                 self.is_over_here = True
                 world.driver.perform(world.hub.lost(session, code, now))
+
+    def _go_on(self) -> None:
+        self.has_turn = False
+        if self.session is not None and not self.is_over_here:
+            self._world.driver.perform(self._world.hub.go_on(self.session, self._world.clock.now()))
+            self.read_on()
 
     def _writable(self) -> None:
         if self.is_blocked and not self.unsent_bytes and not self.is_over_here and self.session is not None:

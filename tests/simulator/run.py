@@ -11,7 +11,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from presence_protocol.close_codes import CloseCode
-from presence_server.application import entries, fanout
+from presence_server.application import entries, fanout, slices
 from presence_server.application.entries import self_view_of
 from presence_server.application.keys import PLAIN
 from simulator.actions import perform
@@ -25,7 +25,13 @@ CHECK_EVERY = 0.5
 """Seconds of virtual time between two checks of what the server keeps."""
 MOST_RESUMED = 60
 """Cursors from which somebody resumes for real in the end."""
-PART_SIZES = ((entries, "SNAPSHOT_PART"), (fanout, "SNAPSHOT_PART"), (fanout, "FEW"))
+PART_SIZES = (
+    (entries, "SNAPSHOT_PART"),
+    (fanout, "SNAPSHOT_PART"),
+    (fanout, "FEW"),
+    (slices, "PIECE"),
+    (slices, "AT_ONCE"),
+)
 
 MakeWorld = Callable[[Scenario], World]
 
@@ -183,7 +189,7 @@ class Run:
 
 @contextmanager
 def parts_of(most: int) -> Iterator[None]:
-    """Let messages hold at most so many entries, so that few users make several parts."""
+    """Let messages and steps hold at most so many entries, so that few users make several."""
     kept = [(module, name, getattr(module, name)) for module, name in PART_SIZES]
     for module, name, size in kept:
         setattr(module, name, min(size, most))

@@ -20,7 +20,7 @@ from presence_server.application import hub
 from presence_server.application.catchup import CatchUp
 from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
-from presence_server.domain.model import REST, Device, Shown, UserRecord
+from presence_server.domain.model import REST, Device, Shown, UserPresence, UserRecord
 from presence_server.domain.promises import Promises
 from presence_server.domain.shard import Shard
 from presence_server.domain.table import PresenceTable
@@ -86,10 +86,11 @@ def idleness_not_told_after_the_welcome(patch: Patch) -> None:
 
 
 def change_dropped_for_a_blocked_watcher(patch: Patch) -> None:
-    def send_missed(self: CatchUp, session: Session) -> None:
+    def missed(self: CatchUp, session: Session) -> list[UserPresence]:
         session.served = self._engine.seq
+        return []
 
-    patch.setattr(CatchUp, "_send_missed", send_missed)
+    patch.setattr(CatchUp, "_missed", missed)
 
 
 def version_going_back(patch: Patch) -> None:

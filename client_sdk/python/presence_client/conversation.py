@@ -10,7 +10,17 @@ from enum import Enum
 from typing import Final, NamedTuple
 
 from presence_protocol.fields import parse_time
-from presence_protocol.messages import AnyClientMessage, AnyServerMessage, Limits, Ping, Snapshot, Watch, Welcome
+from presence_protocol.messages import (
+    AnyClientMessage,
+    AnyServerMessage,
+    Limits,
+    Ping,
+    Snapshot,
+    StatusEntry,
+    Statuses,
+    Watch,
+    Welcome,
+)
 from presence_protocol.session import Role, Session, State, event_of
 from presence_protocol.view import View
 
@@ -73,6 +83,8 @@ class Conversation:
         self.has_token = False
         self.is_retiring = self.is_to_move = False
         self.asked: dict[int, Asked] = {}
+        self._told: dict[int, list[StatusEntry]] = {}
+        """What the parts of an answer to a query say so far, by its id."""
         self.due = now + TOKEN_TIMEOUT
         """When its timer is to be looked at: see `check`."""
         self._last_id = 0
@@ -143,6 +155,13 @@ class Conversation:
         self.heard(now)
         if message.id is None or (isinstance(message, Snapshot) and message.more):
             return None
+        told = self._told.pop(message.id, None)
+        if isinstance(message, Statuses) and message.id in self.asked:
+            # An answer in parts counts as one: the last has what all of them say.
+            message.statuses = [*(told or ()), *message.statuses]
+            if message.more:
+                self._told[message.id] = message.statuses
+                return None
         return self.asked.pop(message.id, None)
 
     def retire(self, now: float) -> None:

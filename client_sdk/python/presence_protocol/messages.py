@@ -202,7 +202,10 @@ class Diff(ServerMessage, tag="diff"):
 
 
 class Statuses(ServerMessage, tag="statuses"):
+    """One part of the answer to a query; the last part has no `more`."""
+
     statuses: list[StatusEntry]
+    more: bool = False
 
 
 class Ok(ServerMessage, tag="ok"):

@@ -2,11 +2,13 @@
 
 A connection that cannot be written to is *behind*: it keeps the seq up to which it was served, gets nothing more,
 and is not read from. When it drains it is served as a resume is: the watched users whose record has a greater seq,
-in the order of their seqs, so that after each part the one integer says again how far it is.
+in the order of their seqs, so that after each part the one integer says again how far it is. One that is answered piece
+by piece is behind as well, and served likewise after its answer (see `slices`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 from presence_protocol.messages import Diff, Snapshot
@@ -16,7 +18,9 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Engine
 from presence_server.application.sessions import Session
+from presence_server.application.slices import messages, pieces
 from presence_server.domain.interest import Interest
+from presence_server.domain.model import UserPresence
 
 PAUSE: Final = 0.1
 """Seconds between two catch-ups of one connection: one that drains and fills in turn must not cost a scan each time."""
@@ -25,75 +29,97 @@ PAUSE: Final = 0.1
 class CatchUp:
     """Serves the sessions that are behind."""
 
-    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, keys: UserKeys) -> None:
+    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, keys: UserKeys, part_bytes: int) -> None:
         self._engine = engine
         self._interest = interest
         self._fanout = fanout
         self._keys = keys
+        self._part_bytes = part_bytes
         self._drained: dict[Session, None] = {}
 
-    def block(self, session: Session, now: float) -> None:
-        """The session's connection cannot take more for now."""
+    def hold(self, session: Session) -> None:
+        """Write no diffs to the session until it was served again."""
         if not session.behind:
             session.behind = True
             session.served = self._fanout.settled
             session.self_due |= self._fanout.skip(session.slot)
+
+    def block(self, session: Session, now: float) -> None:
+        """The session's connection cannot take more for now."""
+        self.hold(session)
         if not session.blocked_since:
             session.blocked_since = now
+        session.catching_up = None  # from where it is by then
         self._drained.pop(session, None)
 
     def drain(self, session: Session) -> None:
         """The session's connection can be written to again."""
         session.blocked_since = 0.0
-        if session.behind:
+        if session.behind and session.work is None:
             self._drained[session] = None
 
     def forget(self, session: Session) -> None:
         self._drained.pop(session, None)
 
-    def sweep(self, now: float) -> list[Session]:
-        """Serve whoever drained. Returns those who are not behind any more."""
+    def take_due(self, now: float) -> list[Session]:
+        """Those who drained and may be served now."""
         due = [session for session in self._drained if now - session.caught_up_at >= PAUSE]
-        return [session for session in due if self.serve(session, now)]
+        for session in due:
+            del self._drained[session]
+        return due
 
-    def serve(self, session: Session, now: float) -> bool:
-        """Send what `session` missed, as long as there is room. Returns whether it has caught up."""
+    def has_lost_count(self, session: Session) -> bool:
+        """Whether something was forgotten since: only a full snapshot is sure to hold it."""
+        return session.served < self._engine.floor
+
+    def steps(self, session: Session, now: float) -> Iterator[None]:
+        """Send what `session` missed, as long as there is room; it is behind no more once it was sent everything."""
         session.caught_up_at = now
-        # What waited for its slice meanwhile is among what is served here, or older than that.
-        self._fanout.skip(session.slot)
-        if session.served < self._engine.floor:
-            self._send_everything(session)
-        else:
-            self._send_missed(session)
-        if session.blocked_since or not session.link.has_room():
-            return False  # blocked again, or its next sweep will tell
-        session.behind = False
-        self._drained.pop(session, None)
-        return True
+        while not self.has_lost_count(session):
+            # What waited for its slice meanwhile is among what is served here, or older than that.
+            self._fanout.skip(session.slot)
+            missed = list(parts(self._missed(session), self._part_bytes))
+            for part in missed:
+                if not session.link.has_room():
+                    break
+                self._tell(session, part)
+                if session.blocked_since:
+                    return  # once it drains it is served from where it is by then
+                if len(missed) == 1 and session.link.has_room():
+                    session.behind = False
+                    return
+                yield
+            if not session.link.has_room():
+                break
+        self._drained[session] = None  # one of the next sweeps will tell
 
-    def _send_missed(self, session: Session) -> None:
-        missed = self._engine.changed_since(self._interest.watched(session.slot), session.served)
-        for part in parts(missed):
-            if not part or session.blocked_since or not session.link.has_room():
-                return
+    def _missed(self, session: Session) -> list[UserPresence]:
+        return self._engine.changed_since(self._interest.watched(session.slot), session.served)
+
+    def _tell(self, session: Session, part: list[UserPresence]) -> None:
+        if part:
             session.served = part[-1].seq
             cursor = str(Cursor(self._engine.epoch, session.served))
             changes = [entry_of(presence, self._keys) for presence in part]
             self._fanout.write_message(session.slot, session, Diff(changes=changes, cursor=cursor))
 
-    def _send_everything(self, session: Session) -> None:
-        """Something was forgotten since: only a full snapshot is sure to hold it."""
+    def everything(self, session: Session) -> Iterator[None]:
+        """Send a full snapshot of all that `session` watches.
+
+        Its cursor claims what is settled, which may be less than `floor`. What it missed from now on is more than that:
+        all that was told before is read here.
+        """
+        seq = self._engine.seq
         session.served = self._fanout.settled
         cursor = str(Cursor(self._engine.epoch, session.served))
-        pending: Snapshot | None = None
-        for part in parts(map(self._engine.presence, self._interest.watched(session.slot))):
-            if pending is not None:
-                pending.more = True
-                self._fanout.write_message(session.slot, session, pending)
-            pending = Snapshot(statuses=[entry_of(presence, self._keys) for presence in part])
-        if pending is not None:
-            pending.cursor = cursor
-            self._fanout.write_message(session.slot, session, pending)
+        for piece, is_last in pieces(list(self._interest.watched(session.slot))):
+            for part, more in messages(map(self._engine.presence, piece), is_last, self._part_bytes):
+                statuses = [entry_of(presence, self._keys) for presence in part]
+                snapshot = Snapshot(statuses=statuses, more=more, cursor=None if more else cursor)
+                self._fanout.write_message(session.slot, session, snapshot)
+                if more:
+                    yield
+        session.served = max(session.served, seq)
 
     def __len__(self) -> int:
         """How many sessions drained and wait to be served."""

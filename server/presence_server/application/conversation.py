@@ -5,7 +5,7 @@ The hub has already made sure that the message is allowed in the session's state
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
@@ -28,15 +28,17 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.session import Role, advance
-from presence_server.application import refusals
+from presence_server.application import refusals, slices
 from presence_server.application.cursors import digest_of, resumable_seq
 from presence_server.application.entries import entry_of, self_view_of
 from presence_server.application.sessions import Session
+from presence_server.application.slices import messages
 from presence_server.domain.model import Override, Platform, Shown, Status
 from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
 
 if TYPE_CHECKING:
     from presence_server.application.hub import Hub
+    from presence_server.application.watching import Lookup
 
 
 def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
@@ -80,24 +82,35 @@ def _connected(hub: Hub, session: Session, hello: Hello, watch: list[int], now: 
 
 def _watch_first(hub: Hub, session: Session, hello: Hello, watch: list[int], continued: bool, now: float) -> None:
     """The watch list of the hello, as keys, has to be known before `welcome` can say whether the cursor is covered."""
-    done = partial(_welcome, hub, session, hello, watch, continued, now)
+    watched = None if hello.watch is None else watch
+    answer = partial(_welcome, hub, session, hello.id, watched, hello.cursor, continued, now)
     if watch:
-        hub.watching.watch(session, watch, now, done)
+        hub.watching.watch(session, watch, now, answer)
     else:
-        done(True)
+        for _ in answer(None, True):
+            pass
 
 
 def _welcome(
-    hub: Hub, session: Session, hello: Hello, watch: list[int], continued: bool, now: float, known: bool
-) -> None:
-    seq = resumable_seq(hub.engine, hello.cursor, partial(digest_of, watch)) if known else None
+    hub: Hub,
+    session: Session,
+    id: int | None,
+    watched: list[int] | None,
+    given: str | None,
+    continued: bool,
+    now: float,
+    lookup: Lookup | None,
+    known: bool,
+) -> Iterator[None]:
+    """`given` is the cursor of the hello. Without a `lookup` there is nobody to watch."""
+    seq = resumable_seq(hub.engine, given, partial(digest_of, watched or ())) if known else None
     session.state = advance(Role.SERVER, session.state, "welcome")
     hub.liveness.greet(session, now)
     # The truth goes out with `welcome`; an event about it that is still due would only repeat it.
     truth = self_view_of(hub.engine.truth(session.user_id), hub.keys) if session.user_id else None
     times = hub.limits.times
     welcome = Welcome(
-        id=hello.id,
+        id=id,
         session_id=f"{hub.engine.epoch:x}-{session.session_number:x}",
         server_time=format_time(int(hub.clock.utc())),
         continued=continued,
@@ -114,12 +127,13 @@ def _welcome(
     hub.send(session, welcome)
     if not known:
         hub.send(session, refusals.unavailable(None))
-    elif hello.watch is not None:
+    elif lookup is not None and watched is not None:
         if seq is None:
-            presences = hub.watching.visible(session, watch)
+            yield from hub.watching.tell(lookup, watched, None)
         else:
-            presences = hub.engine.changed_since(hub.interest.watched(session.slot), seq)
-        hub.watching.send_snapshot(session, presences)
+            yield from hub.watching.tell_changed(lookup, seq)
+    elif watched is not None:
+        hub.watching.tell_nothing(session)
     if hub.is_draining:
         hub.ask_to_reconnect(session)  # it was being greeted when all others were asked
     hub.read_on(session)
@@ -169,15 +183,44 @@ def _query(hub: Hub, session: Session, message: Query, now: float) -> None:
         reason = f"must be at most {hub.limits.max_batch} ids"
         hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
     else:
-        done = partial(_answer_query, hub, session, message.id)
-        hub.lookup(session.user_id, hub.keys.keys(message.user_ids), now, done)
+        _ask(hub, session, message.id, hub.keys.keys(message.user_ids), 0, now)
 
 
-def _answer_query(hub: Hub, session: Session, id: int | None, found: list[Shown] | None) -> None:
+def _ask(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
+    """Ask for those from `start` on: for all if they are few, else for the next piece, when it is its turn."""
+    if hub.is_at_once(len(user_ids)):
+        _look_up(hub, session, id, user_ids, 0, now)
+    else:
+        hub.begin(session, _one_step(partial(_look_up, hub, session, id, user_ids, start, now)))
+
+
+def _one_step(step: Callable[[], None]) -> Iterator[None]:
+    step()
+    yield from ()
+
+
+def _look_up(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
+    piece = user_ids[start : start + slices.PIECE]
+    hub.lookup(session.user_id or None, piece, now, partial(_tell, hub, session, id, user_ids, start, now))
+
+
+def _tell(
+    hub: Hub,
+    session: Session,
+    id: int | None,
+    user_ids: list[int],
+    start: int,
+    now: float,
+    found: list[Shown] | None,
+) -> None:
     if found is None:
         hub.send(session, refusals.unavailable(id))
-    else:
-        hub.send(session, Statuses(id=id, statuses=[entry_of(shown.presence, hub.keys) for shown in found]))
+        return
+    is_last = start + slices.PIECE >= len(user_ids)
+    for part, more in messages((shown.presence for shown in found), is_last, hub.part_bytes):
+        hub.send(session, Statuses(id=id, statuses=[entry_of(presence, hub.keys) for presence in part], more=more))
+    if not is_last:
+        _ask(hub, session, id, user_ids, start + slices.PIECE, now)
 
 
 def _ping(hub: Hub, session: Session, message: Ping, now: float) -> None:

@@ -8,8 +8,12 @@ from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEnt
 from presence_server.application.keys import UserKeys
 from presence_server.domain.model import OFFLINE, Truth, UserPresence
 
-PART_BYTES = 200_000
-"""Bytes of entries in one message: well below the least `max_message` that a client would expect to receive."""
+PART_BYTES = 98_304
+"""Bytes of entries in one answer at most. One part is made when the one before has gone out, so that this is what a
+client that asks and does not read makes the server hold."""
+
+ENVELOPE = 256
+"""Bytes of a message around its entries: type, id, cursor."""
 
 
 def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
@@ -49,14 +53,19 @@ def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
     return SelfView(keys.user_id(truth.user_id), truth.status.value, override, devices)
 
 
-def parts(presences: Iterable[UserPresence]) -> Iterator[list[UserPresence]]:
+def part_bytes(max_message: int, most: int = PART_BYTES) -> int:
+    """Bytes of entries in one message that respects `max_message` (1,024 at least: room for any one entry)."""
+    return min(most, max_message - ENVELOPE)
+
+
+def parts(presences: Iterable[UserPresence], most_bytes: int = PART_BYTES) -> Iterator[list[UserPresence]]:
     """Cut into parts that each fit one message; at least one part, even of nothing."""
     part: list[UserPresence] = []
     weight = 0
     for presence in presences:
         text = presence.public.text
         heavy = 160 + (4 * len(text) if text else 0)
-        if len(part) == SNAPSHOT_PART or weight + heavy > PART_BYTES:
+        if len(part) == SNAPSHOT_PART or (part and weight + heavy > most_bytes):
             yield part
             part, weight = [], 0
         part.append(presence)

@@ -30,10 +30,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
 from presence_protocol.codec import CODECS
-from presence_protocol.limits import SNAPSHOT_PART
+from presence_protocol.limits import MAX_MESSAGE, SNAPSHOT_PART
 from presence_protocol.messages import AnyServerMessage
 from presence_server.application.cursors import Cursor
-from presence_server.application.entries import PART_BYTES, entry_of
+from presence_server.application.entries import entry_of, part_bytes
 from presence_server.application.keys import UserKeys
 from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
@@ -46,8 +46,11 @@ SLICE_DELIVERIES: Final = 20_000
 SLICE_WRITES: Final = 500
 """Writes to connections in one slice: 3 to 4 ms, at 6-8 us a write."""
 
+PART_BYTES: Final = 200_000
+"""Bytes of entries in one diff at most: well below the least `max_message` that a client would expect to receive."""
+
 FEW: Final = 200
-"""Entries that fit one message whatever is in them: none is longer than a kilobyte."""
+"""Entries that fit one message whatever is in them, unless `max_message` is small: none is longer than a kilobyte."""
 
 HEAVY: Final = 2_000
 """Watchers from which on a user goes by the lane of their own."""
@@ -94,6 +97,7 @@ class Fanout:
         slice_writes: int = SLICE_WRITES,
         heavy: int = HEAVY,
         sockets: Sockets | None = None,
+        max_message: int = MAX_MESSAGE,
     ) -> None:
         self._engine = engine
         self._interest = interest
@@ -105,6 +109,8 @@ class Fanout:
         self._slice_deliveries = slice_deliveries
         self._slice_writes = slice_writes
         self._heavy_from = heavy
+        self._part_bytes = part_bytes(max_message, PART_BYTES)
+        self._few = min(FEW, max(1, self._part_bytes // 1000))
         self._outlets = Outlets(sockets)
         self._changed: dict[int, int] = {}
         self._heavy: dict[int, _Heavy] = {}
@@ -310,7 +316,7 @@ class Fanout:
                 elif shared is not None and len(box) == 1:
                     frame = shared[slot & 1]
                 else:
-                    last = box if len(box) <= FEW else self._write_parts(slot, box, outlet)
+                    last = box if len(box) <= self._few else self._write_parts(slot, box, outlet)
                     frame = framers[slot & 1](*CODECS[slot & 1].diff(last, cursor))
                 outlet.write(rider + frame if rider else frame)
             box.clear()
@@ -335,7 +341,7 @@ class Fanout:
 
         A client that is lost between two parts must not claim the later one.
         """
-        *earlier, last = _parts(box)
+        *earlier, last = _parts(box, self._part_bytes)
         cursor = self._cursor_text(self._settled_before)
         for part in earlier:
             outlet.write(self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
@@ -372,12 +378,12 @@ def _nothing() -> None:
     """Nobody rides along."""
 
 
-def _parts(box: list[bytes]) -> Iterator[list[bytes]]:
+def _parts(box: list[bytes], most_bytes: int) -> Iterator[list[bytes]]:
     """Cut into parts that each fit one message."""
     part: list[bytes] = []
     size = 0
     for entry in box:
-        if len(part) == SNAPSHOT_PART or size + len(entry) > PART_BYTES:
+        if len(part) == SNAPSHOT_PART or (part and size + len(entry) > most_bytes):
             yield part
             part, size = [], 0
         part.append(entry)

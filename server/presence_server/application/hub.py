@@ -7,6 +7,7 @@ the index and what was written agree.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final, NamedTuple
@@ -25,11 +26,11 @@ from presence_protocol.messages import (
     Statuses,
 )
 from presence_protocol.session import CLOSE, Role, State, advance, event_of
-from presence_server.application import refusals
+from presence_server.application import refusals, slices
 from presence_server.application.catchup import CatchUp
 from presence_server.application.conversation import HANDLERS
 from presence_server.application.endings import LOSS_CODES, VERDICT_CODES
-from presence_server.application.entries import self_view_of
+from presence_server.application.entries import part_bytes, self_view_of
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkTimes, Liveness, Verdict
@@ -49,6 +50,7 @@ from presence_server.application.ports import (
 )
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
 from presence_server.application.sight import Sight
+from presence_server.application.slices import DONE
 from presence_server.application.watching import Watching
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Change
@@ -144,9 +146,21 @@ class Hub:
         self._random = random
         self._wake = wake
         self.liveness = Liveness(limits.times)
-        self._catchup = CatchUp(engine, interest, fanout, keys)
+        self.part_bytes = part_bytes(limits.max_message)
+        self._catchup = CatchUp(engine, interest, fanout, keys, self.part_bytes)
         self._pacing = Pacing(limits.min_publish_interval)
-        self.watching = Watching(engine, interest, fanout, self.sight, self.send, limits.max_watched, keys)
+        self.watching = Watching(
+            engine,
+            interest,
+            fanout,
+            self.sight,
+            self.send,
+            self.begin,
+            self.is_at_once,
+            limits.max_watched,
+            keys,
+            self.part_bytes,
+        )
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[int, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
@@ -157,6 +171,8 @@ class Hub:
         self._last_sweep = float("-inf")
         self._is_skipping = False
         self._messages = self._changes = 0
+        self.claim: Callable[[], bool] = _always
+        """Whether there is time to make a piece of an answer now: whoever else is busy goes first."""
         fanout.before_flush = self._tell_selves
         engine.attach(self.receive)
 
@@ -239,6 +255,26 @@ class Hub:
                 self._catchup.drain(session)
                 self.liveness.drain(session, now)
                 self._catch_up(now)
+                if session.can_go_on:
+                    self.read_on(session)
+            return self.take()
+
+    def go_on(self, session: Session, now: float) -> list[Effect]:
+        """Do the next step of what the session is being answered (see `slices`): it has a turn, and room."""
+        with _Entered(self):
+            work, catching_up = session.work, session.catching_up
+            if not session.can_go_on:
+                pass
+            elif work is not None:
+                if next(work[0], DONE) is DONE:
+                    work.popleft()
+                    if not work and session.work is work:
+                        session.work = None
+                        self._serve(session, now)
+            elif catching_up is not None and next(catching_up, DONE) is DONE and session.catching_up is catching_up:
+                session.catching_up = None
+                if not session.behind:
+                    self._caught_up(session)
             return self.take()
 
     # -- entries: the engine, time, back ends ----------------------------------------------------------------------
@@ -277,7 +313,6 @@ class Hub:
             self._last_sweep = now
             if self._is_skipping:
                 return self.take()
-            # First, since it writes at once what the effects of the rest must not be overtaken by.
             self._catch_up(now)
             if not self.is_draining:
                 self.engine.sweep(now)
@@ -374,12 +409,38 @@ class Hub:
                 SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices),
             )
 
+    def is_at_once(self, size: int) -> bool:
+        """Whether an answer about so many users may be made here and now."""
+        return size <= slices.AT_ONCE or (size <= slices.PIECE and self.claim())
+
+    def begin(self, session: Session, steps: Iterator[None]) -> None:
+        """Do `steps` for the session, one at a time, after those that were begun before (see `slices`)."""
+        if session.is_over:
+            return
+        if session.work is None:
+            session.work = deque()
+            session.catching_up = None
+            self._catchup.hold(session)
+        session.work.append(steps)
+        self.read_on(session)
+
     def _catch_up(self, now: float) -> None:
-        for session in self._catchup.sweep(now):
-            if session.self_due:
-                session.self_due = False
-                self._self_due[session] = None
+        for session in self._catchup.take_due(now):
+            self._serve(session, now)
             self.read_on(session)
+
+    def _serve(self, session: Session, now: float) -> None:
+        """Begin to tell the session what it missed while it was behind."""
+        if self._catchup.has_lost_count(session):
+            session.work = deque((self._catchup.everything(session),))
+        else:
+            session.catching_up = self._catchup.steps(session, now)
+
+    def _caught_up(self, session: Session) -> None:
+        if session.self_due:
+            session.self_due = False
+            self._self_due[session] = None
+        self.read_on(session)
 
     def join(self, session: Session) -> None:
         """The session holds its device: it is told of its user's truth from now on."""
@@ -409,6 +470,7 @@ class Hub:
         session.state = advance(Role.SERVER, session.state, CLOSE)
         self.liveness.discard(session)
         self._catchup.forget(session)
+        session.work = session.catching_up = None
         self.watching.drop(session)
         self.fanout.detach(session.slot)
         if session.user_id:
@@ -434,3 +496,8 @@ class Hub:
             messages=self._messages,
             changes=self._changes,
         )
+
+
+def _always() -> bool:
+    """Nobody else is busy."""
+    return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from presence_protocol.codec import CODECS, Codec
@@ -25,12 +26,14 @@ class Session:
 
     `number` is unique in the process and serves as the holder of the device. `slot` stands for it in the interest
     index. A session that is `behind` gets no diffs and is not read from, until it was served what changed since
-    `served`.
+    `served`. It is so as well while it is answered piece by piece: `work` are answers that are still to be given, in
+    their order, and `catching_up` is what is told of the meantime after them (see `slices`).
     """
 
     __slots__ = (
         "behind",
         "blocked_since",
+        "catching_up",
         "caught_up_at",
         "codec_number",
         "device_id",
@@ -48,6 +51,7 @@ class Session:
         "slot",
         "state",
         "user_id",
+        "work",
     )
 
     def __init__(self, number: int, slot: int, codec_number: int, link: Link, peer: Peer, now: float) -> None:
@@ -68,6 +72,8 @@ class Session:
         self.caught_up_at = _NEVER
         self.served = 0
         self.self_due = False
+        self.work: deque[Iterator[None]] | None = None
+        self.catching_up: Iterator[None] | None = None
         self.lookup: Lookup | None = None
         self.pending: deque[tuple[Watch | Unwatch, float]] | None = None  # and when each arrived
 
@@ -83,6 +89,11 @@ class Session:
     def must_wait(self) -> bool:
         """Whether nothing more is to be read from it for now: it is being greeted, or cannot be written to."""
         return self.behind or self.state is _GREETED
+
+    @property
+    def can_go_on(self) -> bool:
+        """Whether the next piece of an answer may be made."""
+        return (self.work is not None or self.catching_up is not None) and not self.blocked_since
 
     def write(self, frame: bytes) -> None:
         self.link.write(frame)

@@ -1,26 +1,27 @@
 """Watch and unwatch: answered in order, although what is watched may have to be looked up first.
 
-An engine answers a `follow` at once or later. The edges are added when it does, just before the snapshot that
-answers the watch, so that no diff can name a user before it. Meanwhile the session's other watches and unwatches
-wait their turn; everything else it says goes on.
+An engine answers a `follow` at once or later. The edges are added when it does, and the snapshot that answers the watch
+is begun, so that no diff can name a user before it. Meanwhile the session's other watches and unwatches
+wait their turn; everything else it says goes on. Long lists are seen to piece by piece (see `slices`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
 from presence_protocol.messages import AnyServerMessage, Ok, Snapshot, Unwatch, Watch
 from presence_server.application.cursors import Cursor
-from presence_server.application.entries import entry_of, parts, unknown
+from presence_server.application.entries import entry_of, unknown
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Engine
 from presence_server.application.refusals import refusal, unavailable
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
+from presence_server.application.slices import messages, pieces
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import UserPresence
 
@@ -32,15 +33,23 @@ MAX_PENDING: Final = 100
 
 
 class Lookup:
-    """A follow under way for one session. `deadline` is in seconds, as `now` is."""
+    """A watch or unwatch of one session from its beginning to its answer. `deadline` is in seconds, as `now` is.
 
-    __slots__ = ("deadline", "done", "session", "user_ids")
+    It is about `size` users. `user_ids` are those who are followed for it.
+    """
 
-    def __init__(self, session: Session, user_ids: list[int], done: Callable[[bool], None], deadline: float) -> None:
+    __slots__ = ("answer", "deadline", "session", "size", "user_ids")
+
+    def __init__(self, session: Session, size: int, user_ids: list[int], answer: Answer, deadline: float) -> None:
         self.session = session
+        self.size = size
         self.user_ids = user_ids
-        self.done = done
+        self.answer = answer
         self.deadline = deadline
+
+
+Answer = Callable[[Lookup, bool], Iterator[None]]
+"""The steps that answer a watch, given whether its users are known."""
 
 
 class Watching:
@@ -53,16 +62,22 @@ class Watching:
         fanout: Fanout,
         sight: Sight,
         send: Callable[[Session, AnyServerMessage], None],
+        begin: Callable[[Session, Iterator[None]], None],
+        is_at_once: Callable[[int], bool],
         max_watched: int,
         keys: UserKeys,
+        part_bytes: int,
     ) -> None:
         self._engine = engine
         self._interest = interest
         self._fanout = fanout
         self._sight = sight
         self._send = send
+        self._begin_work = begin
+        self._is_at_once = is_at_once
         self._max_watched = max_watched
         self._keys = keys
+        self._part_bytes = part_bytes
         self._lookups: dict[Session, Lookup] = {}
 
     def handle(self, session: Session, message: Watch | Unwatch, now: float) -> None:
@@ -84,58 +99,55 @@ class Watching:
                 reason = f"must be at most {self._max_watched} different ids"
                 self._send(session, refusal(400, "invalid_request", "userIds", reason, message.id))
                 return
-            self._engine.unfollow(self._interest.unwatch(session.slot, user_ids))
-            if message.id is not None:
-                self._send(session, Ok(id=message.id))
+            answer = partial(self._unwatch, user_ids, message.id)
+            self._run(Lookup(session, len(user_ids), [], answer, now), True)
         elif user_ids is None or not self.has_room(session, user_ids):
             reason = f"more than {self._max_watched} watched users in all"
             self._send(session, refusal(400, "too_many_watched", "userIds", reason, message.id))
         else:
-            self.watch(session, user_ids, now, partial(self._answer, session, user_ids, message.id))
-
-    def _answer(self, session: Session, user_ids: list[int], id: int | None, known: bool) -> None:
-        if known:
-            self.send_snapshot(session, self.visible(session, user_ids), id)
-        else:
-            self._send(session, unavailable(id))
+            self.watch(session, user_ids, now, partial(self._answer, user_ids, message.id))
 
     def has_room(self, session: Session, user_ids: list[int]) -> bool:
         """Whether `session` may watch `user_ids`, which differ, as well."""
-        count = self._interest.count(session.slot)
-        if count + len(user_ids) <= self._max_watched:
-            return True
-        watched = set(self._interest.watched(session.slot))
-        return count + sum(user_id not in watched for user_id in user_ids) <= self._max_watched
+        room = self._max_watched - self._interest.count(session.slot)
+        return len(user_ids) <= room or len(self._interest.missing(session.slot, user_ids)) <= room
 
-    def watch(self, session: Session, user_ids: list[int], now: float, done: Callable[[bool], None]) -> None:
-        """Add edges to those of `user_ids`, which differ, who may be seen. `done` is told once they are there, or not.
-
-        All are keys.
-        """
-        watched = set(self._interest.watched(session.slot))
-        new = [user_id for user_id in self._sight.seen(session.user_id, user_ids) if user_id not in watched]
-        lookup = Lookup(session, new, done, now + LOOKUP_TIMEOUT)
-        session.lookup = lookup
+    def watch(self, session: Session, user_ids: list[int], now: float, answer: Answer) -> None:
+        """Follow those of `user_ids`, which differ, who may be seen, and do the steps of `answer`. All are keys."""
+        new = self._interest.missing(session.slot, self._sight.seen(session.user_id, user_ids))
+        lookup = Lookup(session, len(user_ids), new, answer, now + LOOKUP_TIMEOUT)
+        session.lookup = self._lookups[session] = lookup
         self._engine.follow(new, now, partial(self._known, lookup))
-        if session.lookup is lookup:
-            self._lookups[session] = lookup
 
     def _known(self, lookup: Lookup, known: bool) -> None:
-        session = lookup.session
-        if session.lookup is not lookup:
+        if self._lookups.get(lookup.session) is not lookup:
             self._engine.unfollow(lookup.user_ids)  # withdrawn meanwhile
             return
+        del self._lookups[lookup.session]
         if known:
-            self._interest.watch(session.slot, lookup.user_ids)
+            self._interest.watch(lookup.session.slot, lookup.user_ids)
         else:
             self._engine.unfollow(lookup.user_ids)
-        self._finish(lookup, known)
+        self._run(lookup, known)
 
-    def _finish(self, lookup: Lookup, known: bool) -> None:
+    def _run(self, lookup: Lookup, known: bool) -> None:
+        """Answer: at once what is brief, else piece by piece."""
+        session = lookup.session
+        session.lookup = lookup
+        steps = self._carry_out(lookup, known)
+        if self._is_at_once(lookup.size):
+            for _ in steps:
+                pass
+        else:
+            self._begin_work(session, steps)
+
+    def _carry_out(self, lookup: Lookup, known: bool) -> Iterator[None]:
+        yield from lookup.answer(lookup, known)
+        self._finish(lookup)
+
+    def _finish(self, lookup: Lookup) -> None:
         session = lookup.session
         session.lookup = None
-        self._lookups.pop(session, None)
-        lookup.done(known)
         # Whoever finishes at once while these are begun finds none that wait: no recursion, however many there are.
         pending, session.pending = session.pending, None
         while pending and session.lookup is None:
@@ -144,7 +156,45 @@ class Watching:
         if pending and not session.is_over:
             session.pending = pending
 
-    def visible(self, session: Session, user_ids: list[int]) -> Iterable[UserPresence]:
+    def _unwatch(self, user_ids: list[int], id: int | None, lookup: Lookup, _known: bool) -> Iterator[None]:
+        session = lookup.session
+        for piece, is_last in pieces(user_ids):
+            self._engine.unfollow(self._interest.unwatch(session.slot, piece))
+            if not is_last:
+                yield
+        if id is not None:
+            self._send(session, Ok(id=id))
+
+    def _answer(self, user_ids: list[int], id: int | None, lookup: Lookup, known: bool) -> Iterator[None]:
+        if known:
+            yield from self.tell(lookup, user_ids, id)
+        else:
+            self._send(lookup.session, unavailable(id))
+
+    def tell(self, lookup: Lookup, user_ids: list[int], id: int | None) -> Iterator[None]:
+        """Send a snapshot of `user_ids`, the last part with the cursor."""
+        session = lookup.session
+        for piece, is_last in pieces(user_ids):
+            for part, more in messages(self._visible(session, piece), is_last, self._part_bytes):
+                self._send_part(session, part, more, id)
+                if more:
+                    yield
+
+    def tell_changed(self, lookup: Lookup, seq: int) -> Iterator[None]:
+        """Send a snapshot of those watched who changed since `seq`."""
+        session = lookup.session
+        changed = self._engine.changed_since(self._interest.watched(session.slot), seq)
+        for piece, is_last in pieces([presence.user_id for presence in changed]):
+            for part, more in messages(map(self._engine.presence, piece), is_last, self._part_bytes):
+                self._send_part(session, part, more, None)
+                if more:
+                    yield
+
+    def tell_nothing(self, session: Session) -> None:
+        """A snapshot of nobody, for its cursor."""
+        self._send_part(session, [], False, None)
+
+    def _visible(self, session: Session, user_ids: list[int]) -> Iterable[UserPresence]:
         """The public state of each of `user_ids`, as far as `session` may see it."""
         presence = self._engine.presence
         seen = self._sight.seen(session.user_id, user_ids)
@@ -153,19 +203,14 @@ class Watching:
         may_see = set(seen)
         return (presence(user_id) if user_id in may_see else unknown(user_id) for user_id in user_ids)
 
-    def send_snapshot(self, session: Session, presences: Iterable[UserPresence], id: int | None = None) -> None:
-        """Send a snapshot in parts, the last with the cursor."""
-        pending: Snapshot | None = None
-        for part in parts(presences):
-            if pending is not None:
-                pending.more = True
-                self._send(session, pending)
-            pending = Snapshot(id=id, statuses=[entry_of(presence, self._keys) for presence in part])
-        if pending is not None:
-            # Whoever is behind, as one may be who is answered late, was not sent all that is settled.
+    def _send_part(self, session: Session, part: list[UserPresence], more: bool, id: int | None) -> None:
+        cursor = None
+        if not more:
+            # Whoever is behind, as all are who are answered piece by piece, was not sent all that is settled.
             seq = session.served if session.behind else self._fanout.settled
-            pending.cursor = str(Cursor(self._engine.epoch, seq))
-            self._send(session, pending)
+            cursor = str(Cursor(self._engine.epoch, seq))
+        statuses = [entry_of(presence, self._keys) for presence in part]
+        self._send(session, Snapshot(id=id, statuses=statuses, more=more, cursor=cursor))
 
     def drop(self, session: Session) -> None:
         """The session ended."""
@@ -176,7 +221,8 @@ class Watching:
     def sweep(self, now: float) -> None:
         """Answer the look-ups that took too long, and withdraw their interest."""
         for lookup in [lookup for lookup in self._lookups.values() if lookup.deadline <= now]:
-            self._finish(lookup, False)
+            del self._lookups[lookup.session]
+            self._run(lookup, False)
 
     def __len__(self) -> int:
         """How many look-ups are under way."""

@@ -69,6 +69,7 @@ class Gateway:
         self.hosts = hosts
         self._proxies = proxies
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
+        hub.claim = self.turns.claim
         self.max_message = max_message
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
         self.http = http

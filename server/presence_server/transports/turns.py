@@ -44,6 +44,7 @@ class Turns:
         self._clock = clock
         self._call_soon = call_soon
         self._left = TURN
+        self.is_claimed = False
         self._is_due = False
         self._waiting: list[tuple[float, int, Runner]] = []
         self._last = 0
@@ -55,6 +56,11 @@ class Turns:
         """Seconds that are left of this turn of the loop; 0 or less: ask for one."""
         return self._left
 
+    def claim(self) -> bool:
+        """Whether something dear may be done now. Whoever is handling messages is to look at `is_claimed`, and pay."""
+        self.is_claimed = True
+        return self._left > 0
+
     def ask(self, runner: Runner) -> None:
         """Call `runner.take_turn` when its turn has come. It must not ask again before that."""
         self._last += 1
@@ -63,6 +69,7 @@ class Turns:
 
     def charge(self, runner: Runner, seconds: float) -> None:
         """`runner` has used so much of this turn of the loop."""
+        self.is_claimed = False
         self._left -= seconds
         if seconds > NOTHING:
             self._used[runner] = self._used.get(runner, 0.0) + seconds

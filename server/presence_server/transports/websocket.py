@@ -45,7 +45,8 @@ CHUNKS_PER_TURN: Final = 32
 on end otherwise, 256 KB each time."""
 
 BRIEF: Final = 256
-"""Bytes of a message that is handled whoever else has used the turn: not even the clock is asked."""
+"""Bytes of a message that is handled whoever else has used the turn: not even the clock is asked, unless what it asks
+for is dear."""
 
 LINGER: Final = 1.0
 """Seconds for which what arrives after our close frame is discarded."""
@@ -112,11 +113,15 @@ class WebSocketConnection(DirectProtocol):
         if is_idle and size <= CHUNK and (size <= BRIEF or turns.left > 0):
             plain = plain_frame(data, gateway.max_message)
             if plain is not None:
+                self._is_waiting = True  # within a turn nothing asks for another
                 self._handle_plain(*plain, now)
-                if size > BRIEF:
+                self._is_waiting = False
+                if size > BRIEF or turns.is_claimed:
                     turns.charge(self, gateway.clock.now() - now)
-                if self._end_turn(session, False):
-                    self._wait()
+                if session.can_go_on:
+                    self._read_now(gateway.clock.now())
+                else:
+                    self._end_turn(session, False)
                 return
         gateway.hub.heard(session, now)
         self._unparsed = self._unparsed + data if self._unparsed else data
@@ -177,7 +182,9 @@ class WebSocketConnection(DirectProtocol):
         if turns.left <= 0:
             self._wait()
             return
+        self._is_waiting = True  # within a turn nothing asks for another
         wants_more = self._read(now, now + turns.left)
+        self._is_waiting = False
         turns.charge(self, self._gateway.clock.now() - now)
         if wants_more:
             self._wait()
@@ -189,9 +196,7 @@ class WebSocketConnection(DirectProtocol):
             self._gateway.turns.ask(self)
 
     def take_turn(self, now: float, ends_at: float) -> bool:
-        self._is_waiting = False
-        if not self._is_closing and self._read(now, ends_at):
-            self._is_waiting = True
+        self._is_waiting = not self._is_closing and self._read(now, ends_at)
         return self._is_waiting
 
     def _read(self, now: float, ends_at: float) -> bool:
@@ -199,8 +204,14 @@ class WebSocketConnection(DirectProtocol):
         session, clock = self._session, self._gateway.clock
         messages, chunks = MESSAGES_PER_TURN, CHUNKS_PER_TURN
         is_spent = False
-        while session is not None and not (self._is_closing or session.must_wait or is_spent):
-            if self._frames:
+        while session is not None and not (self._is_closing or is_spent):
+            if session.can_go_on:
+                self._go_on(session, now)
+                now = clock.now()
+                is_spent = now >= ends_at
+            elif session.must_wait:
+                break
+            elif self._frames:
                 messages -= 1
                 self._handle(self._frames.pop(), now)
                 now = clock.now()
@@ -222,7 +233,7 @@ class WebSocketConnection(DirectProtocol):
             self._ws = None
         if session.must_wait:
             self._pause_reading()
-            return False
+            return session.can_go_on
         if is_spent and (self._frames or self._unparsed):
             self._pause_reading()
             return True
@@ -300,6 +311,15 @@ class WebSocketConnection(DirectProtocol):
             effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
         self._gateway.driver.perform(effects)
 
+    def _go_on(self, session: Session, now: float) -> None:
+        hub = self._gateway.hub
+        try:
+            effects = hub.go_on(session, now)
+        except Exception as bug:
+            _log.exception("answer failed", bug, session=session.number)
+            effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
+        self._gateway.driver.perform(effects)
+
     def _pause_reading(self) -> None:
         if not self._is_paused and self._transport is not None:
             self._is_paused = True
@@ -321,9 +341,14 @@ class WebSocketConnection(DirectProtocol):
 
     def read_on(self) -> None:
         # Within a turn, it goes on by itself; one that waits for a turn will have it.
-        if self._is_paused and not (self._is_waiting or self._is_closing):
+        session = self._session
+        if session is None or self._is_waiting or self._is_closing:
+            return
+        if self._is_paused:
             self._resume_reading()
             self._read_now(self._gateway.clock.now())
+        elif session.can_go_on:
+            self._wait()
 
     def close(self, code: int, reason: str) -> None:
         if self._is_closing or self._transport is None:

@@ -178,6 +178,17 @@ test("query answers in the order and with the repeats of the request, and the vi
   assert.equal(client.view.size, 0);
 });
 
+test("an answer to a query that comes in parts is one", async () => {
+  const { client, socket } = online();
+  const asking = client.query([3, 2, 3]);
+  socket().receive({ type: "statuses", id: 1, statuses: [entry(3), entry(2)], more: true });
+  socket().receive({ type: "statuses", id: 1, statuses: [entry(3)] });
+  assert.deepEqual(
+    (await asking).map((each) => each.userId),
+    [3, 2, 3],
+  );
+});
+
 test("activity is said with how long it has lasted", () => {
   const { client, socket } = online();
   client.activity(true, { idleForMs: 300_000 });

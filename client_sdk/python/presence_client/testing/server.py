@@ -248,7 +248,10 @@ class FakePresenceServer:
                 link.watched.difference_update(message.user_ids)
                 self._confirm(link, message.id)
             case Query():
-                self._tell(link, Statuses(id=message.id, statuses=self._users.entries(message.user_ids)))
+                *earlier, last = _parts(self._users.entries(message.user_ids))
+                for part in earlier:
+                    self._tell(link, Statuses(id=message.id, statuses=part, more=True))
+                self._tell(link, Statuses(id=message.id, statuses=last))
             case Ping():
                 self._tell(link, Pong(id=message.id))
             case Bye():
@@ -331,11 +334,10 @@ class FakePresenceServer:
             self._snapshot(link, message.id, self._users.entries(dict.fromkeys(message.user_ids)))
 
     def _snapshot(self, link: MemoryLink, id: int | None, entries: list[StatusEntry]) -> None:
-        size = limits.SNAPSHOT_PART
-        parts = [entries[start : start + size] for start in range(0, len(entries), size)] or [[]]
-        for part in parts[:-1]:
+        *earlier, last = _parts(entries)
+        for part in earlier:
             self._tell(link, Snapshot(id=id, statuses=part, more=True))
-        self._tell(link, Snapshot(id=id, statuses=parts[-1], cursor=self._cursor()))
+        self._tell(link, Snapshot(id=id, statuses=last, cursor=self._cursor()))
 
     def _set_status(self, user_id: int, message: SetStatus) -> None:
         override = None
@@ -397,3 +399,9 @@ class FakePresenceServer:
     def _stop_timer(self, key: object) -> None:
         if (timer := self._timers.pop(key, None)) is not None:
             timer.cancel()
+
+
+def _parts(entries: list[StatusEntry]) -> list[list[StatusEntry]]:
+    """As the server cuts a long answer; at least one part."""
+    size = limits.SNAPSHOT_PART
+    return [entries[start : start + size] for start in range(0, len(entries), size)] or [[]]
