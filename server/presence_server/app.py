@@ -36,7 +36,7 @@ from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, hosts_of, start_line
-from presence_server.transports.direct import SEND_BUFFER, OpenSockets
+from presence_server.transports.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.door import opened_for
 from presence_server.transports.driver import Driver
 from presence_server.transports.envelope import Refusal, failure
@@ -244,6 +244,7 @@ def _listener(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER)
         listener.bind(address)
         listener.listen(2048)  # already here, so that a taken port is seen before anything is said to run
         listener.setblocking(False)

@@ -18,6 +18,10 @@ SEND_BUFFER: Final = 64 * 1024
 """Bytes asked of the kernel for each socket (it doubles them), by the listener, from whom connections inherit it. Left
 alone, a blocked watcher holds 4 MB there."""
 
+RECEIVE_BUFFER: Final = 32 * 1024
+"""Bytes asked of the kernel for what arrives, likewise. Left alone it grows to 6 MB for each socket, and one read takes
+up to 256 KB of that, which is held by whoever waits for a turn."""
+
 
 class DirectProtocol(asyncio.Protocol):
     """A protocol that writes directly where that may be."""
