@@ -518,3 +518,77 @@ def test_nobody_who_answers_is_told_within_two_seconds(caplog: pytest.LogCapture
         ]
 
     play(story())
+
+
+# --- from within what the program iterates ---------------------------------------------------------------------------
+
+STREAMS: dict[str, Callable[[PresenceClient], Any]] = {
+    "changes": lambda client: client.changes(),
+    "states": lambda client: client.states(),
+    "self_views": lambda client: client.self_views(),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+@pytest.mark.parametrize(
+    "call", [*CALLS.values(), PresenceClient.wait_online, PresenceClient.aclose], ids=[*CALLS, "wait_online", "aclose"]
+)
+def test_whoever_iterates_may_call(stream: Callable[[PresenceClient], Any], call: Call) -> None:
+    async def story() -> None:
+        async with FakePresenceServer() as server, server.connect(user_id=1, watch=[9]) as client:
+            server.set(9, "BUSY")
+            await server.settle()
+            seen = 0
+            async for _ in stream(client):
+                seen += 1
+                await call(client)
+                if call is not PresenceClient.aclose:
+                    break
+            assert seen >= 1
+            assert (client.state.phase is Phase.CLOSED) is (call is PresenceClient.aclose)
+
+    play(story())
+
+
+def test_two_may_close_at_once_and_both_see_it_done() -> None:
+    async def story() -> None:
+        async with FakePresenceServer() as server:
+            client = await server.connect(user_id=1).start()
+            await asyncio.gather(client.aclose(), client.aclose())
+            assert (server.connections, client.state.phase) == (0, Phase.CLOSED)
+            await client.aclose()
+
+    play(story())
+
+
+def test_a_start_that_is_closed_or_cancelled_ends() -> None:
+    async def story() -> None:
+        for end in ("aclose", "cancel"):
+            scripted = Scripted(open_timeout=5)
+            starting = asyncio.create_task(scripted.client.start())
+            link = await scripted.greeted()
+            if end == "aclose":
+                await scripted.client.aclose()
+                with pytest.raises(ConnectionClosed):
+                    await starting
+            else:
+                starting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await starting
+            assert [type(message) for message in link.said] == [Hello, Bye]
+            assert scripted.client.state.phase is Phase.CLOSED
+
+    play(story())
+
+
+def test_how_the_server_ended_it_is_not_forgotten_by_the_close() -> None:
+    async def story() -> None:
+        async with FakePresenceServer() as server, server.connect(user_id=1) as client:
+            server.close(4403, "not you")
+            await until(lambda: client.state.phase is Phase.CLOSED)
+            await client.aclose()
+            assert (client.state.code, client.state.reason) == (4403, "not you")
+            with pytest.raises(ConnectionClosed, match="not you"):
+                await client.query([2])
+
+    play(story())
