@@ -80,7 +80,7 @@ def _status(world: World, client: Client, random: Random, what: int) -> None:
     if client.user_id:
         status = random.choice(STATUSES)
         has_end = status is not None and random.random() < 0.3
-        until = format_time(int(world.clock.utc() + random.randint(3, 8))) if has_end else None
+        until = format_time(int(world.clock.calendar() + random.randint(3, 8))) if has_end else None
         text = random.choice(TEXTS) if status is not None else None
         client.set_status(SetStatus(status=status, until=until, status_text=text))  # type: ignore[arg-type]
 
@@ -171,7 +171,7 @@ POLL_ACTIONS: Final[dict[str, Callable[[World, Poller, Random, int], None]]] = {
 def _override(world: World, random: Random, what: int) -> None:
     user_id = FIRST_USER + random.randrange(world.scenario.users)
     status = random.choice(STATUSES)
-    until = int(world.clock.utc() + random.randint(3, 8)) if random.random() < 0.3 else None
+    until = int(world.clock.calendar() + random.randint(3, 8)) if random.random() < 0.3 else None
     override = None if status is None else Override(Status(status), until, random.choice(TEXTS))
     world.requests.set_override(user_id, override)
 
@@ -194,7 +194,10 @@ def _clock(world: World, random: Random, what: int) -> None:
 
 
 def _suspend(world: World, random: Random, what: int) -> None:
-    """The machine sleeps."""
+    """The machine sleeps, and meanwhile some who were there by heartbeats go away."""
+    for device in world.devices:
+        if random.random() < 0.3:
+            device.vanish()
     seconds = random.choice((3.0, 60.0, 3_600.0, 20_000.0))
     world.oracle.calendar_moves()
     world.clock.sleep(seconds)

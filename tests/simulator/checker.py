@@ -54,7 +54,7 @@ class Checker:
         told = [codec.decode_server(payload) for opcode, payload in frames_of(frame) if opcode in (TEXT, BINARY)]
         welcomes = [message for message in told if isinstance(message, Welcome)]
         for welcome in welcomes:
-            off = parse_time(welcome.server_time) - self._world.clock.utc()
+            off = parse_time(welcome.server_time) - self._world.clock.calendar()
             require(abs(off) <= 1, "another time than the calendar's", welcome.server_time, off)
         return bool(welcomes)
 
@@ -63,7 +63,7 @@ class Checker:
         world = self._world
         if not world.clock.is_settled(SLACK) or world.loop.stalled_lately(SLACK) or world.may_be_away():
             return
-        utc = world.clock.utc()
+        utc = world.clock.calendar()
         for shard in world.table._shards:
             for record in shard.users.values():
                 until = None if record.override is None else record.override.until

@@ -108,7 +108,12 @@ class MachineClock:
         return self._loop.time + self.slept
 
     def utc(self) -> float:
-        utc = START + self.now() - BOOT + self.set_by
+        """What the server is told."""
+        return self.calendar()
+
+    def calendar(self) -> float:
+        """What it is to be told."""
+        utc = START + self._loop.time + self.slept - BOOT + self.set_by
         self.latest = max(self.latest, utc)
         return utc
 

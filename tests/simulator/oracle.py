@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 NEVER: Final = float("-inf")
 LONG_STALL: Final = 1.3
 """Seconds which are more than the hub's `STALL` and a sweep."""
+WAKING: Final = 1.0
+"""Seconds after a suspension within which what is overdue has ended: a sweep is skipped, the next one sees to it."""
 SLACK: Final = 2.0
 """Seconds beyond the bounds: the promise says as much."""
 
@@ -357,7 +359,7 @@ class Oracle:
         record = world.table.record(transition.user_id)
         if world.is_late or record is None or made.device is None:
             return
-        utc = world.clock.utc()
+        utc = world.clock.calendar()
         if isinstance(transition, Connect | Online) and not made.continued:
             off = made.device.online_time - utc
             require(abs(off) <= 1, "online since another time than the calendar's", transition, off)
@@ -396,7 +398,7 @@ class Oracle:
 
     def calendar_moves(self) -> None:
         """Somebody is about to set it. What has ended by it stays so; a late store may tell of that only later."""
-        world, utc = self._world, self._world.clock.utc()
+        world, utc = self._world, self._world.clock.calendar()
         for user in self.users.values():
             until = None if user.override is None else user.override.until
             if until is not None and (world.is_late or until <= utc):
@@ -417,8 +419,8 @@ class Oracle:
                     left = 0.0
                 elif seconds < scenario.ghost_bound:
                     continue
-                left = max(left, device.maybe_until - ghost_now - SLACK - seconds)
-                device.maybe_until = min(device.maybe_until, ghost_now + left + SLACK + LONG_STALL)
+                left = max(left, device.maybe_until - ghost_now - seconds)
+                device.maybe_until = min(device.maybe_until, ghost_now + left + WAKING)
 
     # -- what the engine tells -----------------------------------------------------------------------------------------
 
@@ -431,7 +433,7 @@ class Oracle:
         if not isinstance(event, Change):
             return
         user, now, ghost_now = self.user(event.user_id), self._world.clock.now(), self._world.ghost_now()
-        is_sure, after = user.knows_override(self._world.clock.utc()), event.after
+        is_sure, after = user.knows_override(self._world.clock.calendar()), event.after
         override = user.override if is_sure else None
         must = [device for device in user.devices.values() if device.must_live(now)]
         if self._world.scenario.forgets and not must:

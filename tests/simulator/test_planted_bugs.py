@@ -20,13 +20,15 @@ from presence_server.application import hub
 from presence_server.application.catchup import CatchUp
 from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
-from presence_server.domain.model import REST, Device, Shown, UserPresence, UserRecord
+from presence_server.domain import shard
+from presence_server.domain.model import REST, Device, Override, Shown, UserPresence, UserRecord
 from presence_server.domain.promises import Promises
 from presence_server.domain.shard import Shard
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.transitions import Connect, Transition
+from presence_server.domain.transitions import Connect, SetOverride, Transition
 from presence_server.domain.versions import Versions
 from presence_server.engines.memory import MemoryEngine
+from simulator.loop import MachineClock
 from simulator.run import simulate
 
 Patch = pytest.MonkeyPatch
@@ -67,8 +69,6 @@ def grace_not_cancelled(patch: Patch) -> None:
 
 
 def reconnect_is_activity(patch: Patch) -> None:
-    from presence_server.domain import shard
-
     def connect(self: Shard, wanted: Connect, now: float, utc: float) -> Transition:
         return Shard.connect(self, wanted._replace(idle=bool(wanted.idle)), now, utc)
 
@@ -191,6 +191,8 @@ def known_anew_under_an_old_seq(patch: Patch) -> None:
     patch.setattr(LateEngine, "_fetched", keep_seq)
 
 
+OTHER_OVERRIDE: Final = ("an override outlived", "not the override", "moved while invisible", "an override that nobody")
+"""The faces of an override that ended too early or too late."""
 GONE: Final = ("false OFFLINE", "a platform is missing", "a live session was not", "a live REST device was")
 """The many faces of a device that was taken away."""
 
@@ -232,6 +234,76 @@ def flush_that_stretches_for_ever(patch: Patch) -> None:
     patch.setattr(Fanout, "_pause", pause)
 
 
+def calendar_slewed(patch: Patch) -> None:
+    """What is told follows the system's calendar by a tenth of a second in a second."""
+
+    def slewed(self: MachineClock) -> float:
+        told, read_at = getattr(self, "planted", (self.calendar(), self.now()))
+        elapsed = self.now() - read_at
+        told += elapsed
+        told += max(-0.1 * elapsed, min(0.1 * elapsed, self.calendar() - told))
+        self.planted = told, self.now()  # type: ignore[attr-defined]
+        return told
+
+    patch.setattr(MachineClock, "utc", slewed)
+
+
+def durations_by_the_calendar(patch: Patch) -> None:
+    """One clock for all: a step of the calendar ends what should last, or holds what should end."""
+    patch.setattr(MemoryEngine, "submit", _by_calendar(MemoryEngine.submit))
+    patch.setattr(MemoryEngine, "sweep", lambda self, now: _swept(self, now))
+
+
+def _by_calendar(submit: Any) -> Any:
+    def submitted(self: MemoryEngine, transition: Any, now: float, done: Any) -> None:
+        made = self._table.apply(transition, self._utc(), self._utc())
+        self._tell(transition.user_id, made, now)
+        done(made)
+
+    return submitted
+
+
+def _swept(self: MemoryEngine, now: float) -> None:
+    for user_id, made in self._table.expire(self._utc(), self._utc()):
+        self._tell(user_id, made, now)
+
+
+def until_counted_as_a_duration(patch: Patch) -> None:
+    """The end of an override was turned into seconds from now, when it was set."""
+    override = Shard._override
+
+    def counted(self: Shard, record: UserRecord, said: Override | None) -> None:
+        override(self, record, said)
+        if said is not None and said.until is not None:
+            self._shared.untils.discard(record)
+            self._shared.deadlines.set(record, self.planted + said.until)  # type: ignore[attr-defined,arg-type]
+
+    set_override, connect = Shard.set_override, Shard.connect
+
+    def noting(made: Any) -> Any:
+        def noted(self: Shard, wanted: Any, now: float, utc: float) -> Transition:
+            self.planted = now - utc  # type: ignore[attr-defined]
+            return made(self, wanted, now, utc)
+
+        return noted
+
+    patch.setattr(Shard, "_override", counted)
+    patch.setitem(shard._HANDLERS, SetOverride, noting(set_override))
+    patch.setitem(shard._HANDLERS, Connect, noting(connect))
+
+
+def last_seen_follows_a_clock_back(patch: Patch) -> None:
+    def was_active(self: Device, second: int) -> None:
+        self.last_active = second
+
+    patch.setattr(Device, "was_active", was_active)
+
+
+def durations_stand_still_while_the_machine_sleeps(patch: Patch) -> None:
+    """CLOCK_MONOTONIC instead of CLOCK_BOOTTIME."""
+    patch.setattr(MachineClock, "now", lambda self: self._loop.time)
+
+
 # Three that it finds too seldom, and that are held by tests of their own in tests/application: a pending slice not
 # written before an answer, a full socket that gives a dead client more time, and a truth that rides with a flush and
 # is written after a newer one.
@@ -263,6 +335,11 @@ BUGS: Final = (
     Bug(
         "idleness is not told after the welcome", idleness_not_told_after_the_welcome, 1_500_000, ("idleness was not",)
     ),
+    Bug("a calendar that is slewed", calendar_slewed, 20_000, ("another time than", "online since another")),
+    Bug("durations by the calendar", durations_by_the_calendar, 20_000, (*GONE, "false ONLINE")),
+    Bug("until counted as a duration", until_counted_as_a_duration, 50_000, OTHER_OVERRIDE),
+    Bug("last seen follows a clock back", last_seen_follows_a_clock_back, 50_000, ("last seen moved back",)),
+    Bug("asleep, durations stand still", durations_stand_still_while_the_machine_sleeps, 100_000, ("false ONLINE",)),
     Bug("known anew under an old seq", known_anew_under_an_old_seq, 100_000, ("a cursor claims",), "late"),
 )
 
