@@ -27,12 +27,13 @@ def test_both_keep_the_same(words: list[Any]) -> None:
             real = overrides.ended(real, now)
             fake.lapse()
         elif word is None:
-            real = overrides.said(None, real)
+            real = None
             fake.say(None)
         else:
             status, ahead = word
             until = None if ahead is None else now + ahead
-            real = overrides.said(model.Override(model.Status(status), until), real)
+            wanted = model.Override(model.Status(status), until)
+            real = wanted if real is None else overrides.on_top(wanted, real)
             fake.say(Override(status, None if until is None else format_time(until)))
         expected = None
         if real is not None:

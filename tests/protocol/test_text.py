@@ -23,7 +23,7 @@ def test_each_code_point_is_refused_by_name_or_taken() -> None:
 
 
 def test_nothing_refused_is_printable_in_any_version_of_unicode() -> None:
-    """The quick yes of `refusal` rests on it: these categories are closed, or may never hold a character."""
+    """The quick yes of `fields` rests on it: these categories are closed, or may never hold a character."""
     closed = {"Cc", "Zl", "Zp", "Cs", "Cf", "Cn"}
     for first, last, _ in REFUSED:
         for point in range(first, last + 1):

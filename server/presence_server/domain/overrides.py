@@ -13,9 +13,9 @@ of all that was said before, and so does taking it back.
 from presence_server.domain.model import Override
 
 
-def said(wanted: Override | None, held: Override | None) -> Override | None:
-    """What is in force when `wanted` (None: taken back) is said while `held` is in force."""
-    if wanted is None or wanted.until is None or held is None:
+def on_top(wanted: Override, held: Override) -> Override:
+    """What is in force when `wanted` is said while `held` is in force."""
+    if wanted.until is None:
         return wanted
     beneath = held.beneath
     if beneath is None and (held.until is None or held.status is not wanted.status):

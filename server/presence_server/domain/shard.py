@@ -25,7 +25,7 @@ from presence_server.domain.model import (
     Status,
     UserRecord,
 )
-from presence_server.domain.overrides import ended, said
+from presence_server.domain.overrides import ended, on_top
 from presence_server.domain.promises import Promises
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
@@ -208,7 +208,9 @@ class Shard:
             if wanted.override is not None and self._shared.unseen.is_full:
                 return REFUSED
             record = self._record(wanted.user_id)
-        override = said(wanted.override, record.override)
+        override = wanted.override
+        if override is not None and override.until is not None and record.override is not None:
+            override = on_top(override, record.override)
         truth_changed = record.override != override
         self._override(record, override)
         if not record.has_come and override is not None:
