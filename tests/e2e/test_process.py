@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -170,6 +171,48 @@ def test_an_address_that_this_machine_lacks_is_no_reason_to_fail_where_the_name_
     (listener,) = listen("localhost", 0)
     with listener:
         assert listener.getsockname()[0] == "127.0.0.1"
+
+
+def reached(listeners: list[socket.socket]) -> set[str]:
+    """Of 127.0.0.1, 127.0.0.2 and ::1, those on which somebody listens at the listeners' port."""
+    (port,) = {listener.getsockname()[1] for listener in listeners}
+    answering = set()
+    for address in ("127.0.0.1", "127.0.0.2", "::1"):
+        with suppress(OSError), socket.create_connection((address, port), 5):
+            answering.add(address)
+    return answering
+
+
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.create_server(("::1", 0), family=socket.AF_INET6):
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("host", "addresses"),
+    [
+        ("127.0.0.1", {"127.0.0.1"}),
+        ("127.0.0.1,127.0.0.2", {"127.0.0.1", "127.0.0.2"}),
+        ("127.0.0.1, 127.0.0.1", {"127.0.0.1"}),
+        ("0.0.0.0", {"127.0.0.1", "127.0.0.2"}),
+        ("::", {"127.0.0.1", "127.0.0.2", "::1"}),
+        ("::, 0.0.0.0", {"127.0.0.1", "127.0.0.2", "::1"}),
+    ],
+)
+def test_it_listens_on_every_address_that_is_asked_for(host: str, addresses: set[str]) -> None:
+    listeners = listen(host, 0)
+    try:
+        assert reached(listeners) == (addresses if has_ipv6() else addresses - {"::1"})
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
+def test_host_may_be_given_more_than_once() -> None:
+    ended = run("--host", "127.0.0.1", "--host", "nowhere.invalid")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("presence-server: cannot listen on nowhere.invalid:8004: ")
 
 
 @pytest.mark.parametrize(
