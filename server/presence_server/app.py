@@ -112,6 +112,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         Networks(settings.trusted_proxies),
         connection_limit,
         settings.max_message,
+        settings.max_unsent,
         settings.heartbeat_interval,
         HttpLimits(
             settings.max_header,

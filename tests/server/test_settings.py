@@ -53,6 +53,7 @@ DESIGN = {
     "max_batch": 1000,
     "max_header": 65_536,
     "max_message": 262_144,
+    "max_unsent": 268_435_456,
     "compression": False,
     "drain_timeout": 30,
     "allowed_origins": (),
@@ -80,6 +81,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
     raw |= {"trusted_networks": "10.0.0.0/8", "trusted_proxies": "10.0.0.1", "allowed_hosts": "chat.example"}
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
+    raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")

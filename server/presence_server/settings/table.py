@@ -71,6 +71,13 @@ class Settings:
         65_536, "first line and headers of one HTTP request", unit="bytes", least=1024, most=1024**2
     )
     max_message: int = count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
+    max_unsent: int = count(
+        268_435_456,
+        "that wait in full sockets, of all connections together; above it, those who hold most are dropped",
+        unit="bytes",
+        least=1024**2,
+        most=2**40,
+    )
     compression: bool = switch(False, "compress long messages for WebSocket clients that offer permessage-deflate")
     drain_timeout: float = seconds(30.0, "for clients to move elsewhere after SIGTERM", least=0.0)
     allowed_origins: tuple[str, ...] = text(

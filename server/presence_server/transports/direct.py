@@ -69,6 +69,10 @@ class DirectProtocol(asyncio.Protocol):
                 return
             frame = frame[sent:]
         self._transport.write(frame)
+        self._keep_count()
+
+    def _keep_count(self) -> None:
+        """Something did not fit the socket."""
 
 
 class OpenSockets:

@@ -20,6 +20,7 @@ from presence_server.transports.hosts import HostPolicy
 from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.parsers import Parsers
 from presence_server.transports.turns import Turns
+from presence_server.transports.unsent import Unsent
 
 if TYPE_CHECKING:
     from presence_server.transports.websocket import WebSocketConnection
@@ -56,6 +57,7 @@ class Gateway:
         proxies: Networks,
         connection_limit: int,
         max_message: int,
+        max_unsent: int,
         heartbeat_interval: float,
         http: HttpLimits,
         compression: bool,
@@ -70,6 +72,7 @@ class Gateway:
         self._proxies = proxies
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         hub.claim = self.turns.claim
+        self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
         self.http = http

@@ -184,6 +184,7 @@ class HttpConnection(asyncio.Protocol):
         if self._transport is None:
             return  # it is another protocol's
         self._transport = None
+        self._gateway.unsent.discard(self)
         self._forget()
         self._leave()
         self._gateway.books.leave(self._place)
@@ -211,9 +212,16 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_full = True
+        if self._transport is not None:
+            self._gateway.unsent.put(self, self._transport.get_write_buffer_size())
+
+    def give_up(self) -> None:
+        """Too much is unsent in all, and most of it here."""
+        self.abort()
 
     def resume_writing(self) -> None:
         self._is_full = False
+        self._gateway.unsent.discard(self)
         self._release()
         if not (self._is_closing or self._is_going_on):
             self._read()

@@ -95,6 +95,7 @@ class WebSocketConnection(DirectProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self._gateway.leave(self)
         self._gateway.turns.forget(self)
+        self._gateway.unsent.discard(self)
         self._gateway.driver.discard_timeout(self.abort)
         super().connection_lost(exc)
         self._end(CloseCode.ABNORMAL)
@@ -143,8 +144,22 @@ class WebSocketConnection(DirectProtocol):
             self._put_socket(self._session)
             self._gateway.hub.blocked(self._session, self._gateway.clock.now())
 
+    def _keep_count(self) -> None:
+        if self._transport is not None and (size := self._transport.get_write_buffer_size()):
+            self._gateway.unsent.put(self, size)
+
+    def give_up(self) -> None:
+        """Too much is unsent in all, and most of it here: 4508, which it will hardly see."""
+        if self._session is not None:
+            _log.debug("connection given up", session=self._session.number)
+            now = self._gateway.clock.now()
+            reason = "too slow to read what is sent"
+            self._gateway.driver.perform(self._gateway.hub.fail(self._session, CloseCode.TOO_SLOW, reason, now))
+        self.abort()
+
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._gateway.unsent.discard(self)
         if self._session is not None:
             self._put_socket(self._session)
             self._gateway.driver.perform(self._gateway.hub.drained(self._session, self._gateway.clock.now()))
