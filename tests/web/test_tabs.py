@@ -13,7 +13,10 @@ from playwright.sync_api import Browser, BrowserContext, Page
 from support.firefox import Firefox, firefox
 from support.server import Server, run_server
 
-from .conftest import GRACE, ids
+from .conftest import ids
+
+GRACE = 4.0
+"""The server's grace period here, in seconds: longer than a reload takes on a busy machine."""
 
 
 class Tab(Protocol):
