@@ -231,7 +231,10 @@ export class PresenceClient {
   bye(): void;
   watch(userIds: Iterable<number> | number, options?: CallOptions): Promise<void>;
   unwatch(userIds: Iterable<number> | number, options?: CallOptions): Promise<void>;
-  /** `until` is a time; `forMs`, in its place, a duration from now, in milliseconds, by the server's clock. */
+  /**
+   * `until` is a time; `forMs`, in its place, a duration from now, in milliseconds, by the server's clock. After it what
+   * was said before holds again, if that lasts longer.
+   */
   setStatus(
     status: Status | null,
     options?: CallOptions & { until?: Date | string | null; forMs?: number | null; statusText?: string | null },

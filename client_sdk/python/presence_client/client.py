@@ -297,7 +297,8 @@ class PresenceClient:
         """Set the user's status, for all their devices: `BUSY`, `AWAY`, `ONLINE`, or `OFFLINE`, which is invisible.
 
         It is the server's to keep, across disconnects, until `until` (a time, or a duration from now; at most a year
-        ahead, whole seconds) or until `clear_status`. `text` is shown beside it: at most 140 characters.
+        ahead, rounded up to whole seconds) or until `clear_status`. After `until` what was said before holds again, if
+        that lasts longer. `text` is shown beside it: at most 140 characters.
 
         Raises:
             ValueError: an argument cannot be right.
