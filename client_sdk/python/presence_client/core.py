@@ -131,8 +131,9 @@ class Core:
     def deadline(self) -> float | None:
         """When `tick` is due; None: not before something else happens."""
         timers = (self._retry_at, self._move_at, self._rewatch_at, self._notice_at)
-        times = [*timers, *(each.due for each in self._conversations())]
-        return min((time for time in times if time is not None), default=None)
+        times = [time for time in timers if time is not None]
+        times += [each.due for each in self._conversations()]
+        return min(times, default=None)
 
     def tick(self, now: float) -> None:
         """Time has passed. Harmless when nothing is due."""
