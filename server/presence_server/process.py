@@ -50,6 +50,10 @@ class PresenceServer(uvicorn.Server):
         if self._signals:  # told to end before it had begun
             self.should_exit = True
 
+    async def on_tick(self, counter: int) -> bool:
+        """Ten times a second. At a counter of 0 uvicorn reads the calendar for `Date`: a second later is too late."""
+        return await super().on_tick(0)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """A signal. Overridden whole: uvicorn would raise it again after its shutdown, and exit with -15."""
         self._signals += 1

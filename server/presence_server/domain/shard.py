@@ -223,9 +223,11 @@ class Shard:
         if held is None:
             return NOTHING
         record, device = held
-        idle = device.idle
+        activity = device.activity  # with every message and pong: no property, and no call within the same second
+        idle = activity if isinstance(activity, Idle) else None
         if idle is None or (spoke and not idle.is_said):
-            device.was_active(self._shared.second_of(utc))
+            if utc >= device.last_active + 1:
+                device.was_active(self._shared.second_of(utc))
             if spoke:
                 device.activity = now
         if idle is None or not spoke or idle.is_said:
