@@ -204,6 +204,11 @@ def test_a_malformed_message_names_the_encoding() -> None:
             codec.decode_client(b"\xc1")
 
 
+def test_a_byte_order_mark_is_named() -> None:
+    with pytest.raises(MalformedMessage, match="byte order mark"):
+        JSON.decode_client(b'\xef\xbb\xbf{"type":"ping"}')
+
+
 def test_a_client_ignores_fields_that_a_newer_server_adds() -> None:
     raw = {"type": "diff", "changes": [], "cursor": "c", "colour": "red"}
     assert JSON.decode_server(json.dumps(raw).encode()) == Diff(changes=[], cursor="c")

@@ -19,7 +19,7 @@ from presence_protocol.messages import (
     AnyServerMessage,
     StatusEntry,
 )
-from presence_protocol.text import lone_surrogate
+from presence_protocol.text import byte_order_mark, lone_surrogate
 
 # ValueError covers msgspec's DecodeError, UnicodeDecodeError, and an integer too long for int().
 DECODE_FAILURES: Final = (ValueError, RecursionError, OverflowError)
@@ -87,8 +87,11 @@ class Codec:
         try:
             raw = self._decode_any(data)
         except DECODE_FAILURES as failure:
-            half = None if self.is_binary else lone_surrogate(data)
-            words = str(failure) if half is None else f"{half} is half of a surrogate pair"
+            words = str(failure)
+            if not self.is_binary and (half := lone_surrogate(data)) is not None:
+                words = f"{half} is half of a surrogate pair"
+            elif not self.is_binary and byte_order_mark(data) is not None:
+                words = "it begins with a byte order mark"
             raise MalformedMessage(f"not {self.name}: {words}") from None
         if type(raw) is not dict:
             raise MalformedMessage("a message must be a map")

@@ -17,6 +17,7 @@ The tables of the browser SDK and this one run the same vectors, `tests/vectors/
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Final
 
@@ -62,3 +63,17 @@ def lone_surrogate(data: bytes) -> str | None:
     """
     found = _find_lone(data, 0, 65_536)  # 2 ms: whoever sends more of it is told less
     return None if found is None else f"U+{found[1].decode('ascii', 'replace').upper()}"
+
+
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "UTF-8"),
+    (codecs.BOM_UTF32_LE, "UTF-32"),  # which begins like that of UTF-16
+    (codecs.BOM_UTF32_BE, "UTF-32"),
+    (codecs.BOM_UTF16_LE, "UTF-16"),
+    (codecs.BOM_UTF16_BE, "UTF-16"),
+)
+
+
+def byte_order_mark(data: bytes) -> str | None:
+    """The encoding that a mark at the beginning of `data` speaks of. JSON must not have any (RFC 8259 section 8.1)."""
+    return next((name for mark, name in _MARKS if data.startswith(mark)), None)

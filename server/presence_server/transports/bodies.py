@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import re
 from collections.abc import Mapping
 from typing import Any, Final, TypeVar
@@ -16,7 +15,7 @@ from presence_protocol.codec import DECODE_FAILURES
 from presence_protocol.errors import FieldError
 from presence_protocol.fields import Field, find_errors
 from presence_protocol.messages import PlatformName, StatusName, UserId, require
-from presence_protocol.text import lone_surrogate
+from presence_protocol.text import byte_order_mark, lone_surrogate
 from presence_server.transports.envelope import Refusal
 
 MAX_DRAINED: Final = 16 * 1024 * 1024
@@ -96,13 +95,6 @@ RULES: Final[dict[type[Body], dict[str, Field]]] = {
 _DECODERS: Final = {body: msgspec.json.Decoder(body).decode for body in RULES}
 _decode_any = msgspec.json.Decoder().decode
 
-_MARKS: Final = (
-    (codecs.BOM_UTF8, "UTF-8"),
-    (codecs.BOM_UTF32_LE, "UTF-32"),  # which begins like that of UTF-16
-    (codecs.BOM_UTF32_BE, "UTF-32"),
-    (codecs.BOM_UTF16_LE, "UTF-16"),
-    (codecs.BOM_UTF16_BE, "UTF-16"),
-)
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
 _CLOSE: Final = {"Connection": "close"}
 
@@ -131,7 +123,7 @@ def decode(data: bytes, body_type: type[B]) -> B:
     """Decode `data`, or say in a Refusal each thing that is wrong with it."""
     if (body := decode_valid(data, body_type)) is not None:
         return body
-    if (mark := _byte_order_mark(data)) is not None:
+    if (mark := byte_order_mark(data)) is not None:
         raise Refusal(
             400,
             [FieldError("body", f"is not JSON: it begins with a byte order mark of {mark}; send UTF-8 without one")],
@@ -153,11 +145,6 @@ def decode(data: bytes, body_type: type[B]) -> B:
     if type(raw) is not dict:
         raise Refusal(400, [FieldError("body", "must be a JSON object")])
     return _convert(raw, body_type, RULES[body_type])
-
-
-def _byte_order_mark(data: bytes) -> str | None:
-    """The encoding that a mark at the beginning speaks of. JSON must not have any (RFC 8259 section 8.1)."""
-    return next((name for mark, name in _MARKS if data.startswith(mark)), None)
 
 
 def _convert(raw: dict[str, Any], body_type: type[B], rules: Mapping[str, Field]) -> B:
