@@ -34,6 +34,9 @@ def main() -> None:
         sys.exit(1)
     try:
         app.run(chosen)
+    except settings.SettingsError as wrong:  # a file that a setting names
+        say(sys.stderr, f"{settings.PROGRAM}: {wrong}")
+        sys.exit(2)
     except app.BindError as failed:
         say(sys.stderr, f"{settings.PROGRAM}: {failed}")
         sys.exit(1)

@@ -1,27 +1,26 @@
-"""Who is let in, and who may see whom: the first implementations of two ports."""
+"""Who is let in, and who may see whom, as the settings say."""
 
-from presence_server.application.ports import Denied, Peer
-from presence_server.identity.networks import LOOPBACK, Networks
+from __future__ import annotations
 
+import secrets
+import time
+from pathlib import Path
 
-class TrustNetworks:
-    """Clients of some networks may speak for anybody; others for nobody.
+from presence_server.identity.authentication import Authentication, ByAddress, ByApplication, ByToken, Way
+from presence_server.identity.claims import Rules
+from presence_server.identity.jwks import KeySet, fetch_of
+from presence_server.identity.jwt_keys import UnusableKey, keys_of_setting
+from presence_server.identity.networks import Networks
+from presence_server.identity.revocations import Revocations
+from presence_server.identity.service_keys import KeyFileError, ServiceKeys
+from presence_server.identity.tickets import Tickets
+from presence_server.identity.tokens import TokenVerifier
+from presence_server.identity.user_ids import user_id_of_claim
+from presence_server.identity.webhook import AskApplication
+from presence_server.logs import get_logger
+from presence_server.settings import Settings, SettingsError
 
-    Whoever comes through a proxy is judged by its own address, as far as trusted proxies vouch for one.
-    """
-
-    def __init__(self, networks: Networks | None = None) -> None:
-        """`networks`: this machine, unless they are given."""
-        self._networks = Networks(LOOPBACK) if networks is None else networks
-
-    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
-        if peer.clients is None:
-            if self._networks.holds(peer.address):
-                return None
-            return Denied(401, "only clients within the trusted networks are let in: no authenticator is configured")
-        if peer.clients and all(map(self._networks.holds, peer.clients)):
-            return None
-        return Denied(401, "it came through a proxy that is not trusted, or for a client that is not")
+_log = get_logger(__name__)
 
 
 class Everyone:
@@ -31,3 +30,70 @@ class Everyone:
 
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         return True
+
+
+class Access:
+    """All that decides who is let in, from the settings: what has to be started, stopped, and read anew."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Raises SettingsError: a key or a file of keys cannot be used."""
+        self._settings = settings
+        self._key_set: KeySet | None = None
+        self._verifier: TokenVerifier | None = None
+        self._asker: AskApplication | None = None
+        self._service_keys = self._read_service_keys()
+        self.authentication = Authentication(
+            self._way(), Tickets(lambda: secrets.token_urlsafe(32)), Revocations(), self._service_keys
+        )
+
+    def _read_service_keys(self) -> ServiceKeys | None:
+        if not self._settings.service_keys:
+            return None
+        try:
+            return ServiceKeys(Path(self._settings.service_keys))
+        except KeyFileError as failure:
+            raise SettingsError("service_keys", str(failure)) from None
+
+    def _way(self) -> Way:
+        settings = self._settings
+        rules = Rules(user_id_of_claim, settings.jwt_user_claim, settings.jwt_leeway)
+        if settings.auth == "jwt":
+            try:
+                keys = keys_of_setting(settings.jwt_key) if settings.jwt_key else ()
+            except UnusableKey as failure:
+                raise SettingsError("jwt_key", str(failure)) from None
+            if settings.jwks:
+                self._key_set = KeySet(fetch_of(settings.jwks), time.monotonic, settings.jwks.partition("?")[0])
+            self._verifier = TokenVerifier(keys, self._key_set, rules, settings.jwt_issuer, settings.jwt_audience)
+            return ByToken(self._verifier)
+        if settings.auth == "webhook":
+            self._asker = AskApplication(settings.auth_url, rules)
+            return ByApplication(self._asker)
+        return ByAddress(Networks(settings.trusted_networks))
+
+    async def start(self) -> None:
+        if self._key_set is not None:
+            await self._key_set.start()
+        if self._asker is not None:
+            await self._asker.start()
+
+    async def stop(self) -> None:
+        if self._key_set is not None:
+            await self._key_set.stop()
+        if self._asker is not None:
+            await self._asker.stop()
+
+    def reload(self) -> None:
+        """Read the files of keys anew. What cannot be read stays as it was, and is told in the log."""
+        if self._service_keys is not None:
+            try:
+                self._service_keys.reload()
+            except KeyFileError as failure:
+                _log.error("service keys not read anew", reason=str(failure))
+            else:
+                _log.info("service keys read anew", keys=len(self._service_keys))
+        if self._verifier is not None and self._settings.jwt_key:
+            try:
+                self._verifier.use(keys_of_setting(self._settings.jwt_key))
+            except UnusableKey as failure:
+                _log.error("keys of tokens not read anew", reason=str(failure))

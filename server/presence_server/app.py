@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 
 from presence_protocol.errors import FieldError
 from presence_server import __version__
-from presence_server.access import Everyone, TrustNetworks
+from presence_server.access import Access, Everyone
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
 from presence_server.application.keys import UserKeys
@@ -36,6 +36,8 @@ from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, hosts_of, start_line
+from presence_server.transports.credentials import CredentialsApi
+from presence_server.transports.desk import Desk
 from presence_server.transports.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.door import opened_for
 from presence_server.transports.driver import Driver
@@ -88,11 +90,12 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
     )
+    access = Access(settings)
     hub = Hub(
         engine,
         interest,
         fanout,
-        TrustNetworks(Networks(settings.trusted_networks)),
+        access.authentication,
         Everyone(),
         limits,
         clock,
@@ -102,13 +105,19 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     )
     driver.drives(hub, fanout)
     return Gateway(
+        access,
         hub,
         Polls(engine, interest, fanout, hub.sight),
         driver,
         sockets,
         clock,
         OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),
-        HostPolicy(settings.allowed_origins, settings.bound_to_loopback, settings.allowed_hosts),
+        HostPolicy(
+            settings.allowed_origins,
+            settings.bound_to_loopback,
+            settings.allowed_hosts,
+            is_off=settings.auth != "none",
+        ),
         Networks(settings.trusted_proxies),
         connection_limit,
         settings.max_message,
@@ -127,9 +136,11 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
 
 def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     """All that is served over plain HTTP."""
+    desk = Desk(gateway)
     app = Starlette(
         routes=[
-            *RestApi(gateway).routes(),
+            *RestApi(gateway, desk).routes(),
+            *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
             *Pages(grace_period).routes(),
@@ -155,6 +166,7 @@ async def serve(settings: Settings) -> None:
     limit = settings.connection_limit(open_files)
     gateway = build_gateway(settings, SystemClock(), Random(), limit)
     gateway.driver.start()
+    await gateway.access.start()
 
     config = uvicorn.Config(
         build_http(gateway, settings.grace_period),
@@ -171,7 +183,7 @@ async def serve(settings: Settings) -> None:
     gateway.books.on_crowd = server.on_crowd
     settle()
     say(sys.stdout, start_line(settings, url, limit))
-    if not settings.bound_to_loopback:
+    if settings.auth == "none" and not settings.bound_to_loopback:
         trusted = ",".join(settings.trusted_networks)
         _log.warning(
             "no credentials are asked for: whoever is in a trusted network may act as any user", trusted=trusted
@@ -183,6 +195,7 @@ async def serve(settings: Settings) -> None:
     finally:
         collecting.cancel()
         gateway.driver.stop()
+        await gateway.access.stop()
     _log.info("ended")
 
 

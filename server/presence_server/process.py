@@ -8,6 +8,7 @@ shutdown come, which closes listeners and connections at once. The second signal
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from types import FrameType
 from typing import Any, Final, cast
@@ -46,6 +47,8 @@ class PresenceServer(uvicorn.Server):
         self._loop = asyncio.get_running_loop()
         # Closing a listener ends its descriptor: each begins with one of its own, and the socket itself stays.
         self._listeners = cast("list[socket.socket]", sockets or [])
+        if hasattr(signal, "SIGHUP"):
+            self._loop.add_signal_handler(signal.SIGHUP, self._gateway.access.reload)
         await super().startup(sockets=[listener.dup() for listener in self._listeners])
         if self._signals:  # told to end before it had begun
             self.should_exit = True

@@ -25,7 +25,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.view import View
-from presence_server.access import Everyone, TrustNetworks
+from presence_server.access import Everyone
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
@@ -42,6 +42,7 @@ from presence_server.domain.transitions import AnyTransition, Connect, Offline, 
 from presence_server.engines.memory import MemoryEngine
 from presence_server.transports.frames import FRAMERS
 from support.frames import frames_of
+from support.who import trusting
 
 START = 1_762_700_400.0  # 2025-11-09T15:00:00Z
 BOOT = 5_000.0
@@ -457,7 +458,7 @@ class World:
             self.engine,
             self.interest,
             self.fanout,
-            authenticator or TrustNetworks(),
+            authenticator or trusting(),
             who,
             limits or HubLimits(),
             self.clock,

@@ -27,9 +27,10 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_server.application.hub import HubLimits
-from presence_server.application.ports import Denied, Peer
+from presence_server.application.principals import Denied, Principal
 from presence_server.domain.model import Status
 from presence_server.domain.shard import Lifetimes
+from support.who import ByTable
 
 
 def shown(world: World, user_id: int = ANN) -> str:
@@ -122,15 +123,13 @@ def test_anything_before_hello_ends_the_connection() -> None:
     assert world.hub.statistics().sessions == 0
 
 
-@pytest.mark.parametrize(("status", "code"), [(401, 4401), (403, 4403)])
+@pytest.mark.parametrize(("status", "code"), [(401, 4401), (403, 4403), (503, 4503)])
 def test_who_is_not_let_in_is_told_why(status: int, code: int) -> None:
-    class Door:
-        def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
-            return None if token == "key" else Denied(status, f"{user_id} needs a key")
-
-    world = World(authenticator=Door())
-    assert world.connect(ANN).link.closed == (code, f"{ANN} needs a key")
-    assert world.connect().link.closed == (code, "None needs a key")
+    door = ByTable({"key": Principal("user", ANN)}, Denied(status, "needs a key"))
+    world = World(authenticator=door)
+    assert world.connect(ANN).link.closed == (code, "Authorization: needs a key")
+    assert world.connect().link.closed == (code, "Authorization: needs a key")
+    assert [wanted.user_id for _, _, wanted in door.asked] == [ANN, None]
     assert world.connect(ANN, token="key").link.closed is None
     assert world.table.statistics().devices == 1
 

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from application.kit import FakeLink, LateEngine, ManualClock
-from presence_server.access import Everyone, TrustNetworks
+from presence_server.access import Everyone
 from presence_server.application import ports
 from presence_server.clock import SystemClock
 from presence_server.engines.memory import MemoryEngine
+from presence_server.identity.authentication import Authentication
 from presence_server.transports.websocket import WebSocketConnection
 
 
@@ -22,7 +23,7 @@ from presence_server.transports.websocket import WebSocketConnection
         (ports.Engine, LateEngine),
         (ports.Clock, SystemClock),
         (ports.Clock, ManualClock),
-        (ports.Authenticator, TrustNetworks),
+        (ports.Authenticator, Authentication),
         (ports.Visibility, Everyone),
         (ports.Link, WebSocketConnection),
         (ports.Link, FakeLink),

@@ -9,7 +9,6 @@ from random import Random
 
 from engines.late import LateEngine
 from presence_protocol.messages import StatusEntry
-from presence_server.access import TrustNetworks
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub, HubLimits
 from presence_server.application.keys import PLAIN
@@ -29,6 +28,7 @@ from simulator.rest import Poller, Requests, RestDevice
 from simulator.scenario import Scenario
 from simulator.sdk import SdkClient
 from simulator.spy import SpyEngine
+from support.who import trusting
 
 FIRST_USER = 10_001
 PLATFORMS = tuple(Platform)
@@ -77,7 +77,7 @@ class World:
             self.spy,
             self.interest,
             self.fanout,
-            TrustNetworks(),
+            trusting(),
             self.visibility,
             limits,
             self.clock,

@@ -59,7 +59,6 @@ def ends_device(code: int) -> bool:
     return code in (
         CloseCode.NORMAL,
         CloseCode.NO_STATUS,
-        CloseCode.UNAUTHENTICATED,
         CloseCode.FORBIDDEN,
         CloseCode.ENDED,
     )

@@ -100,6 +100,12 @@ class Query(ClientMessage, tag="query"):
     user_ids: list[UserId]
 
 
+class Auth(ClientMessage, tag="auth"):
+    """A new token for the connection, before the old one ends."""
+
+    token: str
+
+
 class Ping(ClientMessage, tag="ping"):
     """For clients that cannot see WebSocket pings."""
 
@@ -108,7 +114,7 @@ class Bye(ClientMessage, tag="bye"):
     """The device's deliberate end."""
 
 
-AnyClientMessage = Hello | Watch | Unwatch | SetStatus | Activity | Query | Ping | Bye
+AnyClientMessage = Hello | Watch | Unwatch | SetStatus | Activity | Query | Auth | Ping | Bye
 
 
 class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
@@ -232,7 +238,13 @@ class Reconnect(ServerMessage, tag="reconnect"):
     reason: str
 
 
-AnyServerMessage = Welcome | SelfChanged | Snapshot | Diff | Statuses | Ok | Pong | Error | Reconnect
+class Expiring(ServerMessage, tag="expiring"):
+    """The token ends in `in_ms` milliseconds, and the connection with it unless `auth` brings a new one."""
+
+    in_ms: int
+
+
+AnyServerMessage = Welcome | SelfChanged | Snapshot | Diff | Statuses | Ok | Pong | Error | Reconnect | Expiring
 
 
 _USER_IDS = {"userIds": Field(fields.user_id, required=True, nullable=False, each=True)}
@@ -275,6 +287,7 @@ FIELDS: dict[str, tuple[type[Any], dict[str, Field]]] = {
         },
     ),
     "query": (Query, _ID | _USER_IDS),
+    "auth": (Auth, _ID | {"token": Field(fields.text, required=True, nullable=False)}),
     "ping": (Ping, _ID),
     "bye": (Bye, _ID),
 }

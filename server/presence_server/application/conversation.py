@@ -14,6 +14,7 @@ from presence_protocol.fields import format_time, parse_time
 from presence_protocol.limits import MAX_UNTIL_AHEAD
 from presence_protocol.messages import (
     Activity,
+    Auth,
     Bye,
     Hello,
     Limits,
@@ -31,6 +32,8 @@ from presence_protocol.session import Role, advance
 from presence_server.application import refusals, slices
 from presence_server.application.cursors import digest_of, resumable_seq
 from presence_server.application.entries import entry_of, self_view_of
+from presence_server.application.ports import Wanted
+from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Session
 from presence_server.application.slices import messages
 from presence_server.domain.model import Override, Platform, Shown, Status
@@ -40,15 +43,36 @@ if TYPE_CHECKING:
     from presence_server.application.hub import Hub
     from presence_server.application.watching import Lookup
 
+DENIED_CODES: Final = {
+    401: CloseCode.UNAUTHENTICATED,
+    403: CloseCode.FORBIDDEN,
+    503: CloseCode.UNAVAILABLE,
+}
+"""How a connection is closed whose hello is denied, by the status that a request would be answered with."""
+
 
 def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
-    user_id = None if hello.observer else hello.user_id
-    denied = hub.authenticate(session.peer, hello.token, user_id)
     if hub.is_draining:
         hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
-    elif denied is not None:
-        code = CloseCode.UNAUTHENTICATED if denied.status == 401 else CloseCode.FORBIDDEN
-        hub.close(session, code, denied.reason, now)
+        return
+    wanted = Wanted() if hello.observer else Wanted(hello.user_id, hello.device_id)
+    hub.authenticate(session.peer, hello.token, wanted, now, partial(_authenticated, hub, session, hello))
+
+
+def _authenticated(hub: Hub, session: Session, hello: Hello, made: Principal | Denied) -> None:
+    if session.is_over:
+        return  # it left while somebody was asked
+    now = hub.clock.now()
+    denied = made if isinstance(made, Denied) else _not_allowed(made, hello)
+    if denied is not None:
+        hub.close(session, DENIED_CODES[denied.status], f"{denied.field}: {denied.reason}", now)
+        return
+    assert isinstance(made, Principal)
+    hub.admit(session, made, now)
+    seeing = hello.user_id or made.user_id
+    session.viewer = 0 if seeing is None else hub.keys.key(seeing)
+    if hub.is_draining:
+        hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
     elif (watch := hub.keys.distinct(hello.watch or (), hub.limits.max_watched)) is None:
         reason = f"too_many_watched: more than {hub.limits.max_watched}"
         hub.close(session, CloseCode.MALFORMED, reason, now)
@@ -67,6 +91,38 @@ def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
             None if hello.status is None else Status(hello.status),
         )
         hub.engine.submit(connect, now, partial(_connected, hub, session, hello, watch, now))
+
+
+def _not_allowed(principal: Principal, hello: Hello) -> Denied | None:
+    """Why `principal` may not say this hello; None lets it."""
+    if hello.observer or hello.user_id is None:
+        return principal.may_be_observer()
+    if (denied := principal.may_speak_for(hello.user_id, hello.device_id, hello.platform)) is not None:
+        return denied
+    return principal.may_watch() if hello.watch else None
+
+
+def _auth(hub: Hub, session: Session, message: Auth, now: float) -> None:
+    """A new token for a connection that stays: it must be the same principal's, and only its end may differ."""
+    peer = session.peer._replace(ticket=None, authorization=None)
+    wanted = Wanted(hub.keys.user_id(session.user_id) or None, session.device_id or None)
+    hub.authenticate(peer, message.token, wanted, now, partial(_renewed, hub, session, message))
+
+
+def _renewed(hub: Hub, session: Session, message: Auth, made: Principal | Denied) -> None:
+    if session.is_over:
+        return
+    before = session.principal
+    if isinstance(made, Principal) and (before is None or made.user_id != before.user_id):
+        made = Denied(403, "must be of the same user", "token")
+    if isinstance(made, Principal) and session.user_id:
+        made = made.may_speak_for(hub.keys.user_id(session.user_id), session.device_id) or made
+    if isinstance(made, Denied):
+        hub.send(session, refusals.denied(made, message.id))
+        return
+    hub.admit(session, made, hub.clock.now())
+    if message.id is not None:
+        hub.send(session, Ok(id=message.id))
 
 
 def _connected(hub: Hub, session: Session, hello: Hello, watch: list[int], now: float, made: Transition | None) -> None:
@@ -140,6 +196,8 @@ def _welcome(
 
 
 def _watch(hub: Hub, session: Session, message: Watch | Unwatch, now: float) -> None:
+    if not _may_watch(hub, session, message.id):
+        return
     hub.watching.handle(session, message, now)
 
 
@@ -182,8 +240,15 @@ def _query(hub: Hub, session: Session, message: Query, now: float) -> None:
     if len(message.user_ids) > hub.limits.max_batch:
         reason = f"must be at most {hub.limits.max_batch} ids"
         hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
-    else:
+    elif _may_watch(hub, session, message.id):
         _ask(hub, session, message.id, hub.keys.keys(message.user_ids), 0, now)
+
+
+def _may_watch(hub: Hub, session: Session, id: int | None) -> bool:
+    denied = None if session.principal is None else session.principal.may_watch()
+    if denied is not None:
+        hub.send(session, refusals.denied(denied, id))
+    return denied is None
 
 
 def _ask(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
@@ -201,7 +266,7 @@ def _one_step(step: Callable[[], None]) -> Iterator[None]:
 
 def _look_up(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
     piece = user_ids[start : start + slices.PIECE]
-    hub.lookup(session.user_id or None, piece, now, partial(_tell, hub, session, id, user_ids, start, now))
+    hub.lookup(session.viewer, piece, now, partial(_tell, hub, session, id, user_ids, start, now))
 
 
 def _tell(
@@ -247,6 +312,7 @@ HANDLERS: Final[dict[type[Any], Callable[[Hub, Session, Any, float], None]]] = {
     SetStatus: _status,
     Activity: _activity,
     Query: _query,
+    Auth: _auth,
     Ping: _ping,
     Bye: _bye,
 }

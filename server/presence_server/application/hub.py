@@ -19,6 +19,7 @@ from presence_protocol.messages import (
     AnyClientMessage,
     AnyServerMessage,
     Bye,
+    Expiring,
     Ping,
     Reconnect,
     SelfChanged,
@@ -31,6 +32,7 @@ from presence_server.application.catchup import CatchUp
 from presence_server.application.conversation import HANDLERS
 from presence_server.application.endings import LOSS_CODES, VERDICT_CODES
 from presence_server.application.entries import part_bytes, self_view_of
+from presence_server.application.expiry import Expiry
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkTimes, Liveness, Verdict
@@ -39,7 +41,6 @@ from presence_server.application.pacing import Pacing
 from presence_server.application.ports import (
     Authenticator,
     Clock,
-    Denied,
     Done,
     Engine,
     EngineEvent,
@@ -47,7 +48,9 @@ from presence_server.application.ports import (
     Peer,
     TruthChanged,
     Visibility,
+    Wanted,
 )
+from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import DONE
@@ -73,6 +76,10 @@ SILENT: Final = (Ping, Activity, Bye)
 
 WITH_ENTRIES: Final = (Snapshot, Statuses)
 """Messages that may tell a version: what waits for its slice goes out before them, so that no version goes back."""
+
+
+Refuses = Callable[[Principal], bool]
+"""Whether the credentials that a principal came with are refused now."""
 
 
 class HubLimits(NamedTuple):
@@ -161,6 +168,7 @@ class Hub:
             keys,
             self.part_bytes,
         )
+        self._expiry = Expiry()
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[int, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
@@ -301,9 +309,39 @@ class Hub:
         """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now. All are keys."""
         look_up(self.engine, self.sight, viewer, user_ids, now, done)
 
-    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
-        """May `peer` speak for `user_id` (None: only watch and ask)? None lets it in."""
-        return self._authenticator.authenticate(peer, token, user_id)
+    def authenticate(
+        self, peer: Peer, token: str | None, wanted: Wanted, now: float, done: Callable[[Principal | Denied], None]
+    ) -> None:
+        """Tell `done` who `peer` is, at once or later."""
+        self._authenticator.authenticate(peer, token, wanted, now, self.clock.utc(), done)
+
+    def admit(self, session: Session, principal: Principal, now: float) -> None:
+        """The session's principal is known, or renewed."""
+        session.principal = principal
+        if principal.expires_at is not None or len(self._expiry):
+            self._expiry.follow(session, now, self.clock.utc())
+
+    def revoke(self, user_id: int, device_id: str | None, is_refused: Refuses, now: float) -> tuple[int, list[Effect]]:
+        """End the connections of a user whose credentials were revoked; and how many those were.
+
+        `user_id` is the id itself. `device_id`: those of one device only. A connection that a service holds for the
+        user is ended as well.
+        """
+        key = self.keys.key(user_id)
+        with _Entered(self):
+            ended = [
+                session
+                for session in self._sessions.values()
+                if (principal := session.principal) is not None
+                and (device_id is None or session.device_id == device_id)
+                and ((session.user_id == key and principal.is_service) or (principal.user_id == user_id))
+                and (principal.is_service or is_refused(principal))
+            ]
+            for session in ended:
+                if session.user_id:
+                    self.engine.submit(Leave(session.user_id, session.device_id, session.number), now, _forget)
+                self.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
+            return len(ended), self.take()
 
     def sweep(self, now: float) -> list[Effect]:
         """Let what is due happen. To be called some ten times a second."""
@@ -326,7 +364,16 @@ class Hub:
                 else:
                     self.close(session, *VERDICT_CODES[verdict], now)
             self.watching.sweep(now)
+            if len(self._expiry):
+                self._end_expired(now)
             return self.take()
+
+    def _end_expired(self, now: float) -> None:
+        for session, left in list(self._expiry.sweep(now, self.clock.utc())):
+            if left > 0:
+                self.send(session, Expiring(in_ms=int(left * 1000)))
+            else:
+                self.close(session, CloseCode.UNAUTHENTICATED, "the token has expired", now)
 
     def take(self) -> list[Effect]:
         """The effects that wait, and with them each changed truth, once; or it goes with the flush that is to come."""
@@ -469,6 +516,7 @@ class Hub:
             return
         session.state = advance(Role.SERVER, session.state, CLOSE)
         self.liveness.discard(session)
+        self._expiry.forget(session)
         self._catchup.forget(session)
         session.work = session.catching_up = None
         self.watching.drop(session)
@@ -483,7 +531,7 @@ class Hub:
 
     def _let_go(self, session: Session, code: int, now: float) -> None:
         wanted = Leave if ends_device(code) else Disconnect
-        self.engine.submit(wanted(session.user_id, session.device_id, session.number), now, lambda made: None)
+        self.engine.submit(wanted(session.user_id, session.device_id, session.number), now, _forget)
 
     def statistics(self) -> HubStatistics:
         return HubStatistics(
@@ -501,3 +549,7 @@ class Hub:
 def _always() -> bool:
     """Nobody else is busy."""
     return True
+
+
+def _forget(_made: object) -> None:
+    """Nobody waits for what came of it."""

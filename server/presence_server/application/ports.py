@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from presence_server.application.principals import Denied, Principal
 from presence_server.domain.model import Change, Shown, Truth, UserPresence
 from presence_server.domain.transitions import AnyTransition, Evicted, Transition
 
@@ -147,20 +148,32 @@ class Peer(NamedTuple):
     address: str
     authorization: str | None = None
     clients: tuple[str, ...] | None = None
+    ticket: str | None = None
 
 
-class Denied(NamedTuple):
-    """Not let in. `status` is 401 (not known who it is: a new token may help) or 403 (known, and not allowed)."""
+class Wanted(NamedTuple):
+    """As whom it would like to speak, as far as it has said so."""
 
-    status: int
-    reason: str
+    user_id: int | None = None
+    device_id: str | None = None
 
 
 class Authenticator(Protocol):
-    """Decides who may speak for whom. Called once per connection or request, never per message."""
+    """Decides who is at the other end. Called once per connection or request, never per message."""
 
-    def authenticate(self, peer: Peer, token: str | None, user_id: int | None) -> Denied | None:
-        """May `peer`, with `token`, speak for `user_id` (None: only watch and ask)? None lets it in."""
+    def authenticate(
+        self,
+        peer: Peer,
+        token: str | None,
+        wanted: Wanted,
+        now: float,
+        utc: float,
+        done: Callable[[Principal | Denied], None],
+    ) -> None:
+        """Tell `done` who `peer` is, with `token` if it gave one besides those of `peer`.
+
+        `wanted` may help somebody to decide, but decides nothing: what a principal may do is asked of it afterwards.
+        """
         ...
 
 

@@ -1,7 +1,12 @@
 """The `error` messages that the application answers with."""
 
+from typing import Final
+
 from presence_protocol.errors import FieldError, InvalidMessage
 from presence_protocol.messages import Detail, Error
+from presence_server.application.principals import Denied
+
+ERRORS_OF_DENIED: Final = {401: "unauthenticated", 403: "forbidden", 503: "unavailable"}
 
 
 def invalid(failure: InvalidMessage) -> Error:
@@ -17,6 +22,11 @@ def refusal(code: int, error: str, field: str, reason: str, id: int | None) -> E
 def unavailable(id: int | None) -> Error:
     """For what cannot be answered now, and may be later."""
     return Error(id=id, code=503, error="unavailable", message="not available now; try again later")
+
+
+def denied(why: Denied, id: int | None) -> Error:
+    """For a message that its sender may not send, or whose credentials are not taken."""
+    return refusal(why.status, ERRORS_OF_DENIED[why.status], why.field, why.reason, id)
 
 
 def _error(code: int, error: str, message: str, details: list[FieldError], id: int | None) -> Error:

@@ -12,6 +12,7 @@ from presence_protocol.session import State
 
 if TYPE_CHECKING:
     from presence_server.application.ports import Link, Peer
+    from presence_server.application.principals import Principal
     from presence_server.application.watching import Lookup
 
 
@@ -44,6 +45,7 @@ class Session:
         "peer",
         "pending",
         "pinged_at",
+        "principal",
         "self_due",
         "served",
         "session_number",
@@ -51,6 +53,7 @@ class Session:
         "slot",
         "state",
         "user_id",
+        "viewer",
         "work",
     )
 
@@ -60,8 +63,10 @@ class Session:
         self.codec_number = codec_number
         self.link = link
         self.peer = peer
+        self.principal: Principal | None = None  # until it has said hello
         self.state = State.OPEN
         self.user_id = 0  # an observer's stays 0
+        self.viewer = 0  # through whose eyes it sees; 0: a service's, which see everybody
         self.device_id = ""
         self.session_number = number
         self.heard = now

@@ -114,7 +114,7 @@ class Watching:
 
     def watch(self, session: Session, user_ids: list[int], now: float, answer: Answer) -> None:
         """Follow those of `user_ids`, which differ, who may be seen, and do the steps of `answer`. All are keys."""
-        new = self._interest.missing(session.slot, self._sight.seen(session.user_id, user_ids))
+        new = self._interest.missing(session.slot, self._sight.seen(session.viewer, user_ids))
         lookup = Lookup(session, len(user_ids), new, answer, now + LOOKUP_TIMEOUT)
         session.lookup = self._lookups[session] = lookup
         self._engine.follow(new, now, partial(self._known, lookup))
@@ -197,7 +197,7 @@ class Watching:
     def _visible(self, session: Session, user_ids: list[int]) -> Iterable[UserPresence]:
         """The public state of each of `user_ids`, as far as `session` may see it."""
         presence = self._engine.presence
-        seen = self._sight.seen(session.user_id, user_ids)
+        seen = self._sight.seen(session.viewer, user_ids)
         if seen is user_ids:
             return map(presence, user_ids)
         may_see = set(seen)

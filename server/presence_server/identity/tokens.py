@@ -122,8 +122,9 @@ class TokenVerifier:
             del self._remembered[next(iter(self._remembered))]
         self._remembered[token] = claims
 
-    def forget(self) -> None:
+    def use(self, keys: tuple[VerifyingKey, ...]) -> None:
         """The keys changed: verify everything anew."""
+        self._keys = keys
         self._remembered.clear()
 
 

@@ -45,9 +45,10 @@ class Declaration:
     most: float
     choices: tuple[str, ...]
     empty: str = ""
-    """What an empty list means."""
+    """What an empty list or text means."""
     repeats: bool = False
     """Whether its flag may be given more than once; the values are then one list, separated by commas."""
+    is_secret: bool = False
 
     @property
     def flag(self) -> str:
@@ -68,6 +69,8 @@ class Declaration:
         """The default as one would write it, with its unit; for an empty list, what that means."""
         if isinstance(self.default, tuple):
             return ",".join(self.default) or self.empty
+        if self.default == "":
+            return self.empty
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
         return f"{number(self.default)} {self.unit}".rstrip()
@@ -115,9 +118,17 @@ class Declaration:
 
 
 def text(
-    default: str | tuple[str, ...], help: str, *, choices: tuple[str, ...] = (), empty: str = "", repeats: bool = False
+    default: str | tuple[str, ...],
+    help: str,
+    *,
+    choices: tuple[str, ...] = (),
+    empty: str = "",
+    repeats: bool = False,
+    is_secret: bool = False,
 ) -> Any:
-    return field(default=default, metadata={"help": help, "choices": choices, "empty": empty, "repeats": repeats})
+    """`is_secret`: the value may hold one, so that nothing shows it."""
+    words = {"help": help, "choices": choices, "empty": empty, "repeats": repeats, "is_secret": is_secret}
+    return field(default=default, repr=not is_secret, metadata=words)
 
 
 def switch(default: bool, help: str) -> Any:

@@ -85,6 +85,24 @@ class Settings:
         "pages that may use it beside its own host's: scheme://host[:port], null or *, separated by commas",
         empty="same host",
     )
+    auth: str = text(
+        "none",
+        "who is let in: none: clients of trusted_networks; jwt: a signed token; webhook: whom the application knows",
+        choices=("none", "jwt", "webhook"),
+    )
+    jwt_key: str = text(
+        "",
+        "secret or PEM that tokens are verified with, or @path, or kid=@path,kid=@path",
+        empty="none",
+        is_secret=True,
+    )
+    jwks: str = text("", "URL or file of the issuer's key set", empty="none")
+    jwt_issuer: str = text("", "what iss of a token must be", empty="anything")
+    jwt_audience: str = text("", "what aud of a token must hold", empty="anything")
+    jwt_leeway: float = seconds(5.0, "by which the clocks of issuer and server may differ", least=0.0, most=600.0)
+    jwt_user_claim: str = text("sub", "claim of a token that holds the user id")
+    auth_url: str = text("", "URL of the application that is asked about tokens", empty="none", is_secret=True)
+    service_keys: str = text("", "file of back ends' keys: name, SHA-256 of the key, scopes", empty="none")
     trusted_networks: tuple[str, ...] = text(
         LOOPBACK, "networks whose clients are let in and may act as any user, separated by commas"
     )
@@ -115,6 +133,7 @@ class Settings:
                 raise SettingsError("allowed_hosts", reason)
         _check_networks("trusted_networks", self.trusted_networks)
         _check_networks("trusted_proxies", self.trusted_proxies)
+        _check_auth(self)
         _check_together(self)
 
     @property
@@ -214,6 +233,22 @@ def _check_networks(name: str, networks: tuple[str, ...]) -> None:
             parse_network(network)
         except ValueError as error:
             raise SettingsError(name, f"{shown(network)} {error}") from None
+
+
+def _check_auth(settings: Settings) -> None:
+    for name in ("jwks", "auth_url"):
+        url = getattr(settings, name)
+        if "://" in url and not url.startswith(("http://", "https://")):
+            raise SettingsError(name, "must start with http:// or https://")
+    if settings.auth_url and "://" not in settings.auth_url:
+        raise SettingsError("auth_url", "must start with http:// or https://")
+    if settings.auth == "jwt" and not (settings.jwt_key or settings.jwks):
+        raise SettingsError("auth", "jwt needs jwt_key or jwks", ("auth", "jwt_key", "jwks"))
+    if settings.auth == "webhook" and not settings.auth_url:
+        raise SettingsError("auth", "webhook needs auth_url", ("auth", "auth_url"))
+    for name, mode in (("jwt_key", "jwt"), ("jwks", "jwt"), ("auth_url", "webhook")):
+        if getattr(settings, name) and settings.auth != mode:
+            raise SettingsError(name, f"means nothing without auth {mode}", (name, "auth"))
 
 
 def _check_together(settings: Settings) -> None:

@@ -64,6 +64,18 @@ class OverrideBody(Body):
             require(fields.status_text(self.status_text))
 
 
+class RevokeBody(Body):
+    user_id: UserId
+    issued_before: str | int | None = None
+    device_id: str | None = None
+
+    def __post_init__(self) -> None:
+        if isinstance(self.issued_before, str):
+            require(fields.timestamp(self.issued_before))
+        if self.device_id is not None:
+            require(fields.device_id(self.device_id))
+
+
 class ChangesBody(Body):
     user_ids: list[UserId]
     cursor: str | None = None
@@ -72,6 +84,13 @@ class ChangesBody(Body):
     def __post_init__(self) -> None:
         if self.wait_ms is not None:
             require(fields.wait(self.wait_ms))
+
+
+def _issued_before(raw: Any) -> str | None:
+    """A time as REST writes it, or as tokens do: whole seconds since 1970."""
+    if type(raw) is int and 0 <= raw <= 1e11:
+        return None
+    return fields.timestamp(raw) if isinstance(raw, str) else "must be a time, or whole seconds since 1970"
 
 
 _USER = {"userId": Field(fields.user_id, required=True, nullable=False)}
@@ -88,6 +107,7 @@ RULES: Final[dict[type[Body], dict[str, Field]]] = {
         "until": Field(fields.timestamp),
         "statusText": Field(fields.status_text),
     },
+    RevokeBody: _USER | {"issuedBefore": Field(_issued_before), "deviceId": Field(fields.device_id)},
     ChangesBody: _USERS | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
 }
 """The rule of each field in words, for the second pass over a body that failed to decode."""

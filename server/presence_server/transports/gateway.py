@@ -23,6 +23,7 @@ from presence_server.transports.turns import Turns
 from presence_server.transports.unsent import Unsent
 
 if TYPE_CHECKING:
+    from presence_server.access import Access
     from presence_server.transports.websocket import WebSocketConnection
 
 
@@ -47,6 +48,7 @@ class Gateway:
 
     def __init__(
         self,
+        access: Access,
         hub: Hub,
         polls: Polls,
         driver: Driver,
@@ -62,6 +64,7 @@ class Gateway:
         http: HttpLimits,
         compression: bool,
     ) -> None:
+        self.access = access
         self.hub = hub
         self.polls = polls
         self.driver = driver

@@ -24,7 +24,8 @@ from websockets.typing import Subprotocol
 from presence_protocol.codec import CODECS
 from presence_protocol.errors import FieldError
 from presence_server.identity.networks import FORWARDING, NO_PROXY
-from presence_server.transports.envelope import error_body, error_headers
+from presence_server.transports.desk import ticket_of
+from presence_server.transports.envelope import Refusal, error_body, error_headers
 from presence_server.transports.hosts import REASON
 from presence_server.transports.parsers import let_go
 
@@ -47,7 +48,7 @@ _SUBPROTOCOLS: Final = {codec.subprotocol: number for number, codec in enumerate
 class Handshake(NamedTuple):
     """The answer, and of one that lets in: the number of the codec, whether to deflate, and who it may be.
 
-    `forwarding`: the headers of proxies, by name; empty if there are none.
+    `forwarding`: the headers of proxies, by name; empty if there are none. `ticket`: as of `Peer`.
     """
 
     answer: bytes
@@ -56,6 +57,7 @@ class Handshake(NamedTuple):
     authorization: str | None = None
     is_deflating: bool = False
     forwarding: Mapping[str, str] = NO_PROXY
+    ticket: str | None = None
 
 
 # -- the usual request -----------------------------------------------------------------------------------------------
@@ -132,6 +134,7 @@ def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines
         request.headers.get("Authorization"),
         bool(ws.extensions),
         {name: ", ".join(request.headers.get_all(name)) for name in FORWARDING if name in request.headers},
+        ticket_of(request.path.partition("?")[2].encode()),
     )
 
 
@@ -153,7 +156,11 @@ def _response(ws: ServerProtocol, request: Request, gateway: Gateway) -> Respons
         return _refusal(400, "handshake", "is not a WebSocket handshake: it has a body")
     if not gateway.hosts.allows(_header(request, "Host")):
         return _refusal(421, "Host", REASON)
-    path = request.path.partition("?")[0]
+    path, _, query = request.path.partition("?")
+    try:
+        ticket_of(query.encode())
+    except Refusal as refused:
+        return _refusal(400, *refused.details[0])
     if path != WS_PATH:
         return _refusal(404, "path", f"the WebSocket is at {WS_PATH}")
     if not gateway.origins.allows(_header(request, "Origin"), _header(request, "Host")):

@@ -179,7 +179,7 @@ class WebSocketConnection(DirectProtocol):
         peername = self._transport.get_extra_info("peername")
         address = peername[0] if peername else ""
         clients = self._gateway.clients_of(address, handshake.forwarding)
-        peer = Peer(address, handshake.authorization, clients)
+        peer = Peer(address, handshake.authorization, clients, handshake.ticket)
         session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
         self._session = session
         self._put_socket(session)

@@ -25,6 +25,7 @@ from presence_protocol.fields import format_time, parse_time
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
+    Auth,
     Bye,
     Diff,
     Error,
@@ -257,6 +258,11 @@ class FakePresenceServer:
             case Bye():
                 link.close_from_server(CloseCode.NORMAL, "bye")
                 self._leave(link, CloseCode.NORMAL)
+            case Auth():
+                if self._authenticate is not None and not self._authenticate(message.token, link.user_id):
+                    self._refuse(link, message.id, 401, "unauthenticated")
+                else:
+                    self._confirm(link, message.id)
             case SetStatus() | Activity() if link.user_id is None:
                 self._refuse(link, message.id, 403, "forbidden")
             case SetStatus():

@@ -1,0 +1,56 @@
+"""Credentials that end: whom to tell beforehand, and whose connection to close.
+
+When credentials end is a time of the calendar, and when to look is a time on the clock that only grows. So whoever is
+due is looked at again by the calendar of that moment: the system's clock may have been set since.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from presence_server.application.sessions import Session
+from presence_server.domain.deadlines import Deadlines
+
+NOTICE: Final = 30.0
+"""Seconds before the end at which a client is told; or half of what is left, where that is shorter."""
+
+
+class Expiry:
+    """The sessions whose principal ends. Costs nothing for all others."""
+
+    def __init__(self) -> None:
+        self._due: Deadlines[Session] = Deadlines()
+        self._told: set[Session] = set()
+
+    def follow(self, session: Session, now: float, utc: float) -> None:
+        """The session has a principal, or a new one."""
+        self.forget(session)
+        principal = session.principal
+        if principal is not None and principal.expires_at is not None:
+            left = principal.expires_at - utc
+            self._due.set(session, now + max(0.0, left - min(NOTICE, left / 2)))
+
+    def forget(self, session: Session) -> None:
+        self._due.discard(session)
+        self._told.discard(session)
+
+    def sweep(self, now: float, utc: float) -> Iterator[tuple[Session, float]]:
+        """Whose credentials end soon, each told once, and in how many seconds; 0: they have ended."""
+        for session in self._due.pop_due(now):
+            principal = session.principal
+            assert principal is not None
+            assert principal.expires_at is not None
+            left = principal.expires_at - utc
+            if left <= 0:
+                self.forget(session)
+                yield session, 0.0
+            elif session in self._told or left > 2 * NOTICE:  # the system's clock was set back
+                self._due.set(session, now + (left if session in self._told else left - NOTICE))
+            else:
+                self._told.add(session)
+                self._due.set(session, now + left)
+                yield session, left
+
+    def __len__(self) -> int:
+        return len(self._due)

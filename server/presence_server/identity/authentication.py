@@ -1,0 +1,113 @@
+"""Credentials -> a principal: the one decision, made once for a connection or a request.
+
+A ticket is asked first, then a service key, then what `--auth` says: the address (`none`), a signed token (`jwt`), or
+the application (`webhook`). What cannot be told is never a yes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from presence_server.application.ports import Peer, Wanted
+from presence_server.application.principals import Denied, Principal, trusted
+from presence_server.identity.networks import Networks
+from presence_server.identity.revocations import Revocations
+from presence_server.identity.service_keys import PREFIX, ServiceKeys
+from presence_server.identity.tickets import Tickets
+from presence_server.identity.tokens import TokenVerifier
+from presence_server.identity.webhook import AskApplication
+
+Done = Callable[[Principal | Denied], None]
+
+
+class Way(Protocol):
+    """One of the ways of `--auth`. `done` is called exactly once, at once or later."""
+
+    def decide(self, peer: Peer, token: str | None, wanted: Wanted, utc: float, done: Done) -> None: ...
+
+
+class ByAddress:
+    """Clients of some networks are trusted with everything; all others are nobody.
+
+    Whoever comes through a proxy is judged by its own address, as far as trusted proxies vouch for one.
+    """
+
+    def __init__(self, networks: Networks) -> None:
+        self._networks = networks
+        self._trusted = trusted("trusted network")
+
+    def decide(self, peer: Peer, token: str | None, wanted: Wanted, utc: float, done: Done) -> None:
+        if peer.clients is None:
+            if self._networks.holds(peer.address):
+                done(self._trusted)
+            else:
+                done(Denied(401, "only clients within the trusted networks are let in: no authenticator is configured"))
+        elif peer.clients and all(map(self._networks.holds, peer.clients)):
+            done(self._trusted)
+        else:
+            done(Denied(401, "it came through a proxy that is not trusted, or for a client that is not"))
+
+
+class ByToken:
+    """A signed token says who it is."""
+
+    def __init__(self, verifier: TokenVerifier) -> None:
+        self._verifier = verifier
+
+    def decide(self, peer: Peer, token: str | None, wanted: Wanted, utc: float, done: Done) -> None:
+        if token is None:
+            done(Denied(401, "a token is needed"))
+        else:
+            self._verifier.verify(token, utc, done)
+
+
+class ByApplication:
+    """The application says who a token belongs to."""
+
+    def __init__(self, asker: AskApplication) -> None:
+        self._asker = asker
+
+    def decide(self, peer: Peer, token: str | None, wanted: Wanted, utc: float, done: Done) -> None:
+        if token is None:
+            done(Denied(401, "a token is needed"))
+            return
+        address = peer.clients[0] if peer.clients else peer.address
+        self._asker.verify(token, address, wanted.user_id, wanted.device_id, utc, done)
+
+
+class Authentication:
+    """All ways together. Implements the port `Authenticator`."""
+
+    def __init__(
+        self, way: Way, tickets: Tickets, revocations: Revocations, service_keys: ServiceKeys | None = None
+    ) -> None:
+        self.tickets = tickets
+        self.revocations = revocations
+        self._way = way
+        self._service_keys = service_keys
+
+    def authenticate(self, peer: Peer, token: str | None, wanted: Wanted, now: float, utc: float, done: Done) -> None:
+        """Tell `done` who it is. `now` is monotonic and `utc` since 1970, both in seconds."""
+        if token is None:
+            token = bearer(peer.authorization)
+        if peer.ticket is not None:
+            found = self.tickets.redeem(peer.ticket, now)
+            self._check(done, Denied(401, "is unknown, was used, or is too old", "ticket") if found is None else found)
+        elif token is not None and token.startswith(PREFIX):
+            service = None if self._service_keys is None else self._service_keys.find(token)
+            done(Denied(401, "the key is not known") if service is None else service)
+        else:
+            self._way.decide(peer, token, wanted, utc, lambda made: self._check(done, made))
+
+    def _check(self, done: Done, made: Principal | Denied) -> None:
+        if isinstance(made, Principal) and self.revocations.refuses(made):
+            made = Denied(401, "the token was revoked")
+        done(made)
+
+
+def bearer(authorization: str | None) -> str | None:
+    """The token of an `Authorization: Bearer` header (RFC 6750, section 2.1); None if there is none."""
+    if authorization is None or authorization[:7].lower() != "bearer ":
+        return None
+    return authorization[7:].strip() or None

@@ -1,0 +1,210 @@
+"""What every REST endpoint needs: who asks, the body, and an engine's answer.
+
+A late engine and a late authenticator are awaited here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+from urllib.parse import parse_qsl
+from uuid import uuid4
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from presence_protocol.errors import FieldError
+from presence_protocol.limits import MAX_USER_ID
+from presence_server.application.ports import Peer, Wanted
+from presence_server.application.principals import Denied, Principal
+from presence_server.domain.model import Shown
+from presence_server.domain.transitions import AnyTransition, Transition
+from presence_server.identity.networks import FORWARDING
+from presence_server.logs import get_logger
+from presence_server.transports import bodies
+from presence_server.transports.envelope import Refusal, failure
+
+if TYPE_CHECKING:
+    from presence_server.transports.gateway import Gateway
+
+BASE_PATH: Final = "/api/v1/presence"
+
+ENGINE_TIMEOUT: Final = 10.0
+"""Seconds that a request waits for the engine."""
+
+_log = get_logger(__name__)
+
+T = TypeVar("T")
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class Desk:
+    """Where requests are received."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+        self._keys = gateway.hub.keys
+
+    async def who(self, request: Request) -> Principal:
+        """Who asks. Known before the body is read: what strangers send is not looked at.
+
+        Raises:
+            Refusal: 401 or 403; 503 if it cannot be told now.
+        """
+        address = request.client.host if request.client else ""
+        headers = request.headers
+        forwarding = {name: ", ".join(headers.getlist(name)) for name in FORWARDING if name in headers}
+        clients = self._gateway.clients_of(address, forwarding)
+        peer = Peer(address, headers.get("authorization"), clients, ticket_of(request.scope["query_string"]))
+
+        def begin(now: float, done: Callable[[Principal | Denied | None], None]) -> None:
+            self._gateway.hub.authenticate(peer, None, Wanted(), now, done)
+
+        made: Principal | Denied = await self.ask(begin)
+        if isinstance(made, Denied):
+            raise refused(made)
+        return made
+
+    def viewer_key(self, who: Principal) -> int:
+        """Through whose eyes it sees, as a key; 0: a service's, which see everybody."""
+        return 0 if who.viewer is None else self._keys.key(who.viewer)
+
+    async def body(self, request: Request, body_type: type[bodies.B]) -> bodies.B:
+        return await bodies.read(request, body_type, self._gateway.max_message)
+
+    def refuse_if_draining(self) -> None:
+        if self._gateway.hub.is_draining:
+            raise Refusal(503, [FieldError("server", "is draining; connect elsewhere")])
+
+    async def submit(self, transition: AnyTransition) -> Transition:
+        """What came of `transition`.
+
+        Raises:
+            Refusal: 503: the engine could not carry it out, or not in time.
+        """
+
+        def begin(now: float, done: Callable[[Transition | None], None]) -> None:
+            self._gateway.driver.perform(self._gateway.hub.submit(transition, now, done))
+
+        return await self.ask(begin)
+
+    async def look_up(self, viewer: int | None, user_id: int) -> Shown:
+        """What `viewer` (None: a service) may ask of `user_id`; both as clients write them."""
+        who = 0 if viewer is None else self._keys.key(viewer)
+        found: list[Shown] = await self.ask(partial(self._gateway.hub.lookup, who, [self._keys.key(user_id)]))
+        return found[0]
+
+    async def ask(self, begin: Callable[[float, Callable[[T | None], None]], None]) -> T:
+        """Call `begin(now, done)` and wait for `done`, without a turn of the loop where the answer is at hand."""
+        answers: list[T | None] = []
+        waiting: asyncio.Future[None] | None = None
+
+        def done(answer: T | None) -> None:
+            answers.append(answer)
+            if waiting is not None and not waiting.done():
+                waiting.set_result(None)
+
+        begin(self._gateway.clock.now(), done)
+        if not answers:
+            waiting = asyncio.get_running_loop().create_future()
+            try:
+                await asyncio.wait_for(waiting, ENGINE_TIMEOUT)
+            except TimeoutError:
+                answers.append(None)
+        answer = answers[0]
+        if answer is None:
+            raise unavailable()
+        return answer
+
+
+def allow(denied: Denied | None) -> None:
+    """Go on, unless the principal was denied it. Raises Refusal."""
+    if denied is not None:
+        raise refused(denied)
+
+
+def refused(denied: Denied) -> Refusal:
+    return Refusal(denied.status, [FieldError(denied.field, denied.reason)])
+
+
+def ticket_of(query: bytes) -> str | None:
+    """The one-time ticket in a query; None if there is none.
+
+    Raises:
+        Refusal: 400: the query holds a token. It would be logged wherever the URL is.
+    """
+    if not query:
+        return None
+    given = dict(parse_qsl(query.decode("latin-1")))
+    for name in ("token", "access_token", "jwt", "authorization"):
+        if name in given:
+            reason = "must not stand in a URL, where it is logged; ask POST /ticket for a ticket"
+            raise Refusal(400, [FieldError(name, reason)])
+    return given.get("ticket")
+
+
+def user_id_of(request: Request) -> int:
+    """The user id in the path.
+
+    Raises:
+        Refusal: 400: anything but plain ASCII digits without a leading zero, or out of range.
+    """
+    text = request.path_params["user_id"]
+    if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 16 and int(text) <= MAX_USER_ID:
+        return int(text)
+    raise Refusal(400, [FieldError("userId", f"must be an integer from 1 to {MAX_USER_ID}")])
+
+
+def route(path: str, by_method: dict[str, Endpoint]) -> Route:
+    allowed = [*by_method, "HEAD"] if "GET" in by_method else list(by_method)
+
+    async def endpoint(request: Request) -> Response:
+        method = "GET" if request.method == "HEAD" and "GET" in by_method else request.method
+        try:
+            handler = by_method.get(method)
+            if handler is None:
+                raise not_allowed(", ".join(allowed))
+            return await handler(request)
+        except Refusal as refusal:
+            return failure(refusal)
+        except Exception as bug:
+            return _internal_error(request, bug)
+
+    # Without `methods` the route takes all of them.
+    return Route(BASE_PATH + path, _Endpoint(endpoint))
+
+
+class _Endpoint:
+    """An ASGI app around a function: Starlette gives a function only the methods that it is told."""
+
+    def __init__(self, function: Endpoint) -> None:
+        self._function = function
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        response = await self._function(Request(scope, receive))
+        await response(scope, receive, send)
+
+
+def unavailable() -> Refusal:
+    return Refusal(503, [FieldError("server", "cannot tell now")])
+
+
+def options(methods: str) -> Response:
+    """What may be asked of a path, for whoever asks just that (RFC 9110 section 9.3.7)."""
+    return Response(status_code=204, headers={"Allow": f"{methods}, OPTIONS"})
+
+
+def not_allowed(methods: str) -> Refusal:
+    reason = f"must be one of {methods}" if "," in methods else f"must be {methods}"
+    return Refusal(405, [FieldError("method", reason)], headers={"Allow": methods})
+
+
+def _internal_error(request: Request, bug: Exception) -> Response:
+    """A bug of ours: logged with its traceback, answered without."""
+    number = uuid4().hex
+    _log.exception("request failed", bug, request=number, method=request.method, path=request.url.path)
+    reference = FieldError("request", f"failed; it is logged as {number}")
+    return failure(Refusal(500, [reference]))
