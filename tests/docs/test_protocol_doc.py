@@ -66,7 +66,7 @@ def documented_fields(title: str) -> dict[str, str]:
 
 
 # Replies that never carry an `id`: the field is inherited, not used.
-WITHOUT_ID = {"self", "diff", "reconnect"}
+WITHOUT_ID = {"self", "diff", "reconnect", "expiring"}
 
 SUBFIELDS: dict[str, dict[str, Any]] = {
     "welcome": {"limits": Limits},

@@ -119,7 +119,7 @@ def test_the_settings() -> None:
 def test_every_rest_path_is_there(server: Server) -> None:
     """A body of `{}` is refused or not, but by the endpoint: neither the path nor the method is."""
     endpoints = [row[0].strip("`").split() for row in rows(section("REST"))]
-    assert len(endpoints) == 8
+    assert len(endpoints) == 10
     for method, path in endpoints:
         answer = server.request(method, path.format(userId=1), None if method == "GET" else {})
         assert answer.status in (200, 400), path

@@ -57,6 +57,15 @@ DESIGN = {
     "compression": False,
     "drain_timeout": 30,
     "allowed_origins": (),
+    "auth": "none",
+    "jwt_key": "",
+    "jwks": "",
+    "jwt_issuer": "",
+    "jwt_audience": "",
+    "jwt_leeway": 5,
+    "jwt_user_claim": "sub",
+    "auth_url": "",
+    "service_keys": "",
     "trusted_networks": ("127.0.0.0/8", "::1/128"),
     "trusted_proxies": (),
     "allowed_hosts": (),
@@ -77,16 +86,27 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert {field.name for field in fields(Settings)} - set(DESIGN) == {"log_format", "log_level"}
 
 
+NEEDED = {
+    "auth": ["--jwt-key", "secret"],
+    "jwt_key": ["--auth", "jwt"],
+    "jwks": ["--auth", "jwt"],
+    "auth_url": ["--auth", "webhook"],
+}
+"""Without which a setting means nothing, and is refused."""
+
+
 def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
+    raw |= {"auth": "jwt", "jwt_key": "secret", "auth_url": "http://a.example/who", "jwks": "http://a.example/keys"}
     raw |= {"trusted_networks": "10.0.0.0/8", "trusted_proxies": "10.0.0.1", "allowed_hosts": "chat.example"}
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")
-        by_flag = load([one.flag, text], {})
-        by_variable = load([], {one.variable: text})
+        others = NEEDED.get(one.name, [])
+        by_flag = load([one.flag, text, *others], {})
+        by_variable = load(others, {one.variable: text})
         assert by_flag == by_variable, one.name
         assert type(getattr(by_flag, one.name)) is type(one.default)
         if one.name != "engine":

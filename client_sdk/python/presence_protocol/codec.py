@@ -133,7 +133,9 @@ _OBSERVER_RULES = FIELDS["hello"][1] | {
     "platform": fields.Field(fields.platform),
 }
 
-SERVER_TYPES: Final = frozenset(("welcome", "self", "snapshot", "diff", "statuses", "ok", "pong", "error", "reconnect"))
+SERVER_TYPES: Final = frozenset(
+    ("welcome", "self", "snapshot", "diff", "statuses", "ok", "pong", "error", "reconnect", "expiring")
+)
 
 
 def _plain_map(depth: int) -> Any:

@@ -18,6 +18,9 @@ from presence_server.log_output import say
 from presence_server.settings.declaration import PREFIX, PROGRAM, Declaration, SettingsError, shown
 from presence_server.settings.table import DECLARATIONS, Settings
 
+KUBERNETES: Final = ("PRESENCE_SERVICE_HOST", "PRESENCE_SERVICE_PORT")
+"""What it sets in every pod beside a service called `presence`."""
+
 CONFIG: Final = "config"
 """The flag that names the file. It is no setting: a file cannot name another."""
 
@@ -120,7 +123,7 @@ def misspelt_variables(environ: Mapping[str, str]) -> dict[str, str]:
     known = [f"{PREFIX}{CONFIG.upper()}", *(declaration.variable for declaration in DECLARATIONS)]
     found: dict[str, str] = {}
     for name in sorted(environ):
-        if name.startswith(PREFIX) and name not in known:
+        if name.startswith(PREFIX) and name not in known and not name.startswith(KUBERNETES):
             for meant in difflib.get_close_matches(name, known, n=1, cutoff=0.85):
                 found[name] = meant
     return found

@@ -122,6 +122,19 @@ _OVERRIDE_BODY = request(
     },
 )
 
+_REVOKE_BODY = request(
+    {"userId": USER_ID},
+    {
+        "issuedBefore": {
+            "anyOf": [UNTIL, {"type": "integer", "minimum": 0, "maximum": 100_000_000_000}, {"type": "null"}],
+            "description": "Tokens issued before are refused; all until now if it is left out.",
+        },
+        "deviceId": {**DEVICE_ID, "type": ["string", "null"]},
+    },
+)
+_TICKET = record({"ticket": {"type": "string"}, "expiresIn": {"type": "integer", "description": "Seconds."}})
+_REVOKED = record({"userId": USER_ID, "connections": {"type": "integer", "minimum": 0}})
+
 
 def _batch_body(most: int) -> Schema:
     return request({"userIds": list_of(USER_ID, most)}, {"detail": FLAG})
@@ -235,6 +248,8 @@ def _paths(gateway: Gateway) -> Schema:
         "/changes": post(
             "/changes", "Changes since a cursor (long poll)", ref("Changes"), body=_changes_body(most_watched)
         ),
+        "/ticket": {"post": _operation("/ticket", "ticket", "A one-time ticket for the WebSocket's URL", _TICKET)},
+        "/revoke": post("/revoke", "Refuse a user's older tokens", _REVOKED, body=_REVOKE_BODY),
         "/ws": {"get": _websocket()},
     }
     return {BASE_PATH + path: methods for path, methods in rest.items()} | _operations_paths()

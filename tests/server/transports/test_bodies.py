@@ -19,6 +19,7 @@ from presence_server.transports.bodies import (
     DeviceBody,
     OnlineBody,
     OverrideBody,
+    RevokeBody,
     decode,
 )
 from presence_server.transports.envelope import Refusal
@@ -29,6 +30,7 @@ SCHEMAS = {
     DeviceBody: openapi._HEARTBEAT_BODY,
     BatchBody: openapi._batch_body(1000),
     OverrideBody: openapi._OVERRIDE_BODY,
+    RevokeBody: openapi._REVOKE_BODY,
     ChangesBody: openapi._changes_body(5000),
 }
 

@@ -39,6 +39,8 @@ def test_every_endpoint_is_there(rest: Rest) -> None:
         ("post", "/offline"),
         ("post", "/heartbeat"),
         ("post", "/changes"),
+        ("post", "/ticket"),
+        ("post", "/revoke"),
         ("post", "/status/batch"),
         ("get", "/status/{userId}"),
         ("put", "/status/{userId}"),
