@@ -178,7 +178,7 @@ _HEADERS: Final[dict[int, Schema]] = {
 }
 """What comes in the head of a refusal, by status."""
 
-_ANY: Final = (400, 401, 403, 405, 408, 421, 429, 431, 500, 503)
+_ANY: Final = (400, 401, 403, 405, 408, 421, 429, 431, 500, 501, 503)
 """The refusals that may befall any request."""
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from support.rest import Line, Rest, exchange, head, post, refused
+from support.rest import Line, Rest, check_refusal, exchange, head, post, refused
 from support.server import BASE, Server, run_server
 
 ONLINE = b'{"userId":10001,"deviceId":"device_123","platform":"WEB"}'
@@ -224,6 +224,29 @@ def test_a_content_length_that_is_too_short_leaves_a_truncated_body(server: Serv
     with Line(server) as line:
         line.send(request)
         refused(line.answer(), 400, "invalid_request", "body")
+
+
+UNDONE = {
+    "a coding of the transfer": (
+        post("online", ONLINE, "Transfer-Encoding: gzip").replace(b"Content-Length", b"X"),
+        501,
+    ),
+    "two codings": (post("online", ONLINE, "Transfer-Encoding: gzip, chunked").replace(b"Content-Length", b"X"), 501),
+    "a compressed body": (post("online", ONLINE, "Content-Encoding: gzip"), 415),
+    "no host": (post("online", ONLINE).replace(b"Host: 127.0.0.1", b"X: y"), 400),
+    "two hosts": (post("online", ONLINE, "Host: 127.0.0.1"), 400),
+}
+
+
+@pytest.mark.parametrize("case", UNDONE)
+def test_what_is_not_done_here_is_said_so(server: Server, case: str) -> None:
+    request, status = UNDONE[case]
+    answer = exchange(server, request)
+    check_refusal(answer)
+    assert answer.status == status
+    (detail,) = answer.data["details"]
+    assert detail["field"] in ("Transfer-Encoding", "Content-Encoding", "Host")
+    assert ("Accept-Encoding" in answer.headers) is (status == 415)
 
 
 # -- versions, upgrades ----------------------------------------------------------------------------------------------
