@@ -1,4 +1,4 @@
-"""However a connection ends, nothing that it leaves waits for the garbage collector.
+"""However a connection ends, nothing that it leaves waits for the garbage collector, and no traceback is logged.
 
 The collector of the server is off. After each kind of end, some times over, it is run once, and must find nothing.
 """
@@ -37,6 +37,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     ) as running:
         garbage(running)
         yield running
+        told = [line for line in running.log if '"level":"error"' in line or "Traceback" in line]
+        assert not told, "a client's error is never our traceback"
 
 
 def garbage(server: Server) -> Any:
