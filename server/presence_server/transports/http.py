@@ -201,14 +201,17 @@ class _Polling:
         self.answered: asyncio.Future[Answer | None] = loop.create_future()
         self.waits: asyncio.Future[None] = loop.create_future()
         self._polls = polls
-        self._poll = polls.open(viewer, keys, cursor, may_wait, now, self._answer, partial(self.waits.set_result, None))
-
-    def _answer(self, given: Answer | None) -> None:
-        if not self.answered.done():
-            self.answered.set_result(given)
+        # Neither callback holds this object, which holds the poll: nothing is left to the collector.
+        on_answer, on_wait = partial(_answer, self.answered), partial(self.waits.set_result, None)
+        self._poll = polls.open(viewer, keys, cursor, may_wait, now, on_answer, on_wait)
 
     def close(self) -> Answer | None:
         return self._polls.close(self._poll)
+
+
+def _answer(answered: asyncio.Future[Answer | None], given: Answer | None) -> None:
+    if not answered.done():
+        answered.set_result(given)
 
 
 async def _first(seconds: float, *futures: asyncio.Future[Any]) -> None:
