@@ -7,11 +7,12 @@ awaited here and nowhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from msgspec import Struct
+import msgspec
+from msgspec import Raw, Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
@@ -19,6 +20,7 @@ from starlette.routing import Route
 
 from presence_protocol.errors import FieldError
 from presence_protocol.fields import format_time, parse_time
+from presence_server.application import slices
 from presence_server.application.conversation import check_until
 from presence_server.application.entries import entry_of
 from presence_server.application.polls import Answer, Polls
@@ -113,7 +115,8 @@ class RestApi:
         viewer, keys = self._desk.viewer_key(who), self._keys.keys(body.user_ids)
         found: list[Shown] = await self._desk.ask(partial(self._gateway.hub.lookup, viewer, keys))
         if body.detail:
-            return success([_detail_of(user_id, shown) for user_id, shown in zip(body.user_ids, found, strict=True)])
+            detailed = zip(body.user_ids, found, strict=True)
+            return success(await self._in_turns(lambda each: _detail_of(*each), list(detailed)))
         return success(list(map(Summary, body.user_ids, [shown.presence.public.status for shown in found])))
 
     # -- beyond the document -----------------------------------------------------------------------------------------
@@ -154,11 +157,24 @@ class RestApi:
             raise unavailable()
         return success(
             {
-                "changes": [entry_of(presence, self._keys) for presence in answer.changes],
+                "changes": await self._in_turns(partial(entry_of, keys=self._keys), answer.changes),
                 "cursor": answer.cursor,
                 "resumed": answer.resumed,
             }
         )
+
+    async def _in_turns(self, word: Callable[[T], Any], found: list[T]) -> Raw:
+        """What `word` says of each of `found`, as a list in JSON: thousands of them would keep the loop from others."""
+        worded: list[bytes] = []
+
+        def steps() -> Iterator[None]:
+            for start in range(0, len(found), slices.PIECE):
+                piece = list(map(word, found[start : start + slices.PIECE]))
+                worded.append(msgspec.json.encode(piece)[1:-1])
+                yield
+
+        await self._gateway.turns.do(steps())
+        return Raw(b"[%b]" % b",".join(worded))
 
     def _begin_poll(self, viewer: int, body: bodies.ChangesBody) -> tuple[_Polling, float]:
         """The poll, and for how many seconds it may wait.

@@ -13,7 +13,8 @@ Tried as well: first come, first served. With two hundred who flood, a bystander
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Iterator
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -37,6 +38,29 @@ class Runner(Protocol):
     def take_turn(self, now: float, ends_at: float) -> bool:
         """Do something, until `ends_at` at most. Returns whether there is more to do."""
         ...
+
+
+class _Steps:
+    """What an endpoint does piece by piece."""
+
+    def __init__(self, steps: Iterator[None]) -> None:
+        self._steps = steps
+        self.ended: asyncio.Future[None] | None = None
+        self.is_over = False
+
+    def take_turn(self, now: float, ends_at: float) -> bool:
+        if self.ended is not None and self.ended.done():
+            return False  # whoever asked is gone
+        try:
+            self.is_over = next(self._steps, self) is self
+        except Exception as failure:
+            if self.ended is None:
+                raise
+            self.ended.set_exception(failure)
+            return False
+        if self.is_over and self.ended is not None:
+            self.ended.set_result(None)
+        return not self.is_over
 
 
 class Turns:
@@ -76,6 +100,21 @@ class Turns:
         # A new budget is for the next turn; small change need not wake anybody.
         if self._left < TURN / 2:
             self._schedule()
+
+    async def do(self, steps: Iterator[None]) -> None:
+        """Do all `steps`, in as many turns as they take; at once while nobody else is busy."""
+        runner = _Steps(steps)
+        while self._left > 0 and not runner.is_over:
+            now = self._clock.now()
+            runner.take_turn(now, now)
+            self.charge(runner, self._clock.now() - now)
+        try:
+            if not runner.is_over:
+                runner.ended = asyncio.get_running_loop().create_future()
+                self.ask(runner)
+                await runner.ended
+        finally:
+            self.forget(runner)
 
     def forget(self, runner: Runner) -> None:
         """It is gone: let go of it. If it waits, its turn will come, and nothing is done."""

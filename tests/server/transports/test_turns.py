@@ -1,9 +1,12 @@
 """Turns of the loop: all who ask for much share one, and whoever has used least goes first."""
 
+import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 from unittest.mock import patch
+
+import pytest
 
 from presence_server.transports.turns import HALVED_EVERY, TURN, Turns
 from presence_server.transports.websocket import BRIEF
@@ -149,3 +152,48 @@ def test_what_was_used_is_forgotten() -> None:
         clock.time += 30 * HALVED_EVERY
         turn()
     assert order == ["calm", "busy", "busy", "calm"]
+
+
+def test_what_an_endpoint_does_piece_by_piece_shares_the_turn_as_well() -> None:
+    clock = StoppedClock()
+    done: list[int] = []
+
+    async def story() -> None:
+        loop = asyncio.get_running_loop()
+        turns = Turns(clock, lambda callback: loop.call_soon(callback) and None)
+        longest = 0.0
+
+        def steps(number: int) -> Iterator[None]:
+            for _ in range(5):
+                clock.time += COSTS
+                yield
+            done.append(number)
+
+        asking = [asyncio.create_task(turns.do(steps(number))) for number in range(20)]
+        while not all(task.done() for task in asking):
+            began = clock.time
+            await asyncio.sleep(0)
+            longest = max(longest, clock.time - began)
+        await asyncio.gather(*asking)
+        assert longest <= 2 * (TURN + COSTS)
+        assert not len(turns)
+
+    asyncio.run(story())
+    assert sorted(done) == list(range(20))
+
+
+def test_a_failure_halfway_is_raised_to_whoever_asked() -> None:
+    clock = StoppedClock()
+
+    async def story() -> None:
+        turns = Turns(clock, lambda callback: asyncio.get_running_loop().call_soon(callback) and None)
+
+        def steps() -> Iterator[None]:
+            clock.time += 2 * TURN
+            yield
+            raise LookupError
+
+        with pytest.raises(LookupError):
+            await turns.do(steps())
+
+    asyncio.run(story())
