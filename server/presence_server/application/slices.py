@@ -34,7 +34,10 @@ DONE: Final = object()
 
 def pieces(user_ids: list[int]) -> Iterator[tuple[list[int], bool]]:
     """Cut into what one step may do, and whether it is the last; at least one piece, even of nothing."""
-    for start in range(0, len(user_ids) or 1, PIECE):
+    if len(user_ids) <= PIECE:
+        yield user_ids, True
+        return
+    for start in range(0, len(user_ids), PIECE):
         yield user_ids[start : start + PIECE], start + PIECE >= len(user_ids)
 
 

@@ -125,7 +125,7 @@ class Watching:
             return
         del self._lookups[lookup.session]
         if known:
-            self._interest.watch(lookup.session.slot, lookup.user_ids)
+            self._interest.add(lookup.session.slot, lookup.user_ids)
         else:
             self._engine.unfollow(lookup.user_ids)
         self._run(lookup, known)

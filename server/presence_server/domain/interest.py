@@ -63,6 +63,8 @@ class Interest:
         Looking through an array costs some 10 ns a number; a set or dict of it 40.
         """
         room = len(own) * 4
+        if len(user_ids) * MISS > room:
+            return False
         for user_id in user_ids:
             number = self._numbers.get(user_id)
             room -= MISS if number is None else min(len(own), len(self._watchers[number])) + MISS
@@ -84,11 +86,16 @@ class Interest:
 
     def watch(self, slot: int, user_ids: Sequence[int]) -> list[int]:
         """Add edges. Returns the ids that `slot` did not watch before, each once."""
+        added = self.missing(slot, list(dict.fromkeys(user_ids)))
+        self.add(slot, added)
+        return added
+
+    def add(self, slot: int, added: Sequence[int]) -> None:
+        """Add edges to users whom `slot` does not watch (see `missing`), each named once."""
+        if not added:
+            return
         own = self._watched.get(slot, _NOBODY)
         find = self._numbers.get
-        added = self.missing(slot, list(dict.fromkeys(user_ids)))
-        if not added:
-            return []
         # The hot loop of a storm of reconnects: 150 ns an edge.
         numbers = [self._add_topic(user_id) if (number := find(user_id)) is None else number for user_id in added]
         pairs = array("I", bytes(8 * len(added)))
@@ -107,7 +114,6 @@ class Interest:
             # Arrays joined have no reserve, as one that grows number by number would.
             self._watched[slot] = own + pairs
         self._edges += len(added)
-        return added
 
     def _add_topic(self, user_id: int) -> int:
         if self._free:
