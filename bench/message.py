@@ -15,8 +15,8 @@ from presence_server.app import build_gateway
 from presence_server.application.hub import Hub
 from presence_server.clock import SystemClock
 from presence_server.settings import Settings
-from presence_server.transports.handshake import shake_hands
-from presence_server.transports.websocket import WebSocketConnection
+from presence_server.transports.websocket.connection import WebSocketConnection
+from presence_server.transports.websocket.handshake import shake_hands
 
 HEADERS = [
     (b"host", b"localhost"),

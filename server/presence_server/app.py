@@ -36,21 +36,21 @@ from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, hosts_of, start_line
-from presence_server.transports.credentials import CredentialsApi
-from presence_server.transports.desk import Desk
-from presence_server.transports.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
-from presence_server.transports.door import opened_for
 from presence_server.transports.driver import Driver
-from presence_server.transports.envelope import Refusal, failure
-from presence_server.transports.frames import FRAMERS
 from presence_server.transports.gateway import Gateway, HttpLimits
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
-from presence_server.transports.http import RestApi, on_http_exception
-from presence_server.transports.openapi import openapi_route
-from presence_server.transports.ops import Operations
+from presence_server.transports.http.door import opened_for
+from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
-from presence_server.transports.quick import QuickAnswers
+from presence_server.transports.rest.credentials import CredentialsApi
+from presence_server.transports.rest.desk import Desk
+from presence_server.transports.rest.endpoints import RestApi, on_http_exception
+from presence_server.transports.rest.envelope import Refusal, failure
+from presence_server.transports.rest.openapi import openapi_route
+from presence_server.transports.rest.quick import QuickAnswers
+from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
+from presence_server.transports.websocket.frames import FRAMERS
 
 _log = get_logger(__name__)
 

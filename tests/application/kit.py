@@ -40,7 +40,7 @@ from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Connect, Offline, Online, SetOverride, Transition
 from presence_server.engines.memory import MemoryEngine
-from presence_server.transports.frames import FRAMERS
+from presence_server.transports.websocket.frames import FRAMERS
 from support.frames import frames_of
 from support.who import trusting
 

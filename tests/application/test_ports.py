@@ -13,7 +13,7 @@ from presence_server.application import ports
 from presence_server.clock import SystemClock
 from presence_server.engines.memory import MemoryEngine
 from presence_server.identity.authentication import Authentication
-from presence_server.transports.websocket import WebSocketConnection
+from presence_server.transports.websocket.connection import WebSocketConnection
 
 
 @pytest.mark.parametrize(

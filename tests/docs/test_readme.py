@@ -14,7 +14,7 @@ import pytest
 
 from presence_protocol.session import CLIENT_EVENTS, SERVER_EVENTS
 from presence_server.settings import Settings, markdown_table, start_line
-from presence_server.transports.envelope import ERRORS
+from presence_server.transports.rest.envelope import ERRORS
 from support.server import BASE, Server, run_server
 
 ROOT = Path(__file__).parents[2]

@@ -15,6 +15,7 @@ import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
@@ -509,6 +510,8 @@ def test_the_second_signal_ends_it_at_once(second: int) -> None:
 
 def test_a_drain_that_fails_ends_the_process_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
     class Broken:
+        access = SimpleNamespace(reload=lambda: None)
+
         @property
         def connections(self) -> set[object]:
             raise RuntimeError("a bug")

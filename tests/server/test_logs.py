@@ -57,7 +57,7 @@ def configured() -> Iterator[Callable[..., None]]:
 
 @pytest.fixture
 def log() -> EventLogger:
-    return get_logger("presence_server.transports.websocket")
+    return get_logger("presence_server.transports.websocket.connection")
 
 
 def text(stream: io.StringIO) -> str:
@@ -87,7 +87,7 @@ def test_a_collector_reads_one_object_per_line(configured: Callable[..., None], 
     assert first == {
         "level": "info",
         "event": "session opened",
-        "logger": "presence_server.transports.websocket",
+        "logger": "presence_server.transports.websocket.connection",
         "session": "s-42",
         "userId": 10001,
         "platform": "WEB",

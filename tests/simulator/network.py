@@ -16,7 +16,7 @@ from websockets.frames import Opcode
 from presence_protocol.close_codes import CloseCode
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
-from presence_server.transports.frames import PING
+from presence_server.transports.websocket.frames import PING
 from simulator.loop import SOCKET, SOON
 
 if TYPE_CHECKING:

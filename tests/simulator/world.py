@@ -18,7 +18,7 @@ from presence_server.domain.interest import Interest
 from presence_server.domain.model import Platform, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
-from presence_server.transports.frames import FRAMERS
+from presence_server.transports.websocket.frames import FRAMERS
 from simulator.checker import Checker
 from simulator.clients import Client
 from simulator.loop import Loop, MachineClock, ServerTimeline, SimulatedDriver

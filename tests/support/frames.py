@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence_server.transports.frames import sent_frames
+from presence_server.transports.websocket.frames import sent_frames
 
 
 def frames_of(data: bytes) -> list[tuple[int, bytes]]:

@@ -93,13 +93,15 @@ TYPES: dict[str, tuple[type, ...]] = {
     "null": (type(None),),
 }
 KNOWN = {"type", "enum", "const", "properties", "required", "additionalProperties", "items", "minimum", "maximum"}
-KNOWN |= {"minLength", "maxLength", "pattern", "maxItems", "description", "examples", "$ref"}
+KNOWN |= {"anyOf", "minLength", "maxLength", "pattern", "maxItems", "description", "examples", "$ref"}
 
 
 def mismatches(document: Schema, schema: Schema, value: Any, path: str = "$") -> Iterable[str]:
     """Where `value` does not fit `schema`, of which only what the document uses is understood."""
     schema = resolve(document, schema)
     assert schema.keys() <= KNOWN, f"{schema.keys() - KNOWN} is not understood here"
+    if "anyOf" in schema and all(list(mismatches(document, one, value, path)) for one in schema["anyOf"]):
+        yield f"{path} fits none of {schema['anyOf']}"
     types = schema.get("type", list(TYPES))
     if not any(type(value) in TYPES[name] for name in ([types] if isinstance(types, str) else types)):
         yield f"{path} is not {types}"

@@ -8,8 +8,8 @@ from typing import Any
 
 from presence_server.app import build_gateway
 from presence_server.settings import Settings
-from presence_server.transports.handshake import WS_PATH, shake_hands
-from presence_server.transports.websocket import WebSocketConnection
+from presence_server.transports.websocket.connection import WebSocketConnection
+from presence_server.transports.websocket.handshake import WS_PATH, shake_hands
 from support.raw import upgrade
 
 

@@ -57,7 +57,7 @@ class MemoryEngine:
         done([self._table.shown(user_id) for user_id in user_ids])
 
     def statuses(self, user_ids: Iterable[int]) -> list[Status]:
-        """The public status of each of `user_ids`, at once. (No part of the port: see `transports.quick`.)"""
+        """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""
         return self._table.statuses(user_ids)
 
     def restamp(self, user_id: int, now: float) -> None:

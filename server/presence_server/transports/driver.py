@@ -16,7 +16,7 @@ from presence_server.application.ports import Clock
 from presence_server.application.sessions import Close, Effect, ReadOn, Send, Session
 from presence_server.domain.deadlines import Deadlines
 from presence_server.logs import get_logger
-from presence_server.transports.frames import FRAMERS
+from presence_server.transports.websocket.frames import FRAMERS
 
 if TYPE_CHECKING:
     from presence_protocol.messages import AnyServerMessage

@@ -12,19 +12,19 @@ from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.identity.networks import Networks, clients_of
-from presence_server.transports.books import Books
-from presence_server.transports.deflate import Deflation
-from presence_server.transports.direct import OpenSockets
 from presence_server.transports.driver import Driver
 from presence_server.transports.hosts import HostPolicy
+from presence_server.transports.http.books import Books
 from presence_server.transports.origins import OriginPolicy
-from presence_server.transports.parsers import Parsers
-from presence_server.transports.turns import Turns
-from presence_server.transports.unsent import Unsent
+from presence_server.transports.websocket.deflate import Deflation
+from presence_server.transports.websocket.direct import OpenSockets
+from presence_server.transports.websocket.parsers import Parsers
+from presence_server.transports.websocket.turns import Turns
+from presence_server.transports.websocket.unsent import Unsent
 
 if TYPE_CHECKING:
     from presence_server.access import Access
-    from presence_server.transports.websocket import WebSocketConnection
+    from presence_server.transports.websocket.connection import WebSocketConnection
 
 
 class GatewayStatistics(NamedTuple):

@@ -10,8 +10,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from presence_protocol.fields import find_errors
-from presence_server.transports import openapi
-from presence_server.transports.bodies import (
+from presence_server.transports.rest import openapi
+from presence_server.transports.rest.bodies import (
     RULES,
     BatchBody,
     Body,
@@ -22,7 +22,7 @@ from presence_server.transports.bodies import (
     RevokeBody,
     decode,
 )
-from presence_server.transports.envelope import Refusal
+from presence_server.transports.rest.envelope import Refusal
 from support.rest import mismatches
 
 SCHEMAS = {

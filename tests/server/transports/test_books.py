@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presence_server.transports.books import PATIENCE, SPARE, Books, Place
+from presence_server.transports.http.books import PATIENCE, SPARE, Books, Place
 
 
 class Guest:

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosedError
 
-from presence_server.transports.deflate import LEAST, Deflation
-from presence_server.transports.frames import PING, frame, pong_frame, sent_frames, text_frame
-from presence_server.transports.websocket import WebSocketConnection
+from presence_server.transports.websocket.connection import WebSocketConnection
+from presence_server.transports.websocket.deflate import LEAST, Deflation
+from presence_server.transports.websocket.frames import PING, frame, pong_frame, sent_frames, text_frame
 from support.client import Client
 from support.raw import CONTINUATION, FIN, RSV1, TEXT, RawClient, message, upgrade
 from support.raw import PING as PING_OPCODE
@@ -127,7 +127,7 @@ def test_several_messages_in_one_write_are_compressed_one_by_one() -> None:
 def test_what_goes_to_many_is_compressed_once() -> None:
     deflation = Deflation(LIMIT, None)
     shared = [frame(opcode, bytes(5000)) for opcode in (1, 2)]
-    with patch("presence_server.transports.deflate.zlib.compressobj", wraps=zlib.compressobj) as compress:
+    with patch("presence_server.transports.websocket.deflate.zlib.compressobj", wraps=zlib.compressobj) as compress:
         results = [{id(deflation.compressed(one)) for _ in range(100) for one in shared[number:]} for number in (0, 1)]
     assert [len(ids) for ids in results] == [2, 1]
     assert compress.call_count == 2

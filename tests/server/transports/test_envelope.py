@@ -8,7 +8,7 @@ import re
 import pytest
 
 from presence_protocol.errors import FieldError
-from presence_server.transports.envelope import ERRORS, MESSAGES, RETRY_AFTER, Refusal, failure, success
+from presence_server.transports.rest.envelope import ERRORS, MESSAGES, RETRY_AFTER, Refusal, failure, success
 
 
 def test_success() -> None:

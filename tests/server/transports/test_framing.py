@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from presence_server.transports.framing import Framing
+from presence_server.transports.http.framing import Framing
 
 HEAD = b"POST /a HTTP/1.1\r\nHost: h\r\n\r\n"
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from presence_server.app import build_gateway
 from presence_server.settings import Settings
 from presence_server.transports.gateway import Gateway
-from presence_server.transports.handshake import LONGEST, Handshake, shake_hands, usual
+from presence_server.transports.websocket.handshake import LONGEST, Handshake, shake_hands, usual
 from support.raw import message, upgrade
 from support.transport import StoppedClock
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from presence_server.transports.heads import CHUNKED, BadHead, Target, Wishes, read_target, read_wishes, with_host
+from presence_server.transports.http.heads import CHUNKED, BadHead, Target, Wishes, read_target, read_wishes, with_host
 
 HOST = (b"host", b"localhost:8004")
 

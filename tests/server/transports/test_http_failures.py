@@ -16,8 +16,8 @@ from presence_server.application.hub import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal, trusted
-from presence_server.transports.desk import BASE_PATH, Desk
-from presence_server.transports.http import RestApi
+from presence_server.transports.rest.desk import BASE_PATH, Desk
+from presence_server.transports.rest.endpoints import RestApi
 from support.rest import check_refusal, refused
 from support.server import Answer
 

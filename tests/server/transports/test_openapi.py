@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from presence_server.transports.envelope import ERRORS
+from presence_server.transports.rest.envelope import ERRORS
 from support.rest import Rest, mismatches, resolve
 from support.server import BASE, run_server
 

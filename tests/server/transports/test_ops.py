@@ -12,7 +12,7 @@ from typing import Any, cast
 import pytest
 
 from presence_server import __version__
-from presence_server.transports.ops import COUNTERS, GAUGES, Operations
+from presence_server.transports.operations import COUNTERS, GAUGES, Operations
 from support.client import Client
 from support.rest import Rest
 from support.server import run_server

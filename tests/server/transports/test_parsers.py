@@ -7,7 +7,7 @@ import weakref
 import pytest
 from websockets.frames import Frame, Opcode
 
-from presence_server.transports.parsers import MOST_KEPT, Parsers, is_between_frames, let_go
+from presence_server.transports.websocket.parsers import MOST_KEPT, Parsers, is_between_frames, let_go
 
 LOGGER = logging.getLogger("test")
 

@@ -8,8 +8,8 @@ from unittest.mock import patch
 
 import pytest
 
-from presence_server.transports.turns import HALVED_EVERY, TURN, Turns
-from presence_server.transports.websocket import BRIEF
+from presence_server.transports.websocket.connection import BRIEF
+from presence_server.transports.websocket.turns import HALVED_EVERY, TURN, Turns
 from support.raw import TEXT, frame
 from support.transport import StoppedClock, Wire
 

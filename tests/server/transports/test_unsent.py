@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from presence_protocol.close_codes import CloseCode
-from presence_server.transports.unsent import Unsent
+from presence_server.transports.websocket.unsent import Unsent
 from support.raw import TEXT, frame
 from support.transport import Wire
 

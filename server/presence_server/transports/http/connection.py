@@ -27,10 +27,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
-from presence_server.transports.exchange import Exchange, refusal
-from presence_server.transports.framing import Framing
-from presence_server.transports.handshake import Handshake, shake_hands
-from presence_server.transports.heads import (
+from presence_server.transports.http.exchange import Exchange, refusal
+from presence_server.transports.http.framing import Framing
+from presence_server.transports.http.heads import (
     CHUNKED,
     OF_INTEREST,
     BadHead,
@@ -39,15 +38,16 @@ from presence_server.transports.heads import (
     read_wishes,
     with_host,
 )
-from presence_server.transports.ops import PATHS
-from presence_server.transports.websocket import WebSocketConnection
+from presence_server.transports.operations import PATHS
+from presence_server.transports.websocket.connection import WebSocketConnection
+from presence_server.transports.websocket.handshake import Handshake, shake_hands
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from uvicorn.server import ServerState
 
-    from presence_server.transports.books import Place
     from presence_server.transports.gateway import Gateway
+    from presence_server.transports.http.books import Place
 
 MAX_AHEAD: Final = 16 * 1024
 """Bytes that a client may send ahead of an answer; beyond it is not read from."""

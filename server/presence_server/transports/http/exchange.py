@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from presence_protocol.errors import FieldError
 from presence_server.logs import get_logger
-from presence_server.transports.envelope import error_body, error_headers
+from presence_server.transports.rest.envelope import error_body, error_headers
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Scope

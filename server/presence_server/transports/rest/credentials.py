@@ -12,9 +12,9 @@ from starlette.routing import Route
 from presence_protocol.fields import parse_time
 from presence_server.application.principals import ADMIN
 from presence_server.identity.tickets import TICKET_LIFE
-from presence_server.transports import bodies
-from presence_server.transports.desk import Desk, allow, route
-from presence_server.transports.envelope import success
+from presence_server.transports.rest import bodies
+from presence_server.transports.rest.desk import Desk, allow, route
+from presence_server.transports.rest.envelope import success
 
 if TYPE_CHECKING:
     from presence_server.identity.authentication import Authentication

@@ -27,8 +27,8 @@ from presence_server.application.polls import Answer, Polls
 from presence_server.domain.model import Device, Override, Platform, Shown, Status
 from presence_server.domain.transitions import Heartbeat, Offline, Online, SetOverride
 from presence_server.logs import get_logger
-from presence_server.transports import bodies
-from presence_server.transports.desk import (
+from presence_server.transports.rest import bodies
+from presence_server.transports.rest.desk import (
     ENGINE_TIMEOUT,
     Desk,
     allow,
@@ -38,7 +38,7 @@ from presence_server.transports.desk import (
     unavailable,
     user_id_of,
 )
-from presence_server.transports.envelope import Refusal, failure, success, success_body
+from presence_server.transports.rest.envelope import Refusal, failure, success, success_body
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway

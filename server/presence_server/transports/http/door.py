@@ -10,18 +10,18 @@ import asyncio
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from presence_server.transports.exchange import refusal
-from presence_server.transports.handshake import usual
-from presence_server.transports.http1 import FULL, HttpConnection
-from presence_server.transports.websocket import WebSocketConnection
+from presence_server.transports.http.connection import FULL, HttpConnection
+from presence_server.transports.http.exchange import refusal
+from presence_server.transports.websocket.connection import WebSocketConnection
+from presence_server.transports.websocket.handshake import usual
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from presence_server.transports.books import Place
     from presence_server.transports.gateway import Gateway
+    from presence_server.transports.http.books import Place
 
 TO_BE_TOLD: Final = 1.0
 """Seconds until one who has no place, and asks for nothing, is told that the server is full."""

@@ -15,8 +15,8 @@ from starlette.routing import Route
 
 from presence_protocol import fields, limits
 from presence_protocol.text import REFUSED
-from presence_server.transports.desk import BASE_PATH
-from presence_server.transports.envelope import ERRORS, MESSAGES
+from presence_server.transports.rest.desk import BASE_PATH
+from presence_server.transports.rest.envelope import ERRORS, MESSAGES
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway

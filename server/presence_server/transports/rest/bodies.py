@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 from starlette.requests import ClientDisconnect, Request
 
 from presence_protocol import fields
@@ -16,7 +16,7 @@ from presence_protocol.errors import FieldError
 from presence_protocol.fields import Field, find_errors
 from presence_protocol.messages import PlatformName, StatusName, UserId, require
 from presence_protocol.text import byte_order_mark, lone_surrogate
-from presence_server.transports.envelope import Refusal
+from presence_server.transports.rest.envelope import Refusal
 
 MAX_DRAINED: Final = 16 * 1024 * 1024
 """Bytes of a body over the limit that are read and dropped, so that the client gets to see its 413."""
@@ -64,9 +64,13 @@ class OverrideBody(Body):
             require(fields.status_text(self.status_text))
 
 
+Seconds = Annotated[int, Meta(ge=0, le=100_000_000_000)]
+"""Since 1970, as tokens tell their times."""
+
+
 class RevokeBody(Body):
     user_id: UserId
-    issued_before: str | int | None = None
+    issued_before: str | Seconds | None = None
     device_id: str | None = None
 
     def __post_init__(self) -> None:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from presence_server.transports.envelope import NOT_STORED, error_headers
+from presence_server.transports.rest.envelope import NOT_STORED, error_headers
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway

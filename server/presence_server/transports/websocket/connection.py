@@ -25,11 +25,11 @@ from presence_protocol.errors import InvalidMessage, MalformedMessage
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
-from presence_server.transports import deflate
-from presence_server.transports.direct import SEND_BUFFER, DirectProtocol
-from presence_server.transports.frames import PING, close_frame, plain_frame, pong_frame
-from presence_server.transports.handshake import Handshake
-from presence_server.transports.parsers import Parsers, let_go
+from presence_server.transports.websocket import deflate
+from presence_server.transports.websocket.direct import SEND_BUFFER, DirectProtocol
+from presence_server.transports.websocket.frames import PING, close_frame, plain_frame, pong_frame
+from presence_server.transports.websocket.handshake import Handshake
+from presence_server.transports.websocket.parsers import Parsers, let_go
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway

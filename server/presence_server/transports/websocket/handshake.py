@@ -24,10 +24,10 @@ from websockets.typing import Subprotocol
 from presence_protocol.codec import CODECS
 from presence_protocol.errors import FieldError
 from presence_server.identity.networks import FORWARDING, NO_PROXY
-from presence_server.transports.desk import ticket_of
-from presence_server.transports.envelope import Refusal, error_body, error_headers
 from presence_server.transports.hosts import REASON
-from presence_server.transports.parsers import let_go
+from presence_server.transports.rest.desk import ticket_of
+from presence_server.transports.rest.envelope import Refusal, error_body, error_headers
+from presence_server.transports.websocket.parsers import let_go
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway

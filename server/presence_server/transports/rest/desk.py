@@ -24,8 +24,8 @@ from presence_server.domain.model import Shown
 from presence_server.domain.transitions import AnyTransition, Transition
 from presence_server.identity.networks import FORWARDING
 from presence_server.logs import get_logger
-from presence_server.transports import bodies
-from presence_server.transports.envelope import Refusal, failure
+from presence_server.transports.rest import bodies
+from presence_server.transports.rest.envelope import Refusal, failure
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway

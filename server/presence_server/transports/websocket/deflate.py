@@ -34,8 +34,8 @@ from websockets.extensions import Extension
 from websockets.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from websockets.typing import ExtensionParameter
 
-from presence_server.transports.frames import RSV1, frame, sent_frames
-from presence_server.transports.parsers import Parsers
+from presence_server.transports.websocket.frames import RSV1, frame, sent_frames
+from presence_server.transports.websocket.parsers import Parsers
 
 LEAST: Final = 1024
 """Bytes of the shortest payload that is compressed."""

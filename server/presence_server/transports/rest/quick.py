@@ -2,7 +2,7 @@
 
 They are most of what a REST server is asked, and routing, request and response objects cost several times what the
 answer does. So a request of the usual kind, all of which has arrived, is answered here with the bytes that its endpoint
-in `transports.http` would have answered with. Whatever is not of the usual kind goes the long way, and so does whatever
+in `rest.endpoints` would have answered with. Whatever is not of the usual kind goes the long way, and so does whatever
 is not a plain success: nothing is refused here, and what was tried here and given up had no effect. Only an engine that
 has everything at hand is asked here.
 
@@ -22,10 +22,10 @@ from presence_server.application.principals import Denied, Principal
 from presence_server.domain.model import Shown, Status
 from presence_server.domain.transitions import Heartbeat, Transition
 from presence_server.identity.networks import FORWARDING
-from presence_server.transports.bodies import BatchBody, DeviceBody, decode_valid
-from presence_server.transports.desk import BASE_PATH
-from presence_server.transports.envelope import success_body
-from presence_server.transports.http import Summary, heartbeat_answer, status_body
+from presence_server.transports.rest.bodies import BatchBody, DeviceBody, decode_valid
+from presence_server.transports.rest.desk import BASE_PATH
+from presence_server.transports.rest.endpoints import Summary, heartbeat_answer, status_body
+from presence_server.transports.rest.envelope import success_body
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send

@@ -1,0 +1,1 @@
+"""The WebSocket: handshake, frames, and the connection that is the heartbeat."""
