@@ -71,7 +71,8 @@ LEAVING: Final = 2.0
 """Seconds that a long poll goes on after its client has half-closed: it may have left, which looks the same."""
 
 LOOK: Final = 1.0
-"""Seconds between two looks whether a client that is not read from is still there."""
+"""Seconds for which a client that waits for an answer, and has sent too much ahead, is not read from. Then what it has
+sent ahead is dropped: it may have left, and its end lies behind that."""
 
 _SAYS_NO_MORE: Final = getattr(select, "POLLRDHUP", 0)  # Linux
 _GONE: Final = select.POLLHUP | select.POLLERR
@@ -103,6 +104,7 @@ class HttpConnection(asyncio.Protocol):
         "_held",
         "_is_behind",
         "_is_closing",
+        "_is_dropping",
         "_is_early",
         "_is_full",
         "_is_going_on",
@@ -162,6 +164,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_going_on = False  # will be called in its turn
         self._is_half_closed = False
         self._is_closing = False
+        self._is_dropping = False  # what still comes will not be served
         self._drained: asyncio.Future[None] | None = None
         # Time, by the gateway's clock.
         self._awaits = _HEAD
@@ -190,7 +193,7 @@ class HttpConnection(asyncio.Protocol):
         self._gateway.books.leave(self._place)
 
     def data_received(self, data: bytes) -> None:
-        if self._is_closing:
+        if self._is_closing or self._is_dropping:
             self._discarded += len(data)
             if self._discarded > MAX_LINGER:
                 self.abort()
@@ -428,10 +431,7 @@ class HttpConnection(asyncio.Protocol):
                 self._expect(_APPLICATION, LEAVING)
             else:
                 if self._count_ahead():
-                    cast("Exchange", self._exchange).keeps_alive = False
-                    self._ahead, self._at = b"", 0
-                    self._count_ahead()
-                    self._pause(True)
+                    self._drop_ahead()
                 else:
                     self._pause(self._held >= MAX_AHEAD)
                 self._expect(_APPLICATION, LOOK if self._is_paused else inf)
@@ -453,6 +453,15 @@ class HttpConnection(asyncio.Protocol):
         books.ahead += ahead - self._held
         self._held = ahead
         return ahead > 0 and books.ahead > MAX_AHEAD_OF_ALL
+
+    def _drop_ahead(self) -> None:
+        """Serve nothing of what was sent ahead, and read on to see when the client leaves."""
+        self._is_dropping = True
+        self._ahead, self._at = b"", 0
+        self._count_ahead()
+        if self._exchange is not None:
+            self._exchange.keeps_alive = False
+        self._pause(False)
 
     def _end_early(self) -> None:
         """The client sends no more, and nothing that it asked for waits."""
@@ -570,6 +579,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _look(self) -> None:
         """A request waits for its answer, and its client is not read from or sends no more: may it be gone?"""
+        self._deadline = inf
         if self._is_half_closed:
             said = _SAYS_NO_MORE
         else:
@@ -577,7 +587,8 @@ class HttpConnection(asyncio.Protocol):
             assert self._transport is not None
             poll.register(self._transport.get_extra_info("socket").fileno(), _SAYS_NO_MORE)
             said = next((events for _, events in poll.poll(0)), 0)
-            self._again(LOOK)
+            # Its end may lie behind more than the kernel takes.
+            self._drop_ahead()
         if said & _GONE:
             self.abort()
         elif said and self._exchange is not None:
@@ -614,6 +625,7 @@ class HttpConnection(asyncio.Protocol):
         """End, once all is written. Where the client may still be sending, what it sends is read for a while."""
         if is_in_flow is None:
             is_in_flow = self._is_in_head or self._is_in_body or self._is_paused or bool(self._ahead)
+            is_in_flow = is_in_flow or self._is_dropping
         transport = self._transport
         self._leave()
         if transport is None:
