@@ -50,6 +50,9 @@ DENIED_CODES: Final = {
 }
 """How a connection is closed whose hello is denied, by the status that a request would be answered with."""
 
+LEAST_ENTRY: Final = 160
+"""Bytes that `messages` allows for an entry at least: no more users are looked up than may fit a part."""
+
 
 def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
     if hub.is_draining:
@@ -254,7 +257,7 @@ def _may_watch(hub: Hub, session: Session, id: int | None) -> bool:
 def _ask(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
     """Ask for those from `start` on: for all if they are few, else for the next piece, when it is its turn."""
     if hub.is_at_once(len(user_ids)):
-        _look_up(hub, session, id, user_ids, 0, now)
+        _look_up(hub, session, id, user_ids, start, now)
     else:
         hub.begin(session, _one_step(partial(_look_up, hub, session, id, user_ids, start, now)))
 
@@ -265,7 +268,7 @@ def _one_step(step: Callable[[], None]) -> Iterator[None]:
 
 
 def _look_up(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
-    piece = user_ids[start : start + slices.PIECE]
+    piece = user_ids[start : start + min(slices.PIECE, hub.part_bytes // LEAST_ENTRY)]
     hub.lookup(session.viewer, piece, now, partial(_tell, hub, session, id, user_ids, start, now))
 
 
@@ -281,11 +284,13 @@ def _tell(
     if found is None:
         hub.send(session, refusals.unavailable(id))
         return
-    is_last = start + slices.PIECE >= len(user_ids)
-    for part, more in messages((shown.presence for shown in found), is_last, hub.part_bytes):
-        hub.send(session, Statuses(id=id, statuses=[entry_of(presence, hub.keys) for presence in part], more=more))
-    if not is_last:
-        _ask(hub, session, id, user_ids, start + slices.PIECE, now)
+    # One part: the next is made once this one has gone out.
+    part, _ = messages((shown.presence for shown in found), True, hub.part_bytes)[0]
+    start += len(part)
+    more = start < len(user_ids)
+    hub.send(session, Statuses(id=id, statuses=[entry_of(presence, hub.keys) for presence in part], more=more))
+    if more:
+        hub.begin(session, _one_step(partial(_look_up, hub, session, id, user_ids, start, now)))
 
 
 def _ping(hub: Hub, session: Session, message: Ping, now: float) -> None:

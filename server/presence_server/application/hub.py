@@ -468,8 +468,8 @@ class Hub:
             session.work = deque()
             session.catching_up = None
             self._catchup.hold(session)
+            self.read_on(session)
         session.work.append(steps)
-        self.read_on(session)
 
     def _catch_up(self, now: float) -> None:
         for session in self._catchup.take_due(now):
