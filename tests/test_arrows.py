@@ -1,8 +1,13 @@
-"""The import arrows of the house: domain knows nobody, application knows domain, the shells know application."""
+"""The import arrows of the house: domain knows nobody, application knows domain, the shells know application.
+
+No arrow leads back: modules import each other in no circle, imports for types included.
+"""
 
 from __future__ import annotations
 
 import ast
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -43,6 +48,40 @@ MAY_NOT = {
 }
 
 
+@cache
+def modules() -> dict[str, Path]:
+    """The file of every module of ours, by its name."""
+    found = {}
+    for package, root in SOURCES.items():
+        for file in (root / package).rglob("*.py"):
+            name = ".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__")
+            found[name] = file
+    return found
+
+
+def imported_by(file: Path) -> set[str]:
+    """The modules of ours that `file` imports, wherever in it the import stands; a package only for what is in it."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                module = f"{node.module}.{alias.name}"
+                found.add(module if module in modules() else str(node.module))
+    return found & modules().keys()
+
+
+def circle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """The modules of a circle in their order, the first once more at its end; empty if there is none."""
+    try:
+        TopologicalSorter(arrows).prepare()
+    except CycleError as failure:
+        circle: list[str] = failure.args[1]
+        return circle[::-1]
+    return []
+
+
 def is_in(module: str, packages: tuple[str, ...]) -> bool:
     return any(module == package or module.startswith(f"{package}.") for package in packages)
 
@@ -77,3 +116,17 @@ def test_the_domain_is_pure() -> None:
     found = imports("presence_server.domain")
     assert found, "the domain was looked for in the wrong place"
     assert [(file, module) for file, module in found if module.split(".")[0] in IMPURE] == []
+
+
+def test_no_module_imports_in_a_circle_not_even_for_types() -> None:
+    arrows = {module: imported_by(file) for module, file in modules().items()}
+    assert sum(map(len, arrows.values())) > 300, "the imports were looked for in the wrong place"
+    assert circle_in(arrows) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert circle_in({"a": {"b"}, "b": {"c", "d"}, "c": {"a"}, "d": set()}) in (
+        ["a", "b", "c", "a"],
+        ["b", "c", "a", "b"],
+        ["c", "a", "b", "c"],
+    )

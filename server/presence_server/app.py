@@ -20,7 +20,8 @@ from presence_protocol.errors import FieldError
 from presence_server import __version__
 from presence_server.access import Access, Everyone
 from presence_server.application.fanout import Fanout
-from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.hub import Hub
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Polls

@@ -29,7 +29,8 @@ from presence_server.access import Everyone
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
-from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.hub import Hub
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN, UserKeys
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Authenticator, Engine, EngineEvent, Listener, Peer, Visibility

@@ -26,7 +26,7 @@ from presence_protocol.messages import (
     Watch,
     Welcome,
 )
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.principals import Denied, Principal
 from presence_server.domain.model import Status
 from presence_server.domain.shard import Lifetimes

@@ -16,7 +16,7 @@ from presence_protocol.errors import MalformedMessage
 from presence_protocol.limits import MAX_USER_ID
 from presence_protocol.messages import Error, Snapshot, StatusEntry, Unwatch, Watch, Welcome
 from presence_protocol.view import apply_snapshot
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys
 from presence_server.application.sessions import Send
 from presence_server.domain.model import Status

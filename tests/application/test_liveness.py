@@ -7,7 +7,7 @@ import pytest
 from application.kit import ANN, START, Client, World
 from presence_protocol.messages import Ping
 from presence_protocol.session import State
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.liveness import LinkTimes, Liveness, Verdict
 from presence_server.application.sessions import Session
 from presence_server.domain.shard import Lifetimes

@@ -6,7 +6,7 @@ import pytest
 
 from application.kit import ANN, BOB, START, World
 from presence_protocol.messages import Diff
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.pacing import BURST, Pacing
 from presence_server.domain.model import Status
 

@@ -10,7 +10,7 @@ import pytest
 from application.kit import ANN, BOB, Client, World
 from presence_protocol.limits import MAX_STATUS_TEXT
 from presence_protocol.messages import Diff, Hello, Ok, Ping, Pong, Query, Snapshot, Statuses, Unwatch, Watch, Welcome
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.slices import PIECE
 from presence_server.domain.model import Status
 

@@ -20,7 +20,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_server.application import entries
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.watching import MAX_PENDING
 
 

@@ -15,7 +15,7 @@ from application.kit import TICK, Client, Given, World, is_same
 from presence_protocol.messages import Activity, AnyClientMessage, Bye, Ping, Query, SetStatus, Unwatch, Watch
 from presence_server.application import entries, fanout
 from presence_server.application.entries import entry_of
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Answer, Poll

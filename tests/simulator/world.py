@@ -10,7 +10,8 @@ from random import Random
 from engines.late import LateEngine
 from presence_protocol.messages import StatusEntry
 from presence_server.application.fanout import Fanout
-from presence_server.application.hub import Hub, HubLimits
+from presence_server.application.hub import Hub
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine

@@ -40,7 +40,7 @@ from presence_server.domain.model import Override, Platform, Shown, Status
 from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
 
 if TYPE_CHECKING:
-    from presence_server.application.hub import Hub
+    from presence_server.application.hub_port import HubPort
     from presence_server.application.watching import Lookup
 
 DENIED_CODES: Final = {
@@ -54,7 +54,7 @@ LEAST_ENTRY: Final = 160
 """Bytes that `messages` allows for an entry at least: no more users are looked up than may fit a part."""
 
 
-def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
+def _hello(hub: HubPort, session: Session, hello: Hello, now: float) -> None:
     if hub.is_draining:
         hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
         return
@@ -62,7 +62,7 @@ def _hello(hub: Hub, session: Session, hello: Hello, now: float) -> None:
     hub.authenticate(session.peer, hello.token, wanted, now, partial(_authenticated, hub, session, hello))
 
 
-def _authenticated(hub: Hub, session: Session, hello: Hello, made: Principal | Denied) -> None:
+def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal | Denied) -> None:
     if session.is_over:
         return  # it left while somebody was asked
     now = hub.clock.now()
@@ -105,14 +105,14 @@ def _not_allowed(principal: Principal, hello: Hello) -> Denied | None:
     return principal.may_watch() if hello.watch else None
 
 
-def _auth(hub: Hub, session: Session, message: Auth, now: float) -> None:
+def _auth(hub: HubPort, session: Session, message: Auth, now: float) -> None:
     """A new token for a connection that stays: it must be the same principal's, and only its end may differ."""
     peer = session.peer._replace(ticket=None, authorization=None)
     wanted = Wanted(hub.keys.user_id(session.user_id) or None, session.device_id or None)
     hub.authenticate(peer, message.token, wanted, now, partial(_renewed, hub, session, message))
 
 
-def _renewed(hub: Hub, session: Session, message: Auth, made: Principal | Denied) -> None:
+def _renewed(hub: HubPort, session: Session, message: Auth, made: Principal | Denied) -> None:
     if session.is_over:
         return
     before = session.principal
@@ -128,7 +128,9 @@ def _renewed(hub: Hub, session: Session, message: Auth, made: Principal | Denied
         hub.send(session, Ok(id=message.id))
 
 
-def _connected(hub: Hub, session: Session, hello: Hello, watch: list[int], now: float, made: Transition | None) -> None:
+def _connected(
+    hub: HubPort, session: Session, hello: Hello, watch: list[int], now: float, made: Transition | None
+) -> None:
     if session.is_over:
         return  # it left while the engine was at it; its end was submitted after its beginning
     if made is None or made.device is None:
@@ -139,7 +141,7 @@ def _connected(hub: Hub, session: Session, hello: Hello, watch: list[int], now: 
         _watch_first(hub, session, hello, watch, made.continued, now)
 
 
-def _watch_first(hub: Hub, session: Session, hello: Hello, watch: list[int], continued: bool, now: float) -> None:
+def _watch_first(hub: HubPort, session: Session, hello: Hello, watch: list[int], continued: bool, now: float) -> None:
     """The watch list of the hello, as keys, has to be known before `welcome` can say whether the cursor is covered."""
     watched = None if hello.watch is None else watch
     answer = partial(_welcome, hub, session, hello.id, watched, hello.cursor, continued, now)
@@ -151,7 +153,7 @@ def _watch_first(hub: Hub, session: Session, hello: Hello, watch: list[int], con
 
 
 def _welcome(
-    hub: Hub,
+    hub: HubPort,
     session: Session,
     id: int | None,
     watched: list[int] | None,
@@ -198,13 +200,13 @@ def _welcome(
     hub.read_on(session)
 
 
-def _watch(hub: Hub, session: Session, message: Watch | Unwatch, now: float) -> None:
+def _watch(hub: HubPort, session: Session, message: Watch | Unwatch, now: float) -> None:
     if not _may_watch(hub, session, message.id):
         return
     hub.watching.handle(session, message, now)
 
 
-def _status(hub: Hub, session: Session, message: SetStatus, now: float) -> None:
+def _status(hub: HubPort, session: Session, message: SetStatus, now: float) -> None:
     if not _has_device(hub, session, message.id):
         return
     override = None
@@ -217,7 +219,7 @@ def _status(hub: Hub, session: Session, message: SetStatus, now: float) -> None:
     hub.engine.submit(SetOverride(session.user_id, override), now, partial(_answer, hub, session, message.id))
 
 
-def _activity(hub: Hub, session: Session, message: Activity, now: float) -> None:
+def _activity(hub: HubPort, session: Session, message: Activity, now: float) -> None:
     if not _has_device(hub, session, message.id):
         return
     idle_for = None if message.idle_for_ms is None else message.idle_for_ms / 1000
@@ -225,21 +227,21 @@ def _activity(hub: Hub, session: Session, message: Activity, now: float) -> None
     hub.engine.submit(wanted, now, partial(_answer, hub, session, message.id))
 
 
-def _has_device(hub: Hub, session: Session, id: int | None) -> bool:
+def _has_device(hub: HubPort, session: Session, id: int | None) -> bool:
     if session.user_id:
         return True
     hub.send(session, refusals.refusal(403, "forbidden", "type", "an observer has no user and no device", id))
     return False
 
 
-def _answer(hub: Hub, session: Session, id: int | None, made: Transition | None) -> None:
+def _answer(hub: HubPort, session: Session, id: int | None, made: Transition | None) -> None:
     if made is None or made.is_refused:
         hub.send(session, refusals.unavailable(id))
     elif id is not None:
         hub.send(session, Ok(id=id))
 
 
-def _query(hub: Hub, session: Session, message: Query, now: float) -> None:
+def _query(hub: HubPort, session: Session, message: Query, now: float) -> None:
     if len(message.user_ids) > hub.limits.max_batch:
         reason = f"must be at most {hub.limits.max_batch} ids"
         hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
@@ -247,14 +249,14 @@ def _query(hub: Hub, session: Session, message: Query, now: float) -> None:
         _ask(hub, session, message.id, hub.keys.keys(message.user_ids), 0, now)
 
 
-def _may_watch(hub: Hub, session: Session, id: int | None) -> bool:
+def _may_watch(hub: HubPort, session: Session, id: int | None) -> bool:
     denied = None if session.principal is None else session.principal.may_watch()
     if denied is not None:
         hub.send(session, refusals.denied(denied, id))
     return denied is None
 
 
-def _ask(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
+def _ask(hub: HubPort, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
     """Ask for those from `start` on: for all if they are few, else for the next piece, when it is its turn."""
     if hub.is_at_once(len(user_ids)):
         _look_up(hub, session, id, user_ids, start, now)
@@ -267,13 +269,13 @@ def _one_step(step: Callable[[], None]) -> Iterator[None]:
     yield from ()
 
 
-def _look_up(hub: Hub, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
+def _look_up(hub: HubPort, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
     piece = user_ids[start : start + min(slices.PIECE, hub.part_bytes // LEAST_ENTRY)]
     hub.lookup(session.viewer, piece, now, partial(_tell, hub, session, id, user_ids, start, now))
 
 
 def _tell(
-    hub: Hub,
+    hub: HubPort,
     session: Session,
     id: int | None,
     user_ids: list[int],
@@ -293,11 +295,11 @@ def _tell(
         hub.begin(session, _one_step(partial(_look_up, hub, session, id, user_ids, start, now)))
 
 
-def _ping(hub: Hub, session: Session, message: Ping, now: float) -> None:
+def _ping(hub: HubPort, session: Session, message: Ping, now: float) -> None:
     hub.send(session, Pong(id=message.id))
 
 
-def _bye(hub: Hub, session: Session, message: Bye, now: float) -> None:
+def _bye(hub: HubPort, session: Session, message: Bye, now: float) -> None:
     hub.close(session, CloseCode.NORMAL, "bye", now)
 
 
@@ -310,7 +312,7 @@ def check_until(until: int, utc: float) -> str | None:
     return None
 
 
-HANDLERS: Final[dict[type[Any], Callable[[Hub, Session, Any, float], None]]] = {
+HANDLERS: Final[dict[type[Any], Callable[[HubPort, Session, Any, float], None]]] = {
     Hello: _hello,
     Watch: _watch,
     Unwatch: _watch,

@@ -34,8 +34,9 @@ from presence_server.application.endings import LOSS_CODES, VERDICT_CODES
 from presence_server.application.entries import part_bytes, self_view_of
 from presence_server.application.expiry import Expiry
 from presence_server.application.fanout import Fanout
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys
-from presence_server.application.liveness import LinkTimes, Liveness, Verdict
+from presence_server.application.liveness import Liveness, Verdict
 from presence_server.application.lookups import Found, look_up
 from presence_server.application.pacing import Pacing
 from presence_server.application.ports import (
@@ -80,16 +81,6 @@ WITH_ENTRIES: Final = (Snapshot, Statuses)
 
 Refuses = Callable[[Principal], bool]
 """Whether the credentials that a principal came with are refused now."""
-
-
-class HubLimits(NamedTuple):
-    """What connections are held to. `max_message` is only told to clients here; the transport enforces it."""
-
-    max_watched: int = 5_000
-    max_batch: int = 1_000
-    max_message: int = 262_144
-    min_publish_interval: float = 1.0
-    times: LinkTimes = LinkTimes()
 
 
 class HubStatistics(NamedTuple):

@@ -13,7 +13,6 @@ from presence_protocol.session import State
 if TYPE_CHECKING:
     from presence_server.application.ports import Link, Peer
     from presence_server.application.principals import Principal
-    from presence_server.application.watching import Lookup
 
 
 # An enum's member costs 50 ns to look up, ten times what a global does, and these are looked up with every message.
@@ -79,7 +78,7 @@ class Session:
         self.self_due = False
         self.work: deque[Iterator[None]] | None = None
         self.catching_up: Iterator[None] | None = None
-        self.lookup: Lookup | None = None
+        self.lookup: object | None = None  # the `Lookup` that its next watches wait for
         self.pending: deque[tuple[Watch | Unwatch, float]] | None = None  # and when each arrived
 
     @property

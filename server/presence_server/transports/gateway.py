@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
@@ -24,7 +24,13 @@ from presence_server.transports.websocket.unsent import Unsent
 
 if TYPE_CHECKING:
     from presence_server.access import Access
-    from presence_server.transports.websocket.connection import WebSocketConnection
+
+
+class OpenConnection(Protocol):
+    """A WebSocket connection, as far as the gateway goes."""
+
+    def abort(self) -> None:
+        """Drop it at once."""
 
 
 class GatewayStatistics(NamedTuple):
@@ -80,7 +86,7 @@ class Gateway:
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
         self.http = http
         self.books = Books(connection_limit)
-        self.connections: set[WebSocketConnection] = set()
+        self.connections: set[OpenConnection] = set()
         self.ws_logger = logging.getLogger("websockets.server")
         self.parsers = Parsers(max_message, self.ws_logger)
         self.deflation = Deflation(max_message, self.ws_logger)
@@ -88,11 +94,11 @@ class Gateway:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    def enter(self, connection: WebSocketConnection) -> None:
+    def enter(self, connection: OpenConnection) -> None:
         self.connections.add(connection)
         self._empty.clear()
 
-    def leave(self, connection: WebSocketConnection) -> None:
+    def leave(self, connection: OpenConnection) -> None:
         """It is closed, whether it was let in or refused."""
         had_place = connection in self.connections
         self.connections.discard(connection)

@@ -12,7 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from application.kit import ManualClock
-from presence_server.application.hub import HubLimits
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal, trusted

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from presence_client.attempts import End
 from presence_client.links import Events
@@ -15,8 +15,19 @@ from presence_protocol.errors import InvalidMessage
 from presence_protocol.messages import AnyClientMessage, AnyServerMessage
 from presence_protocol.session import Role, Session
 
-if TYPE_CHECKING:
-    from presence_client.testing.server import FakePresenceServer
+
+class ServerEnd(Protocol):
+    """The fake server, as a link needs it."""
+
+    latency: float
+    refusal: tuple[int, float | None] | None
+    is_deaf: bool
+
+    def attach(self, link: MemoryLink) -> None: ...
+
+    def detach(self, link: MemoryLink, code: int) -> None: ...
+
+    def receive(self, link: MemoryLink, message: AnyClientMessage) -> None: ...
 
 
 class Pipe:
@@ -40,7 +51,7 @@ class Pipe:
 class MemoryLink:
     """Both ends of one connection: the SDK's link, and what the server knows of it."""
 
-    def __init__(self, server: FakePresenceServer, codec: Codec) -> None:
+    def __init__(self, server: ServerEnd, codec: Codec) -> None:
         self.session = Session(Role.SERVER)
         self.user_id: int | None = None
         self.device_id = ""
