@@ -3,7 +3,7 @@
 import os
 import sys
 
-from presence_server import logs, settings
+from presence_server import borrowed, logs, settings
 from presence_server.log_output import open_standard_streams, say
 
 EXTRA = "presence-service[server]"
@@ -13,7 +13,8 @@ EXTRA = "presence-service[server]"
 def main() -> None:
     """Run the server with flags and `PRESENCE_*` variables.
 
-    Exit codes: 2, a wrong setting; 1, the address cannot be had, or what a server needs is not installed.
+    Exit codes: 2, a wrong setting; 1, the address cannot be had, or what a server needs is not installed, or not as
+    this server knows it.
     """
     open_standard_streams()
     chosen = settings.load_or_exit(sys.argv[1:], os.environ)
@@ -24,6 +25,10 @@ def main() -> None:
     if os.environ.get("PYTHONHASHSEED", "random") not in ("", "random"):
         log.warning("strings are not salted", name="PYTHONHASHSEED", meant="unset: clients could choose what collides")
     try:
+        lost = borrowed.missing()  # before anything imports such a name
+        if lost is not None:
+            say(sys.stderr, f"{settings.PROGRAM}: {lost}")
+            sys.exit(1)
         from presence_server import app  # here, so that --help, --version and what is wrong need no extra
     except ModuleNotFoundError as missing:
         package = (missing.name or "").partition(".")[0]

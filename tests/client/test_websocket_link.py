@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from email.utils import formatdate
+from importlib import metadata
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from websockets.asyncio.server import Server, ServerConnection, serve
 from websockets.http11 import Request, Response
 
 from presence_client import Backoff, NotConnected, Phase, PresenceClient, connect
+from presence_client.websocket_link import check_borrowed
 from support.http_stub import answering, response
 from support.scripted_link import until
 
@@ -154,3 +156,13 @@ def test_a_date_to_retry_after_counts_from_the_servers_own_time(monkeypatch: pyt
             assert 6 <= client.state.retry_in <= 8
 
     play(story())
+
+
+def test_a_version_of_websockets_that_lacks_what_is_overridden_is_refused_by_name() -> None:
+    class Connection:
+        """What a later version might be."""
+
+    check_borrowed()
+    version = metadata.version("websockets")
+    with pytest.raises(ImportError, match=rf"^websockets {version} has no Connection\.process_event, which presence_"):
+        check_borrowed([(Connection, "process_event")])

@@ -8,7 +8,8 @@ import asyncio
 import logging
 import ssl
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from importlib import metadata
 from typing import Any, Final
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -36,6 +37,21 @@ CLOSE_TIMEOUT: Final = 2.0
 # The package logs headers and frames, tokens and all, where the root logger is at DEBUG: only if asked for by name.
 _wire_log = logging.getLogger("presence_client.wire")
 _wire_log.setLevel(logging.INFO)
+
+
+# What is overridden without being promised. Were it gone, redirects would carry tokens off, and nothing would be heard.
+BORROWED: Final = ((connect, "process_redirect"), (ClientConnection, "process_event"))
+
+
+def check_borrowed(borrowed: Iterable[tuple[type, str]] = BORROWED) -> None:
+    """Raises ImportError: the installed websockets lacks a name that this client uses."""
+    for owner, name in borrowed:
+        if not hasattr(owner, name):
+            lost = f"websockets {metadata.version('websockets')} has no {owner.__name__}.{name}"
+            raise ImportError(f"{lost}, which presence_client uses: install another version")
+
+
+check_borrowed()
 
 
 class _Connect(connect):
