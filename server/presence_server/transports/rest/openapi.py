@@ -1,7 +1,7 @@
-"""`/openapi.json`: what the REST endpoints take and answer, as OpenAPI 3.1.
+"""`/openapi.json`: what the REST endpoints take and answer, as OpenAPI 3.1, in English or (`?lang=zh`) in Chinese.
 
-Written by hand, since the API's document came first and is worded for people; the bounds come from `limits` and
-`fields`, the examples are the document's own, and the REST tests hold every answer of the running server against it.
+Written by hand, since the API's document came first and is worded for people; the schemas are in `schemas`, the
+examples are the document's own, and the REST tests hold every answer of the running server against it.
 """
 
 from __future__ import annotations
@@ -13,142 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from presence_protocol import fields, limits
-from presence_protocol.text import REFUSED
+from presence_server.transports.rest import schemas
 from presence_server.transports.rest.desk import BASE_PATH
-from presence_server.transports.rest.envelope import ERRORS, MESSAGES
+from presence_server.transports.rest.envelope import ERRORS
+from presence_server.transports.rest.schemas import Schema, list_of, record, ref
+from presence_server.transports.rest.words import LANGUAGES, Words, in_language
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
-
-Schema = dict[str, Any]
-
-USER_ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": limits.MAX_USER_ID, "examples": [10001]}
-# Not all that the server refuses: beyond the basic plane, and for surrogates, the dialects of patterns differ.
-_REFUSED: Final = "".join(
-    f"\\u{first:04x}-\\u{last:04x}" for first, last, kind in REFUSED if last < 0x10000 and kind != "a surrogate"
-)
-HUMAN_TEXT: Final[Schema] = {
-    "pattern": f"^[^{_REFUSED}]*$",
-    "description": "No control or separator characters, no bidirectional controls, no non-characters.",
-}
-DEVICE_ID: Final[Schema] = {
-    "type": "string",
-    "minLength": 1,
-    "maxLength": limits.MAX_DEVICE_ID,
-    **HUMAN_TEXT,
-    "examples": ["device_123"],
-}
-STATUS: Final[Schema] = {"type": "string", "enum": list(fields.STATUSES)}
-PLATFORM: Final[Schema] = {"type": "string", "enum": list(fields.PLATFORMS)}
-TIME: Final[Schema] = {
-    "type": "string",
-    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$",
-    "examples": ["2025-11-09T15:00:00Z"],
-}
-UNTIL: Final[Schema] = {
-    "type": ["string", "null"],
-    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$",
-    "description": "An RFC 3339 time, later than now and at most a year ahead. A fraction is rounded up.",
-    "examples": ["2025-11-09T15:00:00Z", "2025-11-09T15:00:00.000Z", "2025-11-09T23:00:00+08:00"],
-}
-LAST_ACTIVE: Final[Schema] = {**TIME, "type": ["string", "null"], "description": "null: never known."}
-FLAG: Final[Schema] = {"type": ["boolean", "null"]}
-STATUS_TEXT: Final[Schema] = {"type": "string", "maxLength": limits.MAX_STATUS_TEXT, **HUMAN_TEXT}
-
-
-def record(required: Schema, optional: Schema | None = None, closed: bool = True) -> Schema:
-    """An object schema. Answers are closed: they hold nothing that is not said here. Requests may hold more."""
-    schema: Schema = {"type": "object", "properties": required | (optional or {}), "required": list(required)}
-    return schema | {"additionalProperties": False} if closed else schema
-
-
-def request(required: Schema, optional: Schema | None = None) -> Schema:
-    return record(required, optional, closed=False)
-
-
-def list_of(item: Schema, most: int | None = None) -> Schema:
-    schema: Schema = {"type": "array", "items": item}
-    return schema if most is None else schema | {"maxItems": most}
-
-
-def ref(name: str) -> Schema:
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-_DEVICE = record({"deviceId": DEVICE_ID, "platform": PLATFORM, "onlineTime": TIME})
-_PRESENCE = record(
-    {"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE, "devices": list_of(ref("Device"))}
-)
-_SUMMARY = record({"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE})
-_BATCH_ITEM = record(
-    {"userId": USER_ID, "status": STATUS},
-    {"lastActiveTime": LAST_ACTIVE, "platforms": list_of(PLATFORM), "statusText": STATUS_TEXT},
-)
-_ENTRY = record(
-    {
-        "userId": USER_ID,
-        "status": STATUS,
-        "platforms": list_of(PLATFORM),
-        "lastActiveTime": LAST_ACTIVE,
-        "version": {"type": "integer", "minimum": 0, "maximum": limits.MAX_USER_ID},
-    },
-    {"statusText": STATUS_TEXT},
-)
-_CHANGES = record(
-    {"changes": list_of(ref("StatusEntry")), "cursor": {"type": "string"}, "resumed": {"type": "boolean"}}
-)
-_ERROR = record(
-    {
-        "code": {"type": "integer", "enum": sorted(ERRORS)},
-        "message": {"type": "string"},
-        "data": record(
-            {
-                "error": {"type": "string", "enum": sorted({error for error, _ in ERRORS.values()} | set(MESSAGES))},
-                "details": list_of(record({"field": {"type": "string"}, "reason": {"type": "string"}})),
-            }
-        ),
-    }
-)
-
-_ONLINE_BODY = request({"userId": USER_ID, "deviceId": DEVICE_ID, "platform": PLATFORM}, {"idle": FLAG})
-_DEVICE_BODY = request({"userId": USER_ID, "deviceId": DEVICE_ID})
-_HEARTBEAT_BODY = request({"userId": USER_ID, "deviceId": DEVICE_ID}, {"idle": FLAG})
-_OVERRIDE_BODY = request(
-    {"status": STATUS},
-    {
-        "until": UNTIL,
-        "statusText": {**STATUS_TEXT, "type": ["string", "null"]},
-    },
-)
-
-_REVOKE_BODY = request(
-    {"userId": USER_ID},
-    {
-        "issuedBefore": {
-            "anyOf": [UNTIL, {"type": "integer", "minimum": 0, "maximum": 100_000_000_000}, {"type": "null"}],
-            "description": "Tokens issued before are refused; all until now if it is left out.",
-        },
-        "deviceId": {**DEVICE_ID, "type": ["string", "null"]},
-    },
-)
-_TICKET = record({"ticket": {"type": "string"}, "expiresIn": {"type": "integer", "description": "Seconds."}})
-_REVOKED = record({"userId": USER_ID, "connections": {"type": "integer", "minimum": 0}})
-
-
-def _batch_body(most: int) -> Schema:
-    return request({"userIds": list_of(USER_ID, most)}, {"detail": FLAG})
-
-
-def _changes_body(most: int) -> Schema:
-    return request(
-        {"userIds": {**list_of(USER_ID), "description": f"At most {most} different ids."}},
-        {
-            "cursor": {"type": ["string", "null"]},
-            "waitMs": {"type": ["integer", "null"], "minimum": 0, "maximum": limits.MAX_WAIT},
-        },
-    )
-
 
 # The examples of the API document, by path below the base: the request's body, and the answer's `data`.
 _DEVICE_EXAMPLE: Final = {"userId": 10001, "deviceId": "device_123"}
@@ -169,24 +41,89 @@ EXAMPLES: Final[dict[str, tuple[Any, Any]]] = {
     ),
 }
 
+_SECONDS: Final = {"description": Words("Seconds.", "秒。"), "schema": {"type": "string", "pattern": r"^\d+$"}}
+_ALLOW: Final = {"description": Words("The methods that are right.", "允许的方法。"), "schema": {"type": "string"}}
 _HEADERS: Final[dict[int, Schema]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
-    405: {"Allow": {"description": "The methods that are right.", "schema": {"type": "string"}}},
+    405: {"Allow": _ALLOW},
     426: {"Upgrade": {"schema": {"const": "websocket"}}},
-    429: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": r"^\d+$"}}},
-    503: {"Retry-After": {"description": "Seconds.", "schema": {"type": "string", "pattern": r"^\d+$"}}},
+    503: {"Retry-After": _SECONDS},
 }
 """What comes in the head of a refusal, by status."""
 
-_ANY: Final = (400, 401, 403, 405, 408, 421, 429, 431, 500, 501, 503)
+_REASONS: Final = {
+    400: "The request is wrong; `details` names each field at fault.",
+    401: "Nobody in particular: credentials are missing or no longer good.",
+    403: "Not allowed to whoever asks, or to the page that it comes from.",
+    404: "There is no such thing; for a heartbeat: the device is not online, call /online again.",
+    405: "The method is wrong; `Allow` names those that are right.",
+    408: "The request took too long to arrive.",
+    413: "The body is larger than the server takes.",
+    415: "The body is not JSON, or is compressed.",
+    421: "The Host is not one of this server's names.",
+    426: "Only a request to upgrade to a WebSocket is answered here.",
+    431: "The head of the request is too large.",
+    500: "A bug of the server's; `details` names the entry in its log.",
+    501: "The body comes in a transfer coding that is not known here.",
+    503: "Not now: the server is full, about to end, or cannot tell. Try again after `Retry-After`.",
+}
+
+_ANY: Final = (400, 401, 403, 405, 408, 421, 431, 500, 501, 503)
 """The refusals that may befall any request."""
+
+_SECURITY: Final[list[Schema]] = [{"token": []}, {"serviceKey": []}, {"ticket": []}, {}]
+_SCHEMES: Final[Schema] = {
+    "token": {
+        "type": "http",
+        "scheme": "bearer",
+        "bearerFormat": "JWT",
+        "description": Words(
+            "A user's token: a signed JWT where the server runs with `--auth jwt`, whatever the application knows with "
+            "`--auth webhook`. With `--auth none` clients of `trusted_networks` need none.",
+            "用户的令牌：服务器以 `--auth jwt` 运行时为签名的 JWT，以 `--auth webhook` 运行时为应用认识的任意令牌。"
+            "以 `--auth none` 运行时，`trusted_networks` 中的客户端不需要令牌。",
+        ),
+    },
+    "serviceKey": {
+        "type": "http",
+        "scheme": "bearer",
+        "description": Words(
+            "A back end's key (`psk_...`), with the scopes that it was given.",
+            "后端的密钥（`psk_...`），权限以授予的范围为限。",
+        ),
+    },
+    "ticket": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "ticket",
+        "description": Words(
+            "Good once, for half a minute; `POST /ticket` gives it. Browsers cannot set headers on a WebSocket.",
+            "由 `POST /ticket` 发放，半分钟内有效，只能使用一次。供不能为 WebSocket 设置请求头的浏览器使用。",
+        ),
+    },
+}
+
+_TAGS: Final = [
+    {
+        "name": "presence",
+        "description": Words("Who is online, and with what status.", "谁在线，以及在线状态。"),
+    },
+    {
+        "name": "credentials",
+        "description": Words("One-time tickets, and the end of tokens.", "一次性票据与令牌的吊销。"),
+    },
+    {
+        "name": "operations",
+        "description": Words("For those who run the server.", "供运维人员使用。"),
+    },
+]
 
 
 def _envelope(message: str, data: Schema) -> Schema:
     return record({"code": {"const": 200}, "message": {"const": message}, "data": data})
 
 
-def _json(description: str, schema: Schema) -> Schema:
+def _json(description: Words, schema: Schema) -> Schema:
     return {"description": description, "content": {"application/json": {"schema": schema}}}
 
 
@@ -197,15 +134,17 @@ def _refusals(*statuses: int) -> Schema:
 def _operation(
     path: str,
     name: str,
-    summary: str,
+    summary: Words,
+    description: Words,
     data: Schema,
     *refused: int,
     message: str = "success",
     body: Schema | None = None,
+    tag: str = "presence",
 ) -> Schema:
     """One operation of the API. `name` is its operationId; `refused` are statuses beyond the usual ones."""
     asked, answered = EXAMPLES.get(path, (None, None))
-    answer = _json(message, _envelope(message, data))
+    answer = _json(Words("Done; `data` holds the answer.", "成功；`data` 为结果。"), _envelope(message, data))
     if path in EXAMPLES:
         answer["content"]["application/json"]["example"] = {"code": 200, "message": message, "data": answered}
     usual = (413, 415) if body is not None else ()
@@ -214,42 +153,145 @@ def _operation(
     operation: Schema = {
         "operationId": name,
         "summary": summary,
-        "tags": ["presence"],
+        "description": description,
+        "tags": [tag],
         "responses": {"200": answer, **_refusals(*usual, *refused)},
     }
     if body is not None:
         content = {"schema": body} if asked is None else {"schema": body, "example": asked}
         operation["requestBody"] = {"required": True, "content": {"application/json": content}}
     if "{userId}" in path:
-        operation["parameters"] = [{"name": "userId", "in": "path", "required": True, "schema": USER_ID}]
+        parameter = {"name": "userId", "in": "path", "required": True, "schema": schemas.USER_ID}
+        operation["parameters"] = [parameter | {"description": Words("Whose status.", "用户 ID。")}]
     return operation
 
 
 def _paths(gateway: Gateway) -> Schema:
-    most_batch, most_watched = gateway.hub.limits.max_batch, gateway.hub.limits.max_watched
-    heartbeat = record({"nextHeartbeatInterval": {"type": "integer", "minimum": 1, "description": "Milliseconds."}})
-    nothing, presence = {"type": "null"}, ref("Presence")
-
-    def post(path: str, summary: str, data: Schema, *refused: int, body: Schema, message: str = "success") -> Schema:
-        name = "batch" if path == "/status/batch" else path[1:]
-        return {"post": _operation(path, name, summary, data, *refused, body=body, message=message)}
-
-    one = "/status/{userId}"
+    limits, one = gateway.hub.limits, "/status/{userId}"
     rest = {
-        "/online": post("/online", "用户上线", ref("Summary"), body=_ONLINE_BODY, message="上线成功"),
-        "/offline": post("/offline", "用户下线", nothing, body=_DEVICE_BODY, message="下线成功"),
-        "/heartbeat": post("/heartbeat", "发送心跳", heartbeat, 404, body=_HEARTBEAT_BODY, message="心跳成功"),
-        "/status/batch": post("/status/batch", "批量查询状态", list_of(ref("BatchItem")), body=_batch_body(most_batch)),
-        one: {
-            "get": _operation(one, "status", "查询用户状态", presence),
-            "put": _operation(one, "setOverride", "Set the user's override", presence, body=_OVERRIDE_BODY),
-            "delete": _operation(one, "clearOverride", "Clear the user's override", presence),
+        "/online": {
+            "post": _operation(
+                "/online",
+                "online",
+                Words("User goes online", "用户上线"),
+                Words(
+                    "The device is online until it goes offline or sends no heartbeat for 2.5 intervals.",
+                    "设备上线，直到下线，或者超过 2.5 个心跳间隔没有发送心跳。",
+                ),
+                ref("Summary"),
+                body=schemas.ONLINE_BODY,
+                message="上线成功",
+            )
         },
-        "/changes": post(
-            "/changes", "Changes since a cursor (long poll)", ref("Changes"), body=_changes_body(most_watched)
-        ),
-        "/ticket": {"post": _operation("/ticket", "ticket", "A one-time ticket for the WebSocket's URL", _TICKET)},
-        "/revoke": post("/revoke", "Refuse a user's older tokens", _REVOKED, body=_REVOKE_BODY),
+        "/offline": {
+            "post": _operation(
+                "/offline",
+                "offline",
+                Words("User goes offline", "用户下线"),
+                Words(
+                    "The device is offline at once. The user's other devices stay.",
+                    "设备立即下线。该用户的其他设备不受影响。",
+                ),
+                {"type": "null"},
+                body=schemas.DEVICE_BODY,
+                message="下线成功",
+            )
+        },
+        "/heartbeat": {
+            "post": _operation(
+                "/heartbeat",
+                "heartbeat",
+                Words("Send a heartbeat", "发送心跳"),
+                Words(
+                    "The device stays online. The answer says when the next one is due.",
+                    "保持设备在线。结果给出下一次心跳的间隔。",
+                ),
+                schemas.HEARTBEAT,
+                404,
+                body=schemas.HEARTBEAT_BODY,
+                message="心跳成功",
+            )
+        },
+        "/status/batch": {
+            "post": _operation(
+                "/status/batch",
+                "batch",
+                Words("Query the status of several users", "批量查询状态"),
+                Words(
+                    "In the order of the ids. With `detail`, what watchers are told beside the status.",
+                    "按 ID 的顺序返回。指定 `detail` 时，还返回关注者能看到的其他内容。",
+                ),
+                list_of(ref("BatchItem")),
+                body=schemas.batch_body(limits.max_batch),
+            )
+        },
+        one: {
+            "get": _operation(
+                one,
+                "status",
+                Words("Query a user's status", "查询用户状态"),
+                Words("What others see of the user, with the devices.", "其他人看到的用户状态和设备。"),
+                ref("Presence"),
+            ),
+            "put": _operation(
+                one,
+                "setOverride",
+                Words("Set a user's status", "设置用户状态"),
+                Words(
+                    "It covers what the devices say, until it is cleared or `until` has come. OFFLINE is invisible.",
+                    "覆盖设备的状态，直到被清除或到达 `until`。OFFLINE 即隐身。",
+                ),
+                ref("Presence"),
+                body=schemas.OVERRIDE_BODY,
+            ),
+            "delete": _operation(
+                one,
+                "clearOverride",
+                Words("Clear a user's status", "清除用户状态"),
+                Words("What the devices say holds again.", "恢复为设备的状态。"),
+                ref("Presence"),
+            ),
+        },
+        "/changes": {
+            "post": _operation(
+                "/changes",
+                "changes",
+                Words("Changes since a cursor (long poll)", "游标之后的变化（长轮询）"),
+                Words(
+                    "With `waitMs`, the answer waits until something changes. Without a cursor, all is told as it is.",
+                    "指定 `waitMs` 时，等到有变化才返回。没有游标时返回全部状态。",
+                ),
+                ref("Changes"),
+                body=schemas.changes_body(limits.max_watched),
+            )
+        },
+        "/ticket": {
+            "post": _operation(
+                "/ticket",
+                "ticket",
+                Words("Get a one-time ticket", "获取一次性票据"),
+                Words(
+                    "It stands for whoever asks. Put it into the URL of the WebSocket: `?ticket=`.",
+                    "票据代表请求者。放在 WebSocket 的 URL 中：`?ticket=`。",
+                ),
+                schemas.TICKET,
+                tag="credentials",
+            )
+        },
+        "/revoke": {
+            "post": _operation(
+                "/revoke",
+                "revoke",
+                Words("Revoke a user's older tokens", "吊销用户较早的令牌"),
+                Words(
+                    "They are refused from now on, and connections that came with one end. Needs the scope `admin`.",
+                    "从现在起拒绝这些令牌，并断开使用它们的连接。需要具有 `admin` 权限的密钥。",
+                ),
+                schemas.REVOKED,
+                body=schemas.REVOKE_BODY,
+                tag="credentials",
+            )
+        },
         "/ws": {"get": _websocket()},
     }
     return {BASE_PATH + path: methods for path, methods in rest.items()} | _operations_paths()
@@ -258,71 +300,109 @@ def _paths(gateway: Gateway) -> Schema:
 def _websocket() -> Schema:
     return {
         "operationId": "connect",
-        "summary": "The WebSocket: subprotocols presence.v1.json and presence.v1.msgpack, see docs/protocol.md",
+        "summary": Words("Open the WebSocket", "打开 WebSocket"),
+        "description": Words(
+            "The subprotocols are `presence.v1.json` and `presence.v1.msgpack`; docs/protocol.md describes them.",
+            "子协议为 `presence.v1.json` 和 `presence.v1.msgpack`，见 docs/protocol.md。",
+        ),
         "tags": ["presence"],
-        "responses": {"101": {"description": "The connection is a WebSocket now."}, **_refusals(426)},
+        "responses": {
+            "101": {"description": Words("The connection is a WebSocket now.", "连接已升级为 WebSocket。")},
+            **_refusals(426),
+        },
     }
 
 
 def _operations_paths() -> Schema:
-    health = record({"status": {"const": "ok"}, "version": {"type": "string"}})
-    ready = record({"status": {"const": "ready"}})
-    not_ready = record({"status": {"enum": ["draining", "full"]}})
-    text = {"description": "Prometheus's text format", "content": {"text/plain": {"schema": {"type": "string"}}}}
-
-    def get(name: str, summary: str, responses: Schema) -> Schema:
+    def get(name: str, summary: Words, description: Words, responses: Schema) -> Schema:
         told = {"405": {"$ref": "#/components/responses/405"}, **responses}
-        return {"get": {"operationId": name, "summary": summary, "tags": ["operations"], "responses": told}}
+        operation = {"operationId": name, "summary": summary, "description": description, "tags": ["operations"]}
+        return {"get": operation | {"security": [], "responses": told}}
 
+    text = {"text/plain": {"schema": {"type": "string"}}}
+    language = {
+        "name": "lang",
+        "in": "query",
+        "schema": {"type": "string"},
+        "description": Words("`zh`: in Chinese. Anything else: in English.", "`zh`：中文。其他值：英文。"),
+    }
+    document = get(
+        "openapi",
+        Words("This document", "本文档"),
+        Words("OpenAPI 3.1, in one language.", "OpenAPI 3.1，单一语言。"),
+        {"200": _json(Words("The document.", "文档。"), {"type": "object"})},
+    )
+    document["get"]["parameters"] = [language]
     return {
-        "/healthz": get("health", "Is the process alive?", {"200": _json("It answers.", health)}),
+        "/healthz": get(
+            "health",
+            Words("Is the process alive?", "进程是否存活"),
+            Words("Answered as long as the process answers at all.", "只要进程还能应答就返回 200。"),
+            {"200": _json(Words("It is.", "存活。"), schemas.HEALTH)},
+        ),
         "/readyz": get(
             "ready",
-            "Are new connections welcome?",
+            Words("Are new connections welcome?", "是否接受新连接"),
+            Words("For load balancers.", "供负载均衡器使用。"),
             {
-                "200": _json("They are.", ready),
-                "503": _json("They are not.", not_ready) | {"headers": _HEADERS[503]},
+                "200": _json(Words("They are.", "接受。"), schemas.READY),
+                "503": _json(Words("They are not.", "不接受。"), schemas.NOT_READY) | {"headers": _HEADERS[503]},
             },
         ),
-        "/metrics": get("metrics", "How is it doing?", {"200": text}),
-        "/openapi.json": get("openapi", "This document", {"200": _json("OpenAPI 3.1", {"type": "object"})}),
+        "/metrics": get(
+            "metrics",
+            Words("How is it doing?", "运行指标"),
+            Words("In Prometheus's text format.", "Prometheus 文本格式。"),
+            {"200": {"description": Words("The metrics.", "指标。"), "content": text}},
+        ),
+        "/openapi.json": document,
     }
 
 
 def _refusal(status: int) -> Schema:
-    response = _json(ERRORS[status][1], ref("Error"))
+    response = _json(Words(_REASONS[status], f"{ERRORS[status][1]}。"), ref("Error"))
     return response | {"headers": _HEADERS[status]} if status in _HEADERS else response
 
 
-def document(gateway: Gateway, version: str) -> Schema:
-    """The whole document, with the limits that this server was started with."""
-    return {
+def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
+    """The whole document in one of `LANGUAGES`, with the limits that this server was started with."""
+    whole = {
         "openapi": "3.1.0",
         "info": {
             "title": "presence-service",
             "version": version,
-            "description": "在线状态服务。The WebSocket at /api/v1/presence/ws is described in docs/protocol.md.",
+            "summary": Words("Realtime presence", "实时在线状态服务"),
+            "description": Words(
+                "Who is online. The WebSocket at `/api/v1/presence/ws` is the heartbeat and tells changes as they "
+                "happen; docs/protocol.md describes it. REST stands beside it. An answer is "
+                '`{"code", "message", "data"}`, the HTTP status equal to `code`; a refusal has a stable code in '
+                "`data.error`.",
+                "在线状态服务。`/api/v1/presence/ws` 上的 WebSocket 就是心跳，并实时推送变化，见 docs/protocol.md；"
+                '另有 REST 接口。响应为 `{"code", "message", "data"}`，HTTP 状态码与 `code` 相同；'
+                "出错时 `data.error` 为稳定的错误码。",
+            ),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
+        "servers": [{"url": gateway.root_path or "/", "description": Words("This server.", "本服务器。")}],
+        "security": _SECURITY,
+        "tags": _TAGS,
         "paths": _paths(gateway),
         "components": {
-            "schemas": {
-                "Device": _DEVICE,
-                "Presence": _PRESENCE,
-                "Summary": _SUMMARY,
-                "BatchItem": _BATCH_ITEM,
-                "StatusEntry": _ENTRY,
-                "Changes": _CHANGES,
-                "Error": _ERROR,
-            },
-            "responses": {str(status): _refusal(status) for status in ERRORS},
+            "securitySchemes": _SCHEMES,
+            "schemas": schemas.COMPONENTS,
+            "responses": {str(status): _refusal(status) for status in _REASONS},
         },
     }
+    found: Schema = in_language(whole, language)
+    return found
 
 
 def openapi_route(gateway: Gateway, version: str) -> Route:
-    body = msgspec.json.encode(document(gateway, version))
+    bodies = {language: msgspec.json.encode(document(gateway, version, language)) for language in LANGUAGES}
 
-    async def serve(_request: Request) -> Response:
-        return Response(body, headers={"Cache-Control": "no-cache"}, media_type="application/json")
+    async def serve(request: Request) -> Response:
+        language = request.query_params.get("lang", "")
+        headers = {"Cache-Control": "no-cache", "Content-Language": language if language in bodies else "en"}
+        return Response(bodies.get(language, bodies["en"]), headers=headers, media_type="application/json")
 
     return Route("/openapi.json", serve)

@@ -1,0 +1,183 @@
+"""What the REST endpoints take and answer, as JSON Schema. Bounds come from `limits` and `fields`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from presence_protocol import fields, limits
+from presence_protocol.text import REFUSED
+from presence_server.transports.rest.envelope import ERRORS, MESSAGES
+from presence_server.transports.rest.words import Words
+
+Schema = dict[str, Any]
+
+USER_ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": limits.MAX_USER_ID, "examples": [10001]}
+# Not all that the server refuses: beyond the basic plane, and for surrogates, the dialects of patterns differ.
+_REFUSED: Final = "".join(
+    f"\\u{first:04x}-\\u{last:04x}" for first, last, kind in REFUSED if last < 0x10000 and kind != "a surrogate"
+)
+HUMAN_TEXT: Final[Schema] = {
+    "pattern": f"^[^{_REFUSED}]*$",
+    "description": Words(
+        "No control or separator characters, no bidirectional controls, no non-characters.",
+        "不得含有控制字符、分隔符、双向控制符或非字符码位。",
+    ),
+}
+DEVICE_ID: Final[Schema] = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": limits.MAX_DEVICE_ID,
+    **HUMAN_TEXT,
+    "examples": ["device_123"],
+}
+STATUS: Final[Schema] = {"type": "string", "enum": list(fields.STATUSES)}
+PLATFORM: Final[Schema] = {"type": "string", "enum": list(fields.PLATFORMS)}
+TIME: Final[Schema] = {
+    "type": "string",
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}Z$",
+    "examples": ["2025-11-09T15:00:00Z"],
+}
+UNTIL: Final[Schema] = {
+    "type": ["string", "null"],
+    "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(\.\d{1,9})?(Z|[+-]\d{2}:\d{2})$",
+    "description": Words(
+        "An RFC 3339 time, later than now and at most a year ahead. A fraction is rounded up.",
+        "RFC 3339 时间，晚于现在，最多一年之后。小数部分向上取整。",
+    ),
+    "examples": ["2025-11-09T15:00:00Z", "2025-11-09T15:00:00.000Z", "2025-11-09T23:00:00+08:00"],
+}
+LAST_ACTIVE: Final[Schema] = {
+    **TIME,
+    "type": ["string", "null"],
+    "description": Words("null: never known.", "null：从未知道。"),
+}
+FLAG: Final[Schema] = {"type": ["boolean", "null"]}
+STATUS_TEXT: Final[Schema] = {"type": "string", "maxLength": limits.MAX_STATUS_TEXT, **HUMAN_TEXT}
+
+
+def record(required: Schema, optional: Schema | None = None, closed: bool = True) -> Schema:
+    """An object schema. Answers are closed: they hold nothing that is not said here. Requests may hold more."""
+    schema: Schema = {"type": "object", "properties": required | (optional or {}), "required": list(required)}
+    return schema | {"additionalProperties": False} if closed else schema
+
+
+def request(required: Schema, optional: Schema | None = None) -> Schema:
+    return record(required, optional, closed=False)
+
+
+def list_of(item: Schema, most: int | None = None) -> Schema:
+    schema: Schema = {"type": "array", "items": item}
+    return schema if most is None else schema | {"maxItems": most}
+
+
+def ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+DEVICE: Final = record({"deviceId": DEVICE_ID, "platform": PLATFORM, "onlineTime": TIME})
+PRESENCE: Final = record(
+    {"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE, "devices": list_of(ref("Device"))}
+)
+SUMMARY: Final = record({"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE})
+BATCH_ITEM: Final = record(
+    {"userId": USER_ID, "status": STATUS},
+    {"lastActiveTime": LAST_ACTIVE, "platforms": list_of(PLATFORM), "statusText": STATUS_TEXT},
+)
+ENTRY: Final = record(
+    {
+        "userId": USER_ID,
+        "status": STATUS,
+        "platforms": list_of(PLATFORM),
+        "lastActiveTime": LAST_ACTIVE,
+        "version": {"type": "integer", "minimum": 0, "maximum": limits.MAX_USER_ID},
+    },
+    {"statusText": STATUS_TEXT},
+)
+CHANGES: Final = record(
+    {"changes": list_of(ref("StatusEntry")), "cursor": {"type": "string"}, "resumed": {"type": "boolean"}}
+)
+ERROR: Final = record(
+    {
+        "code": {"type": "integer", "enum": sorted(ERRORS)},
+        "message": {"type": "string"},
+        "data": record(
+            {
+                "error": {"type": "string", "enum": sorted({error for error, _ in ERRORS.values()} | set(MESSAGES))},
+                "details": list_of(record({"field": {"type": "string"}, "reason": {"type": "string"}})),
+            }
+        ),
+    }
+)
+
+ONLINE_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID, "platform": PLATFORM}, {"idle": FLAG})
+DEVICE_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID})
+HEARTBEAT_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID}, {"idle": FLAG})
+OVERRIDE_BODY: Final = request(
+    {"status": STATUS},
+    {
+        "until": UNTIL,
+        "statusText": {**STATUS_TEXT, "type": ["string", "null"]},
+    },
+)
+
+REVOKE_BODY: Final = request(
+    {"userId": USER_ID},
+    {
+        "issuedBefore": {
+            "anyOf": [UNTIL, {"type": "integer", "minimum": 0, "maximum": 100_000_000_000}, {"type": "null"}],
+            "description": Words(
+                "Tokens issued before are refused; all until now if it is left out. Seconds since 1970, or a time.",
+                "在此之前签发的令牌被拒绝；省略时为现在。可以是 1970 年以来的秒数，也可以是时间。",
+            ),
+        },
+        "deviceId": {**DEVICE_ID, "type": ["string", "null"]},
+    },
+)
+TICKET: Final = record(
+    {"ticket": {"type": "string"}, "expiresIn": {"type": "integer", "description": Words("Seconds.", "秒。")}}
+)
+REVOKED: Final = record({"userId": USER_ID, "connections": {"type": "integer", "minimum": 0}})
+
+
+def batch_body(most: int) -> Schema:
+    return request({"userIds": list_of(USER_ID, most)}, {"detail": FLAG})
+
+
+def changes_body(most: int) -> Schema:
+    return request(
+        {
+            "userIds": {
+                **list_of(USER_ID),
+                "description": Words(f"At most {most} different ids.", f"最多 {most} 个不同的 ID。"),
+            }
+        },
+        {
+            "cursor": {"type": ["string", "null"]},
+            "waitMs": {"type": ["integer", "null"], "minimum": 0, "maximum": limits.MAX_WAIT},
+        },
+    )
+
+
+HEARTBEAT: Final = record(
+    {
+        "nextHeartbeatInterval": {
+            "type": "integer",
+            "minimum": 1,
+            "description": Words("Milliseconds.", "毫秒。"),
+        }
+    }
+)
+HEALTH: Final = record({"status": {"const": "ok"}, "version": {"type": "string"}})
+READY: Final = record({"status": {"const": "ready"}})
+NOT_READY: Final = record({"status": {"enum": ["draining", "full"]}})
+
+COMPONENTS: Final = {
+    "Device": DEVICE,
+    "Presence": PRESENCE,
+    "Summary": SUMMARY,
+    "BatchItem": BATCH_ITEM,
+    "StatusEntry": ENTRY,
+    "Changes": CHANGES,
+    "Error": ERROR,
+}
+"""The schemas that have a name, which `ref` refers to."""
