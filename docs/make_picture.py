@@ -63,19 +63,19 @@ def wait_until_ready(url: str) -> None:
 
 
 def tell_the_story(page: Page, url: str) -> None:
-    """10002 is busy on two devices, 10001 went idle and lost the network a moment ago."""
-    page.goto(f"{url}/?people=10001,10002")
-    for user in (10001, 10002):
+    """502 is busy on two devices, 501 went idle and lost the network a moment ago."""
+    page.goto(f"{url}/?people=501,502")
+    for user in (501, 502):
         page.locator(f'[data-testid="person-{user}"][data-state="online"]').wait_for()
-    second = b'{"userId": 10002, "deviceId": "phone", "platform": "IOS"}'
+    second = b'{"userId": 502, "deviceId": "phone", "platform": "IOS"}'
     request = urllib.request.Request(f"{url}/api/v1/presence/online", second, {"Content-Type": "application/json"})
     open_url(request, timeout=5).close()
-    page.get_by_test_id("status-text-10002").fill("In a meeting until three")
-    page.get_by_test_id("busy-10002").click()
-    page.locator('[data-testid="sees-10001-10002"][data-status="BUSY"]').wait_for()
-    page.get_by_test_id("idle-10001").click()
-    page.locator('[data-testid="sees-10002-10001"][data-status="AWAY"]').wait_for()
-    page.get_by_test_id("pull-10001").click()
+    page.get_by_test_id("status-text-502").fill("In a meeting until three")
+    page.get_by_test_id("busy-502").click()
+    page.locator('[data-testid="sees-501-502"][data-status="BUSY"]').wait_for()
+    page.get_by_test_id("idle-501").click()
+    page.locator('[data-testid="sees-502-501"][data-status="AWAY"]').wait_for()
+    page.get_by_test_id("pull-501").click()
     page.mouse.move(0, 0)
     page.evaluate("document.activeElement.blur()")
     page.wait_for_timeout(2600)

@@ -57,26 +57,27 @@ class Tab:
         socket.on("framesent", sent)
         socket.on("framereceived", lambda payload: self.received.append((users[0], json.loads(payload))))
 
-    def open(self, people: list[int], watch: list[int] | None = None) -> "Tab":
-        """Open the page with these people, and wait until all of them are connected."""
-        query = f"people={','.join(map(str, people))}"
+    def open(self, people: list[int], watch: list[int] | None = None, language: str = "en") -> "Tab":
+        """Open the page with these people, and wait until all of them are connected. Twice: a second device."""
+        query = f"lang={language}&people={','.join(map(str, people))}"
         if watch:
             query += f"&watch={','.join(map(str, watch))}"
         self.page.goto(f"{self.url}/?{query}")
-        for user in people:
-            self.wait_for_link(user, "online")
+        for place, user in enumerate(people):
+            number = people[: place + 1].count(user)
+            self.wait_for_link(user if number == 1 else f"{user}.{number}", "online")
         return self
 
-    def wait_for_link(self, user: int, state: str) -> None:
+    def wait_for_link(self, user: int | str, state: str) -> None:
         self.page.locator(f'[data-testid="person-{user}"][data-state="{state}"]').wait_for()
 
     def by(self, name: str) -> Locator:
         return self.page.get_by_test_id(name)
 
-    def press(self, action: str, user: int) -> None:
+    def press(self, action: str, user: int | str) -> None:
         self.by(f"{action}-{user}").click()
 
-    def wait_to_see(self, watcher: int, user: int, status: str, within: float = 5) -> None:
+    def wait_to_see(self, watcher: int | str, user: int, status: str, within: float = 5) -> None:
         """Wait until `watcher`'s card shows `user` with `status`, at most `within` seconds."""
         row = self.page.locator(f'[data-testid="sees-{watcher}-{user}"][data-status="{status}"]')
         row.wait_for(timeout=within * 1000)

@@ -1,4 +1,8 @@
-"""The page at `/` with its assets, and the browser SDK that it imports: read once at the start, served from memory."""
+"""The page at `/`, the API documentation at `/docs`, and what both import: read once at the start, served
+from memory.
+
+All addresses in them are relative, so that they also work below the path at which a proxy serves the server.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,7 @@ from typing import Final, NamedTuple
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 WEB: Final = Path(__file__).parent.parent / "web"
@@ -45,18 +49,26 @@ class Page(NamedTuple):
 
 
 class Pages:
-    def __init__(self, grace_period: float) -> None:
-        """`grace_period`, in seconds, is told to the page, which counts it down for whoever pulled the cable."""
+    def __init__(self, grace_period: float, root_path: str = "") -> None:
+        """`grace_period`, in seconds, is told to the page, which counts it down for whoever pulled the cable.
+
+        `root_path`: where a proxy serves this server. Whoever asks for it without a slash is sent to the page.
+        """
         sdk = PACKAGED_SDK if PACKAGED_SDK.is_dir() else SOURCE_SDK
+        self._root_path = root_path
         self._pages = {f"/assets/{path.name}": _page(path) for path in _files(WEB)}
         self._pages |= {f"/sdk/{path.name}": _page(path) for path in _files(sdk)}
+        self._pages |= {f"/vendor/{path.name}": _page(path) for path in _files(WEB / "vendor")}
         index = (WEB / "index.html").read_bytes()
         self._pages["/"] = _page_of(index.replace(GRACE, GRACE[:-1] + f'{grace_period:g}"'.encode()), ".html")
+        self._pages["/docs"] = self._pages["/assets/docs.html"]
         if icon := self._pages.get("/assets/icon.svg"):
             self._pages["/favicon.ico"] = icon
 
     def routes(self) -> list[Route]:
-        return [Route(path, self._serve) for path in ("/", "/favicon.ico", "/assets/{name}", "/sdk/{name}")]
+        paths = ("/", "/docs", "/favicon.ico", "/assets/{name}", "/sdk/{name}", "/vendor/{name}")
+        routes = [Route(path, self._serve) for path in paths]
+        return [*routes, Route(self._root_path, self._to_the_page)] if self._root_path else routes
 
     async def _serve(self, request: Request) -> Response:
         page = self._pages.get(request.url.path)
@@ -67,6 +79,9 @@ class Pages:
         if page.etag in request.headers.get("if-none-match", ""):
             return Response(status_code=304, headers=headers)
         return Response(page.body, media_type=page.media_type, headers=headers)
+
+    async def _to_the_page(self, _request: Request) -> Response:
+        return RedirectResponse(f"{self._root_path}/", 308)
 
 
 def _files(folder: Path) -> Iterator[Path]:

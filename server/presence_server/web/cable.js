@@ -12,6 +12,9 @@ export class Cable {
   #isOut = false;
   #sockets = new Set();
 
+  /** Whether the last socket ended before it was open, by no pull of ours. */
+  isRefused = false;
+
   get isOut() {
     return this.#isOut;
   }
@@ -35,6 +38,7 @@ export class Cable {
       onmessage = null;
       onclose = null;
       #real = null;
+      #wasOpen = false;
 
       constructor(url, protocols) {
         if (cable.isOut) {
@@ -43,9 +47,15 @@ export class Cable {
         }
         sockets.add(this);
         this.#real = new WebSocket(url, protocols);
-        this.#real.onopen = (event) => this.onopen?.(event);
+        this.#real.onopen = (event) => {
+          this.#wasOpen = true;
+          this.onopen?.(event);
+        };
         this.#real.onmessage = (event) => this.onmessage?.(event);
-        this.#real.onclose = ({ code, reason }) => this.#ended(code, reason);
+        this.#real.onclose = ({ code, reason }) => {
+          cable.isRefused = !this.#wasOpen;
+          this.#ended(code, reason);
+        };
       }
 
       send(data) {
@@ -63,6 +73,7 @@ export class Cable {
         real.onmessage = real.onclose = null;
         if (real.readyState === WebSocket.CONNECTING) real.onopen = () => real.close(PULLED, "cable pulled");
         else real.close(PULLED, "cable pulled");
+        cable.isRefused = false;
         this.#ended(ABNORMAL, "cable pulled");
       }
 

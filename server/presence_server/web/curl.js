@@ -1,31 +1,32 @@
 /** What a person just did over the socket, as lines for a terminal. */
 
+import { say } from "./language.js";
 import { fromTemplate } from "./words.js";
 
-const BASE = `${location.origin}/api/v1/presence`;
+const BASE = new URL("api/v1/presence", document.baseURI).href;
 
 /** `{userId, deviceId, platform}` -> the three lines, given what was done last (see `Curl.did`). */
 function lines({ userId, deviceId, platform }, { action, statusText }) {
   const device = { userId, deviceId };
   const busy = { status: "BUSY", ...(statusText && { statusText }) };
   const connected = {
-    idle: () => ["Go idle", post("/online", { ...device, platform, idle: true })],
-    active: () => ["Be active again", post("/online", { ...device, platform, idle: false })],
-    leave: () => ["Leave", post("/offline", device)],
+    idle: () => ["goIdle", post("/online", { ...device, platform, idle: true })],
+    active: () => ["goActive", post("/online", { ...device, platform, idle: false })],
+    leave: () => ["goOffline", post("/offline", device)],
   };
   const override = {
-    invisible: () => ["Turn invisible", put(userId, { status: "OFFLINE" })],
-    back: () => ["Be back", `curl -X DELETE ${BASE}/status/${userId}`],
+    invisible: () => ["turnInvisible", put(userId, { status: "OFFLINE" })],
+    clear: () => ["clearStatus", `curl -X DELETE ${BASE}/status/${userId}`],
   };
   return [
-    { slot: "device", ...named(connected[action]?.() ?? ["Come online", post("/online", { ...device, platform })]) },
-    { slot: "status", ...named(override[action]?.() ?? ["Be busy", put(userId, busy)]) },
-    { slot: "read", ...named(["See what others see", `curl ${BASE}/status/${userId}`]) },
+    { slot: "device", ...named(connected[action]?.() ?? ["comeOnline", post("/online", { ...device, platform })]) },
+    { slot: "status", ...named(override[action]?.() ?? ["beBusy", put(userId, busy)]) },
+    { slot: "read", ...named(["seeOthers", `curl ${BASE}/status/${userId}`]) },
   ];
 }
 
 function named([title, line]) {
-  return { title, line };
+  return { title: say(title), line };
 }
 
 function post(path, body) {
@@ -58,24 +59,24 @@ export class Curl {
     for (const slot of ["device", "status", "read"]) this.#shown.set(slot, this.#make(slot));
   }
 
-  /** These people can be spoken for: `{userId, deviceId, platform}` each. */
+  /** These devices can be spoken for: `{key, name, userId, deviceId, platform}` each. */
   setPeople(people) {
     const chosen = this.#of.value;
     this.#people = people;
-    this.#of.replaceChildren(...people.map(({ userId }) => new Option(String(userId), String(userId))));
-    if (people.some(({ userId }) => String(userId) === chosen)) this.#of.value = chosen;
+    this.#of.replaceChildren(...people.map(({ key, name }) => new Option(name, key)));
+    if (people.some(({ key }) => key === chosen)) this.#of.value = chosen;
     this.#show();
   }
 
-  /** A person did something: "idle", "active", "busy", "invisible", "back", "leave" or "connect". */
-  did(userId, action, statusText = "") {
-    this.#of.value = String(userId);
+  /** A device did something: "idle", "active", "busy", "invisible", "clear", "leave" or "connect". */
+  did(key, action, statusText = "") {
+    this.#of.value = key;
     this.#last = { action, statusText };
     this.#show();
   }
 
   #show() {
-    const person = this.#people.find(({ userId }) => String(userId) === this.#of.value);
+    const person = this.#people.find(({ key }) => key === this.#of.value);
     this.#root.hidden = !person;
     if (!person) return;
     const { action } = this.#last;
@@ -99,18 +100,18 @@ export class Curl {
 }
 
 async function copy({ line, copy: button, title }) {
-  let copied = "Copied";
+  let copied = say("copied");
   try {
     await navigator.clipboard.writeText(line.textContent);
   } catch {
     // No clipboard without HTTPS or a permission: select the text, so that it is one key press away.
     getSelection().selectAllChildren(line);
-    copied = "Selected";
+    copied = say("selected");
   }
   button.textContent = copied;
   button.setAttribute("aria-label", `${copied}: ${title.textContent}`);
   setTimeout(() => {
-    button.textContent = "Copy";
+    button.textContent = say("copy");
     button.removeAttribute("aria-label");
   }, 1500);
 }

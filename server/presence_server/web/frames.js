@@ -1,5 +1,6 @@
 /** The frames that went by, newest first. */
 
+import { say } from "./language.js";
 import { clockTime, fromTemplate } from "./words.js";
 
 /** More would only slow the page down. */
@@ -16,26 +17,25 @@ export class Frames {
     document.getElementById("frames-clear").addEventListener("click", () => this.#log.replaceChildren());
   }
 
-  /** Offer these users to choose from. */
-  setPeople(userIds) {
+  /** Offer these devices to choose from: `{key, name}` each. */
+  setPeople(people) {
     const chosen = this.#of.value;
-    const everyone = new Option("everyone", "");
-    this.#of.replaceChildren(everyone, ...userIds.map((userId) => new Option(String(userId), String(userId))));
-    this.#of.value = userIds.includes(Number(chosen)) ? chosen : "";
+    this.#of.replaceChildren(new Option(say("everyone"), ""), ...people.map(({ key, name }) => new Option(name, key)));
+    this.#of.value = people.some(({ key }) => key === chosen) ? chosen : "";
     this.#of.dispatchEvent(new Event("change"));
   }
 
-  add(userId, { direction, text, time }) {
+  add({ key, name }, { direction, text, time }) {
     const { root, parts } = fromTemplate("frame-template");
     const { type, ...rest } = JSON.parse(text);
-    root.dataset.user = String(userId);
+    root.dataset.user = key;
     root.dataset.direction = direction;
     root.dataset.testid = "frame";
     root.dataset.kind = type;
     parts.time.textContent = clockTime(time);
-    parts.who.textContent = String(userId);
+    parts.who.textContent = name;
     parts.direction.textContent = direction === "out" ? "↑" : "↓";
-    parts.direction.setAttribute("aria-label", direction === "out" ? "to the server" : "from the server");
+    parts.direction.setAttribute("aria-label", say(direction));
     parts.direction.setAttribute("role", "img");
     parts.kind.textContent = type;
     parts.body.textContent = inShort(type, rest);

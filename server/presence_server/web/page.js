@@ -1,20 +1,23 @@
 /**
- * The page: who is on it, and that all of them watch each other.
+ * The page: which devices are on it, and that each of them watches the users of all others.
  *
- * `?people=10001,10002` says who is here and `?watch=10003` whom they watch besides. Otherwise the people of this
- * tab are kept in its sessionStorage; the SDK keeps their device ids, so a reload continues their sessions.
+ * `?people=501,501,502` says whose devices are here (501 has two) and `?watch=503` whom they watch besides. Otherwise
+ * the devices of this tab are kept in its sessionStorage; the SDK keeps their ids, so a reload continues their sessions.
  */
 
 import { Curl } from "./curl.js";
 import { Frames } from "./frames.js";
+import { choose, language, say, translate } from "./language.js";
 import { Person, said } from "./person.js";
+import { duration } from "./words.js";
 
 const STORED = "presence.people";
-const FIRST = [10001, 10002];
-/** Connection states for the ear. */
-const SAID = { online: "connected", waiting: "without a connection", closed: "no longer connected" };
+/** Not those of the API document or of the README: what is tried there must not meet what is tried here. */
+const FIRST = [501, 502];
 /** Milliseconds between two looks at what passes with time: ages and countdowns. */
 const TICK = 100;
+/** More cards than these are shown smaller. */
+const ROOMY = 6;
 
 const people = new Map();
 const left = new Set();
@@ -26,60 +29,82 @@ const curl = new Curl();
 const form = document.getElementById("adder");
 const userField = document.getElementById("new-user");
 const platformField = document.getElementById("new-platform");
+const languageField = document.getElementById("language");
 const announcer = document.getElementById("announcer");
 
 const told = {
-  frame: (userId, frame) => frames.add(userId, frame),
-  did: (userId, action, statusText) => curl.did(userId, action, statusText),
+  frame: (person, frame) => frames.add(person, frame),
+  did: (person, action, statusText) => curl.did(person.key, action, statusText),
   grace: () => gracePeriod,
   learned(milliseconds) {
     gracePeriod ??= milliseconds;
   },
-  saw(userId, changes) {
+  saw(person, changes) {
     const news = changes.filter(({ before, after }) => before && before.status !== after.status);
-    for (const { after } of news) if (after.status === "OFFLINE") people.get(after.userId)?.wentOffline();
-    if (news.length) announcer.textContent = `${userId} sees ${news.map(({ after }) => said(after)).join(", ")}`;
+    for (const { after } of news) {
+      if (after.status !== "OFFLINE") continue;
+      for (const each of people.values()) if (each.userId === after.userId) each.wentOffline();
+    }
+    if (!news.length) return;
+    announcer.textContent = say("saidSees", { user: person.name, news: news.map(({ after }) => said(after)).join(", ") });
   },
-  became(userId, state) {
-    if (state === "closed") left.add(userId);
-    else left.delete(userId);
+  became(person, state) {
+    if (state === "closed") left.add(person.key);
+    else left.delete(person.key);
     if (state === "online") showCurl();
-    if (state !== "connecting") announcer.textContent = `${userId} is ${SAID[state]}`;
+    if (state !== "connecting") announcer.textContent = say(`said${state}`, { user: person.name });
     store();
   },
-  removed(userId) {
-    const { root } = people.get(userId);
+  another({ userId, who }) {
+    forgetAddress();
+    add({ userId, platform: who.platform === "WEB" ? "IOS" : "WEB" }).connect();
+    changed();
+  },
+  removed({ key, root }) {
+    forgetAddress();
     const next = root.nextElementSibling ?? root.previousElementSibling;
     root.remove();
-    people.delete(userId);
-    left.delete(userId);
-    (next?.querySelector("button:not([aria-disabled=true])") ?? userField).focus();
+    people.delete(key);
+    left.delete(key);
+    (next?.querySelector("[data-action=remove]") ?? userField).focus();
     changed();
   },
 };
 
+/** A device of a user: the first has the user's id as its key, the others a number behind it. */
 function add({ userId, platform = "WEB" }) {
-  const person = new Person({ userId, platform }, told);
-  people.set(userId, person);
-  document.getElementById("people").append(person.root);
+  let number = 1;
+  const keyOf = () => (number === 1 ? String(userId) : `${userId}.${number}`);
+  while (people.has(keyOf())) number++;
+  const person = new Person({ userId, platform }, { key: keyOf(), number }, told);
+  const siblings = [...people.values()].filter((each) => each.userId === userId);
+  people.set(person.key, person);
+  const last = siblings.at(-1)?.root;
+  if (last) last.after(person.root);
+  else document.getElementById("people").append(person.root);
   return person;
 }
 
-/** The set of people or of those watched changed: everybody sees everybody. */
+/** The set of devices or of those watched changed: everybody sees everybody. */
 function changed() {
-  const ids = [...people.keys()];
-  for (const person of people.values()) person.setOthers([...new Set([...ids, ...watched])]);
-  frames.setPeople(ids);
+  const list = [...people.values()];
+  const ids = [...new Set(list.map(({ userId }) => userId))];
+  for (const person of list) person.setOthers([...new Set([...ids, ...watched])]);
+  frames.setPeople(list);
   showCurl();
-  document.getElementById("nobody").hidden = ids.length > 0;
+  document.getElementById("people").dataset.density = list.length > ROOMY ? "many" : "few";
+  document.body.dataset.density = list.length > ROOMY ? "many" : "few";
+  document.getElementById("nobody").hidden = list.length > 0;
   userField.value = String(Math.max(FIRST[0] - 1, ...ids, ...watched) + 1);
   showWatched();
   store();
 }
 
-/** A person who has not been connected yet has no device; the lines then bring one of their own online. */
+/** A device that has not been connected yet has no id; the lines then bring one of their own online. */
 function showCurl() {
-  curl.setPeople([...people.values()].map(({ who, deviceId }) => ({ ...who, deviceId: deviceId ?? "curl" })));
+  curl.setPeople(
+    [...people.values()].map(({ key, name, who, deviceId }) => ({ key, name, ...who, deviceId: deviceId ?? "curl" })),
+  );
 }
 
 function showWatched() {
@@ -91,10 +116,11 @@ function showWatched() {
       const button = document.createElement("button");
       button.type = "button";
       button.className = "button small";
-      button.textContent = `also watching ${userId} ×`;
+      button.textContent = `${say("alsoWatching", { user: userId })} ×`;
       button.dataset.testid = `unwatch-${userId}`;
-      button.setAttribute("aria-label", `Stop watching ${userId}`);
+      button.title = say("unwatch", { user: userId });
       button.addEventListener("click", () => {
+        forgetAddress();
         watched.delete(userId);
         changed();
         userField.focus();
@@ -105,18 +131,38 @@ function showWatched() {
   );
 }
 
+/** What the address asked for is done: a reload is to bring back what is here now. */
+function forgetAddress() {
+  if (location.search) history.replaceState(null, "", location.pathname);
+}
+
+function speak() {
+  announcer.textContent = "";
+  document.documentElement.lang = language();
+  document.title = say("title");
+  languageField.value = language();
+  translate(document);
+  const grace = gracePeriod === null ? "" : duration(gracePeriod + 999);
+  document.getElementById("try").textContent = grace ? say("try", { grace }) : say("tryUnknown");
+  for (const person of people.values()) person.speak();
+  changed();
+}
+
 function store() {
-  const kept = [...people.values()].map((person) => ({ ...person.who, left: left.has(person.userId) }));
+  const kept = [...people.values()].map((person) => ({ ...person.who, left: left.has(person.key) }));
   sessionStorage.setItem(STORED, JSON.stringify({ people: kept, watched: [...watched] }));
 }
 
 function restore() {
   const stored = parsed(sessionStorage.getItem(STORED)) ?? { people: FIRST.map((userId) => ({ userId })), watched: [] };
   const asked = new URLSearchParams(location.search);
-  if (asked.has("watch")) stored.watched = userIds(asked.get("watch"));
+  if (asked.has("watch")) stored.watched = [...new Set(userIds(asked.get("watch")))];
   if (asked.has("people")) {
-    const known = new Map(stored.people.map((who) => [who.userId, who]));
-    stored.people = userIds(asked.get("people")).map((userId) => known.get(userId) ?? { userId });
+    const known = [...stored.people];
+    stored.people = userIds(asked.get("people")).map((userId) => {
+      const at = known.findIndex((who) => who.userId === userId);
+      return at === -1 ? { userId } : known.splice(at, 1)[0];
+    });
   }
   return stored;
 }
@@ -131,35 +177,42 @@ function parsed(text) {
 }
 
 function userIds(text) {
-  return [...new Set(text.split(",").map(Number))].filter((userId) => Number.isSafeInteger(userId) && userId > 0);
+  return text.split(",").map(Number).filter((userId) => Number.isSafeInteger(userId) && userId > 0);
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
   const userId = Number(userField.value);
   if (!Number.isSafeInteger(userId) || userId < 1) return;
+  forgetAddress();
   if (event.submitter?.value === "watch") {
     watched.add(userId);
     changed();
-  } else if (people.has(userId)) {
-    people.get(userId).root.scrollIntoView({ block: "nearest" });
-  } else {
-    const person = add({ userId, platform: platformField.value });
-    changed();
-    person.connect();
+    return;
   }
+  const person = add({ userId, platform: platformField.value });
+  changed();
+  person.connect();
+  person.root.scrollIntoView({ block: "nearest" });
 });
 
-document.getElementById("endpoint").textContent = `${location.host}/api/v1/presence`;
+languageField.addEventListener("change", () => {
+  forgetAddress();
+  choose(languageField.value);
+  speak();
+});
+
+document.getElementById("endpoint").textContent = new URL("api/v1/presence", document.baseURI).href.split("//")[1];
 
 const stored = restore();
 watched = new Set(stored.watched);
 for (const who of stored.people) {
-  add(who);
-  if (who.left) left.add(who.userId);
+  const person = add(who);
+  if (who.left) left.add(person.key);
 }
-changed();
-for (const { userId, left: isLeft } of stored.people) if (!isLeft) people.get(userId).connect();
+const absent = new Set(left);
+speak();
+for (const person of people.values()) if (!absent.has(person.key)) person.connect();
 setInterval(() => {
   for (const person of people.values()) person.tick();
 }, TICK);

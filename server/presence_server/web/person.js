@@ -1,10 +1,15 @@
-/** One person: a connection of their own, the buttons that change it, and what they see of the others. */
+/** One device of a user: a connection of its own, the buttons that change it, and what it sees of the other users. */
 
-import { PresenceClient } from "/sdk/presence.js";
+import { PresenceClient } from "../sdk/presence.js";
 import { Cable } from "./cable.js";
-import { ago, duration, fromTemplate, showAvatar, showStatus, STATUSES } from "./words.js";
+import { say, translate } from "./language.js";
+import { ago, duration, fromTemplate, showAvatar, showStatus } from "./words.js";
 
-const NEEDS_LINK = ["idle", "busy", "invisible", "back", "pull"];
+const NEEDS_LINK = ["idle", "busy", "invisible", "clear", "pull"];
+
+/** Tries that no WebSocket came of, though HTTP did: after these, what is between does not pass them. */
+const ENOUGH_TRIES = 2;
+const SERVER = new URL(".", document.baseURI).href;
 
 export class Person {
   /** The card, an element to put into the page. */
@@ -15,22 +20,30 @@ export class Person {
   #cable = new Cable();
   #client;
   #others = new Map();
+  #name;
+  #lostAt = null; // when the connection was lost, in whatever way
   #pulledAt = null;
   #lookedAway = null; // how long after the cable was pulled the others saw OFFLINE
-  #note = "";
+  #notes = () => []; // what happened last
+  #blocked = 0; // tries in a row that failed though the server answered over HTTP
+  #obstacle = null; // why no WebSocket can be had: a key of the page's words
   #platform;
   #watched = [];
 
   /**
    * @param who `{userId, platform}`; the device id is the SDK's affair
-   * @param told what the page wants to hear: `frame(userId, frame)`, `did(userId, action, statusText)`,
-   *   `became(userId, state)`, `saw(userId, changes)`, `removed(userId)`; `learned(milliseconds)`, how long a
-   *   grace period was; and `grace()`, which gives the grace period in milliseconds, or null if it is not known
+   * @param which `{key, number}`: what this card is told by, and which of the user's devices here it is
+   * @param told what the page wants to hear, each with this card first: `frame(card, frame)`,
+   *   `did(card, action, statusText)`, `became(card, state)`, `saw(card, changes)`, `another(card)`, `removed(card)`;
+   *   besides `learned(milliseconds)`, how long a grace period was; and `grace()`, which gives the grace period in
+   *   milliseconds, or null if it is not known
    */
-  constructor(who, told) {
+  constructor(who, { key, number }, told) {
+    this.key = key;
+    this.#name = number === 1 ? String(who.userId) : `${who.userId} #${number}`;
     this.#told = told;
     this.#platform = who.platform;
-    this.#client = new PresenceClient({ ...who, url: location.origin, WebSocket: this.#cable.WebSocket });
+    this.#client = new PresenceClient({ ...who, url: SERVER, WebSocket: this.#cable.WebSocket });
     this.#build();
     this.#listen();
   }
@@ -42,6 +55,11 @@ export class Person {
   /** Null until the SDK has found one that no other tab uses. */
   get deviceId() {
     return this.#client.deviceId;
+  }
+
+  /** "501", and "501 #2" for the second device. */
+  get name() {
+    return this.#name;
   }
 
   get userId() {
@@ -78,8 +96,19 @@ export class Person {
   tick() {
     if (this.#client.state === "waiting") this.#showLink();
     if (this.#pulledAt !== null) this.#showGrace();
+    if (this.#lostAt !== null) this.#showTruth();
     this.#showFreshness();
     for (const { userId, parts } of this.#others.values()) this.#showSeen(this.#client.view.get(userId), parts);
+  }
+
+  /** In the language that is chosen now. */
+  speak() {
+    translate(this.root, { user: this.name });
+    this.#label();
+    this.#showTruth();
+    this.#showLink();
+    this.#showGrace();
+    this.#showOthers();
   }
 
   // --- acting -----------------------------------------------------------------------------------------------
@@ -89,10 +118,11 @@ export class Person {
       idle: () => this.#idle(),
       busy: () => this.#set("busy", "BUSY", { statusText: this.#parts["status-text"].value.trim() || undefined }),
       invisible: () => this.#set("invisible", "OFFLINE"),
-      back: () => this.#back(),
+      clear: () => this.#clear(),
       pull: () => this.#pull(),
       reconnect: () => this.#reconnect(),
       leave: () => this.#leave(),
+      another: () => this.#told.another(this),
       remove: () => this.#remove(),
     };
     actions[action]();
@@ -100,44 +130,64 @@ export class Person {
 
   #idle() {
     const idle = !this.#isIdle();
-    this.#client.activity(idle).catch((error) => this.#say(error.message));
-    this.#told.did(this.userId, idle ? "idle" : "active");
+    this.#client.activity(idle).catch((error) => this.#complain(error.message));
+    this.#told.did(this, idle ? "idle" : "active");
   }
 
   #set(action, status, options = {}) {
-    this.#client.setStatus(status, options).catch((error) => this.#say(error.message));
-    this.#told.did(this.userId, action, options.statusText);
+    this.#client.setStatus(status, options).catch((error) => this.#complain(error.message));
+    this.#told.did(this, action, options.statusText);
   }
 
-  #back() {
-    if (this.#isIdle()) this.#client.activity(false);
-    this.#set("back", null);
+  #clear() {
+    if (this.#isIdle()) this.#client.activity(false).catch((error) => this.#complain(error.message));
+    this.#set("clear", null);
   }
 
   #pull() {
-    this.#pulledAt = Date.now();
+    this.#pulledAt = this.#lostAt = Date.now();
     this.#lookedAway = null;
     this.#cable.pull();
     this.#showGrace();
   }
 
   #reconnect() {
+    this.#obstacle = null;
     this.#cable.plugIn();
     this.#client.reconnectNow();
     this.#watch();
-    this.#told.did(this.userId, "connect");
+    this.#told.did(this, "connect");
   }
 
   #leave() {
-    this.#pulledAt = null;
+    this.#pulledAt = this.#lostAt = null;
     this.#client.bye();
     this.#showGrace();
-    this.#told.did(this.userId, "leave");
+    this.#told.did(this, "leave");
   }
 
   #remove() {
     this.#client.bye();
-    this.#told.removed(this.userId);
+    this.#told.removed(this);
+  }
+
+  /** No WebSocket was opened. If the server is there all the same, and again, it is what lies between: trying ends. */
+  async #findObstacle() {
+    let status;
+    try {
+      if ((await fetch(new URL("readyz", SERVER))).status === 503) return; // it takes nobody now, and says so
+      const body = { method: "POST", headers: { "Content-Type": "application/json" }, body: '{"userIds":[]}' };
+      status = (await fetch(new URL("api/v1/presence/status/batch", SERVER), body)).status;
+    } catch {
+      this.#blocked = 0; // not there: the next try will tell
+      return;
+    }
+    this.#blocked++;
+    if (this.#client.state !== "waiting" || this.#blocked < ENOUGH_TRIES || status >= 500) return;
+    this.#obstacle = status === 403 ? "originRefused" : "proxyWithoutWebSockets";
+    this.#client.bye();
+    this.#showLink();
+    this.#showTruth();
   }
 
   #isIdle() {
@@ -150,26 +200,33 @@ export class Person {
     const { root, parts } = fromTemplate("person-template");
     this.root = root;
     this.#parts = parts;
-    const { userId } = this;
-    root.dataset.testid = `person-${userId}`;
-    for (const [name, element] of Object.entries(parts)) element.dataset.testid = `${name}-${userId}`;
+    const { key, userId } = this;
+    root.dataset.testid = `person-${key}`;
+    for (const [name, element] of Object.entries(parts)) element.dataset.testid = `${name}-${key}`;
     for (const button of root.querySelectorAll("[data-action]")) {
-      button.dataset.testid = `${button.dataset.action}-${userId}`;
+      button.dataset.testid = `${button.dataset.action}-${key}`;
     }
-    parts.name.textContent = String(userId);
-    parts.name.id = `name-${userId}`;
+    parts.name.textContent = this.name;
+    parts.name.id = `name-${key}`;
     root.setAttribute("aria-labelledby", parts.name.id);
-    parts["status-group"].setAttribute("aria-label", `Status of ${userId}`);
-    parts["link-group"].setAttribute("aria-label", `Connection of ${userId}`);
-    parts["status-text"].setAttribute("aria-label", `Status text of ${userId}`);
-    parts["grace-bar"].setAttribute("aria-label", `Grace period of ${userId}`);
-    parts.remove.setAttribute("aria-label", `Remove ${userId}`);
-    parts.remove.title = `Remove ${userId}`;
-    parts["sees-title"].textContent = `${userId} sees`;
     parts.platform.textContent = this.#platform;
+    this.#label();
     showAvatar(parts.avatar, userId);
     this.#showTruth();
     this.#showLink();
+  }
+
+  #label() {
+    const parts = this.#parts;
+    const user = this.name;
+    parts["status-group"].setAttribute("aria-label", say("statusOf", { user }));
+    parts["link-group"].setAttribute("aria-label", say("linkOf", { user }));
+    parts["status-text"].setAttribute("aria-label", say("textOf", { user }));
+    parts["grace-bar"].setAttribute("aria-label", say("graceOf", { user }));
+    parts.remove.setAttribute("aria-label", say("remove", { user }));
+    parts.remove.title = say("remove", { user });
+    parts.another.title = say("deviceTitle", { user: this.userId });
+    parts["sees-title"].textContent = say("sees", { user });
   }
 
   #listen() {
@@ -181,81 +238,106 @@ export class Person {
       if (event.key === "Enter" && this.#client.state === "online") this.#act("busy");
     });
     const client = this.#client;
-    client.addEventListener("frame", ({ detail }) => this.#told.frame(this.userId, detail));
+    client.addEventListener("frame", ({ detail }) => this.#told.frame(this, detail));
     client.addEventListener("state", ({ detail }) => this.#became(detail));
     client.addEventListener("self", () => this.#showTruth());
     client.addEventListener("stale", () => this.#showOthers());
-    client.addEventListener("error", ({ detail }) => this.#say(detail.message));
+    client.addEventListener("error", ({ detail }) => this.#complain(detail.message));
     client.addEventListener("change", ({ detail }) => {
       this.#showOthers(new Set(detail.changes.map(({ userId }) => userId)));
-      this.#told.saw(this.userId, detail.changes);
+      this.#told.saw(this, detail.changes);
     });
   }
 
   #became({ state, continued, resumed }) {
     if (state === "online") {
-      const went = continued ? "the session continued" : "a new session";
-      this.#note = resumed ? `${went}, the view resumed` : went;
-      this.#pulledAt = null;
+      this.#notes = () => [say(continued ? "continued" : "newSession"), ...(resumed ? [say("resumed")] : [])];
+      this.#pulledAt = this.#lostAt = this.#obstacle = null;
+      this.#blocked = 0;
       this.#showGrace();
+    } else if (state !== "closed" && this.#client.self) {
+      this.#lostAt ??= Date.now();
     }
+    if (state === "waiting" && this.#cable.isRefused) this.#findObstacle();
     setText(this.#parts.device, this.deviceId ?? "");
-    this.#told.became(this.userId, state);
+    this.#told.became(this, state);
     this.#showLink();
     this.#showTruth();
     this.#showFreshness();
   }
 
-  #say(message) {
-    this.#note = message;
+  #complain(message) {
+    this.#notes = () => [message];
     this.#showTruth();
   }
 
   #showLink() {
     const { state, nextTryAt, closeCode, closeReason } = this.#client;
-    const waiting = nextTryAt === null ? "" : `next try in ${duration(nextTryAt - Date.now() + 999)}`;
+    const next = { time: nextTryAt === null ? "" : duration(nextTryAt - Date.now() + 999) };
     const texts = {
-      connecting: "connecting",
-      online: "connected",
-      waiting: this.#cable.isOut ? `cable pulled, ${waiting}` : waiting,
-      closed: closeCode === null ? "not connected" : `closed: ${closeCode} ${closeReason}`.trim(),
+      connecting: () => say("connecting"),
+      online: () => say("online"),
+      waiting: () => say(this.#cable.isOut ? "pulled" : "waiting", next),
+      closed: () =>
+        closeCode === null ? say("notConnected") : say("closed", { code: closeCode, reason: closeReason }).trim(),
     };
-    setText(this.#parts["link-text"], texts[state]);
+    setText(this.#parts["link-text"], this.#obstacle ? say("noWebSockets") : texts[state]());
     this.#parts.link.dataset.state = state;
     this.root.dataset.state = state;
     const isOnline = state === "online";
     for (const button of this.root.querySelectorAll("[data-action]")) {
       const { action } = button.dataset;
-      const usable = NEEDS_LINK.includes(action)
-        ? isOnline
-        : action === "reconnect"
-          ? !isOnline
-          : action !== "leave" || state !== "closed";
+      let usable = true;
+      if (NEEDS_LINK.includes(action)) usable = isOnline;
+      else if (action === "reconnect") usable = !isOnline;
+      else if (action === "leave") usable = state !== "closed";
       // Not `disabled`: that would take the focus away from whoever just pressed it.
       button.setAttribute("aria-disabled", String(!usable));
     }
   }
 
-  #showTruth() {
+  /** Whether the server has given this device up: it left, or was gone for longer than the grace period. */
+  #isGone() {
     const { self, state } = this.#client;
-    const status = state === "closed" ? "OFFLINE" : (self?.status ?? "OFFLINE");
-    showStatus(this.#parts.truth, status);
-    this.#parts.avatar.dataset.status = status;
-    this.#press("idle", this.#isIdle());
-    this.#press("busy", self?.override?.status === "BUSY");
-    this.#press("invisible", self?.override?.status === "OFFLINE");
-    setText(this.#parts.note, this.#truthNote());
+    if (state === "closed" || !self) return true;
+    const period = this.#told.grace();
+    return this.#lookedAway !== null || (this.#lostAt !== null && period !== null && Date.now() - this.#lostAt > period);
+  }
+
+  #showTruth() {
+    const { self } = this.#client;
+    const isGone = this.#isGone();
+    const status = isGone ? "OFFLINE" : self.status;
+    const { truth, avatar, note } = this.#parts;
+    // Showing it again would cost a screen reader's user the place, and it is looked at ten times a second.
+    if (truth.dataset.status !== status || truth.textContent !== say(status)) showStatus(truth, status);
+    avatar.dataset.status = status;
+    this.#press("idle", !isGone && this.#isIdle());
+    this.#press("busy", !isGone && self.override?.status === "BUSY");
+    this.#press("invisible", !isGone && self.override?.status === "OFFLINE");
+    note.dataset.obstacle = String(this.#obstacle !== null);
+    setText(note, this.#obstacle ? say(this.#obstacle) : isGone ? this.#goneNote() : this.#truthNote());
+  }
+
+  #goneNote() {
+    const { self, state } = this.#client;
+    if (!self) return state === "closed" || state === "online" ? "" : this.#notes().join(" · ");
+    return say(this.#hasOthers() ? "goneOthersStay" : "gone", { user: this.userId });
+  }
+
+  /** Whether the user had other devices when this one last heard of it. */
+  #hasOthers() {
+    return this.#client.self?.devices.some(({ deviceId }) => deviceId !== this.deviceId) ?? false;
   }
 
   #truthNote() {
-    const { self, state } = this.#client;
-    if (state === "closed" || !self) return "";
+    const { self } = this.#client;
     const notes = [];
-    if (self.override?.status === "OFFLINE") notes.push("invisible, but here");
+    if (self.override?.status === "OFFLINE") notes.push(say("invisibleHere"));
     if (self.override?.statusText) notes.push(`“${self.override.statusText}”`);
-    if (self.devices.length > 1) notes.push(`${self.devices.length} devices`);
-    if (this.#isIdle()) notes.push("idle here");
-    if (this.#note) notes.push(this.#note);
+    if (self.devices.length > 1) notes.push(say("devices", { n: self.devices.length }));
+    if (this.#isIdle()) notes.push(say("idleHere"));
+    notes.push(...(this.#lostAt === null ? this.#notes() : [say("lastKnown")]));
     return notes.join(" · ");
   }
 
@@ -269,17 +351,22 @@ export class Person {
     if (grace.hidden) return;
     const gone = Date.now() - this.#pulledAt;
     const period = this.#told.grace();
-    const over = this.#lookedAway !== null;
+    const over = this.#isGone();
     grace.dataset.over = String(over);
     bar.hidden = period === null;
     bar.value = over || period === null ? 0 : Math.max(0, 1 - gone / period);
-    const left = period === null ? "" : ` for ${(Math.max(0, period - gone) / 1000).toFixed(1)} s`;
-    setText(
-      text,
-      over
-        ? `Grace is over: the others saw ${this.userId} go offline after ${(this.#lookedAway / 1000).toFixed(1)} s.`
-        : `Gone for ${(gone / 1000).toFixed(1)} s. The others see no change${left}.`,
-    );
+    setText(text, over ? this.#afterGrace() : this.#duringGrace(gone, period));
+  }
+
+  #afterGrace() {
+    if (this.#lookedAway === null) return say(this.#hasOthers() ? "graceOver" : "graceOverAlone", { user: this.userId });
+    return say("graceSeen", { user: this.userId, time: inSeconds(this.#lookedAway) });
+  }
+
+  #duringGrace(gone, period) {
+    const time = inSeconds(gone);
+    if (period === null) return say("graceRunsUnknown", { time });
+    return say("graceRuns", { time, left: inSeconds(Math.max(0, period - gone)) });
   }
 
   #showOthers(changed = new Set()) {
@@ -301,9 +388,9 @@ export class Person {
   #addOther(userId) {
     const { root, parts } = fromTemplate("other-template");
     const row = { userId, root, parts };
-    root.dataset.testid = `sees-${this.userId}-${userId}`;
+    root.dataset.testid = `sees-${this.key}-${userId}`;
     for (const [name, element] of Object.entries(parts)) {
-      element.dataset.testid = `sees-${this.userId}-${userId}-${name}`;
+      element.dataset.testid = `sees-${this.key}-${userId}-${name}`;
     }
     parts.name.textContent = String(userId);
     showAvatar(parts.avatar, userId);
@@ -316,9 +403,10 @@ export class Person {
     const entry = this.#client.view.get(userId);
     const status = entry?.status ?? "";
     root.dataset.status = status;
+    root.title = entry ? said(entry) : "";
     parts.avatar.dataset.status = status;
     if (entry) showStatus(parts.status, status);
-    else setText(parts.status, "not known yet");
+    else setText(parts.status, say("unknown"));
     parts.platforms.replaceChildren(...(entry?.platforms ?? []).map(chip));
     setText(parts.said, entry?.statusText ? `“${entry.statusText}”` : "");
     this.#showSeen(entry, parts);
@@ -328,12 +416,12 @@ export class Person {
   #showSeen(entry, { seen }) {
     const time = entry?.lastActiveTime;
     if (time) {
-      const said = entry.status === "OFFLINE" ? "last seen" : entry.status === "AWAY" ? "idle, active" : "";
-      setText(seen, said && `${said} ${ago(Date.now() - Date.parse(time))}`);
+      const key = { OFFLINE: "lastSeen", AWAY: "idleSince" }[entry.status];
+      setText(seen, key ? say(key, { ago: ago(Date.now() - Date.parse(time)) }) : "");
       if (seen.dateTime !== time) seen.dateTime = time;
       seen.title = new Date(time).toLocaleString();
     } else {
-      setText(seen, entry?.status === "OFFLINE" ? "never seen" : "");
+      setText(seen, entry?.status === "OFFLINE" ? say("neverSeen") : "");
       seen.removeAttribute("title");
     }
   }
@@ -341,14 +429,19 @@ export class Person {
   #showFreshness() {
     const { stale, staleSince } = this.#client.view;
     this.#parts.sees.dataset.stale = String(stale);
-    const since = staleSince === null ? "" : ` for ${duration(Date.now() - staleSince)}`;
-    setText(this.#parts.freshness, stale ? `stale${since}` : "live");
+    const since = staleSince === null ? say("staleOnly") : say("stale", { time: duration(Date.now() - staleSince) });
+    setText(this.#parts.freshness, stale ? since : say("live"));
   }
 }
 
 /** "10002: Busy" */
 export function said({ userId, status }) {
-  return `${userId}: ${STATUSES[status].en}`;
+  return say("saidIs", { user: userId, status: say(status) });
+}
+
+/** "10.2" */
+function inSeconds(milliseconds) {
+  return (milliseconds / 1000).toFixed(1);
 }
 
 function chip(platform) {

@@ -1,38 +1,29 @@
-/** Names of statuses, ages and times, as the page says them. */
+/** Statuses, ages and times, as the page shows them, and the copies of its templates. */
 
-export const STATUSES = {
-  ONLINE: { en: "Online", zh: "在线" },
-  AWAY: { en: "Away", zh: "离开" },
-  BUSY: { en: "Busy", zh: "忙碌" },
-  OFFLINE: { en: "Offline", zh: "离线" },
-};
+import { say, translate } from "./language.js";
 
-/** Fill `element` with a status: its mark, English and Chinese name. */
+/** Fill `element` with a status: its mark and its name. */
 export function showStatus(element, status) {
   element.dataset.status = status;
   const mark = document.createElement("span");
   mark.className = "mark";
-  const english = document.createElement("span");
-  english.textContent = STATUSES[status].en;
-  const chinese = document.createElement("span");
-  chinese.lang = "zh";
-  chinese.className = "zh";
-  chinese.textContent = STATUSES[status].zh;
-  element.replaceChildren(mark, english, chinese);
+  const name = document.createElement("span");
+  name.textContent = say(status);
+  element.replaceChildren(mark, name);
 }
 
 /** "4 s", "3 min", "2 h", "5 d". */
 export function duration(milliseconds) {
   const seconds = Math.max(0, Math.floor(milliseconds / 1000));
-  if (seconds < 60) return `${seconds} s`;
-  if (seconds < 3600) return `${Math.floor(seconds / 60)} min`;
-  if (seconds < 86_400) return `${Math.floor(seconds / 3600)} h`;
-  return `${Math.floor(seconds / 86_400)} d`;
+  if (seconds < 60) return say("seconds", { n: seconds });
+  if (seconds < 3600) return say("minutes", { n: Math.floor(seconds / 60) });
+  if (seconds < 86_400) return say("hours", { n: Math.floor(seconds / 3600) });
+  return say("days", { n: Math.floor(seconds / 86_400) });
 }
 
 /** How long ago, as one says it. */
 export function ago(milliseconds) {
-  return milliseconds < 2000 ? "just now" : `${duration(milliseconds)} ago`;
+  return milliseconds < 2000 ? say("justNow") : say("ago", { time: duration(milliseconds) });
 }
 
 /** "15:00:03.250", local. */
@@ -55,5 +46,6 @@ export function fromTemplate(id) {
   const root = document.getElementById(id).content.firstElementChild.cloneNode(true);
   const parts = {};
   for (const element of root.querySelectorAll("[data-part]")) parts[element.dataset.part] = element;
+  translate(root, { user: "" });
   return { root, parts };
 }
