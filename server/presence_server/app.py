@@ -132,6 +132,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
             settings.answer_timeout,
         ),
         settings.compression,
+        settings.root_path.rstrip("/"),
     )
 
 
@@ -144,7 +145,7 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
-            *Pages(grace_period).routes(),
+            *Pages(grace_period, gateway.root_path).routes(),
         ],
         exception_handlers={HTTPException: on_http_exception},
     )

@@ -69,6 +69,7 @@ DESIGN = {
     "trusted_networks": ("127.0.0.0/8", "::1/128"),
     "trusted_proxies": (),
     "allowed_hosts": (),
+    "root_path": "",
     "engine": "memory",
 }
 
@@ -99,6 +100,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
     raw |= {"auth": "jwt", "jwt_key": "secret", "auth_url": "http://a.example/who", "jwks": "http://a.example/keys"}
     raw |= {"trusted_networks": "10.0.0.0/8", "trusted_proxies": "10.0.0.1", "allowed_hosts": "chat.example"}
+    raw["root_path"] = "/a"
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048"}
@@ -398,6 +400,10 @@ def test_the_documented_table_is_the_declared_one() -> None:
         ("--trusted-proxies", "proxy", "'proxy' must be an address or a network, such as 10.0.0.0/8"),
         ("--allowed-hosts", "http://chat.example", "must hold host names without scheme or port"),
         ("--allowed-hosts", "chat.example:80", "must hold host names without scheme or port"),
+        ("--root-path", "presence", "must be a path such as /presence, not 'presence'"),
+        ("--root-path", "/a/../b", "must be a path such as /presence, not '/a/../b'"),
+        ("--root-path", "//a", "must be a path such as /presence, not '//a'"),
+        ("--root-path", "https://a.example/p", "must be a path such as /presence"),
     ],
 )
 def test_networks_and_hosts_are_checked(flag: str, value: str, reason: str) -> None:

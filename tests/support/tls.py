@@ -26,6 +26,13 @@ class Authority:
         self._ca.issue_cert(*(names or ("localhost",))).configure_cert(context)
         return context
 
+    def files(self, folder: Path) -> Path:
+        """A file with a key and certificates for `localhost`, as proxies take it."""
+        made = self._ca.issue_cert("localhost", "127.0.0.1")
+        file = folder / "server.pem"
+        made.private_key_and_cert_chain_pem.write_to_path(file)
+        return file
+
     def client(self) -> ssl.SSLContext:
         """What a client that trusts this authority alone needs."""
         return ssl.create_default_context(cafile=self.file)

@@ -73,7 +73,7 @@ class Declaration:
             return self.empty
         if isinstance(self.default, bool):
             return "on" if self.default else "off"
-        return f"{number(self.default)} {self.unit}".rstrip()
+        return f"{number(self.default)} {self.unit}".rstrip() or self.empty
 
     def parse(self, raw: str) -> Value:
         """Read the setting from a flag or a variable. Raises ValueError with the reason alone."""

@@ -112,6 +112,7 @@ class Settings:
     allowed_hosts: tuple[str, ...] = text(
         (), "names that requests may use for this server, beside localhost and addresses", empty="none"
     )
+    root_path: str = text("", "path below which a proxy serves it, such as /presence", empty="none")
     engine: str = text("memory", "where the table of users lives")
     log_format: str = text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
     log_level: str = text("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
@@ -131,6 +132,7 @@ class Settings:
             if parse_host(entry) != entry.lower():
                 reason = f"must hold host names without scheme or port, not {shown(entry)}"
                 raise SettingsError("allowed_hosts", reason)
+        _check_root_path(self.root_path)
         _check_networks("trusted_networks", self.trusted_networks)
         _check_networks("trusted_proxies", self.trusted_proxies)
         _check_auth(self)
@@ -225,6 +227,12 @@ def _check_origin(entry: str) -> None:
     if origin.scheme in ("ws", "wss"):
         reason = f"an origin is the page's, so it starts with http:// or https://, not {shown(entry)}"
         raise SettingsError("allowed_origins", reason)
+
+
+def _check_root_path(path: str) -> None:
+    if path and (re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", path) is None):
+        reason = f"must be a path such as /presence, not {shown(path)}"
+        raise SettingsError("root_path", reason)
 
 
 def _check_networks(name: str, networks: tuple[str, ...]) -> None:

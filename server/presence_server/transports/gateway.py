@@ -69,7 +69,10 @@ class Gateway:
         heartbeat_interval: float,
         http: HttpLimits,
         compression: bool,
+        root_path: str = "",
     ) -> None:
+        """`root_path`: where a proxy serves this server, such as `/presence`; empty where it does so at the root."""
+        self.root_path = root_path
         self.access = access
         self.hub = hub
         self.polls = polls

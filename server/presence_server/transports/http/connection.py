@@ -285,6 +285,8 @@ class HttpConnection(asyncio.Protocol):
         """
         method, version = parser.get_method(), parser.get_http_version()
         target = read_target(method, self._url)
+        if self._gateway.root_path:
+            target = target.below(self._gateway.root_path)
         wishes = read_wishes(version, self._special)
         headers = self._headers if target.host is None else with_host(self._headers, target.host)
         gateway = self._gateway

@@ -46,6 +46,16 @@ class Target(NamedTuple):
     query: bytes
     host: bytes | None = None
 
+    def below(self, root: str) -> Target:
+        """This target as it is called below `root`, the path at which a proxy serves this server.
+
+        One that is not below it stays as it is: some proxies take the path off themselves.
+        """
+        if not self.path.startswith(f"{root}/"):
+            return self
+        raw = self.raw_path
+        return self._replace(path=self.path[len(root) :], raw_path=raw.removeprefix(root.encode("ascii")))
+
 
 class Wishes(NamedTuple):
     """`length`: bytes of the body, or CHUNKED. `upgrade`: the protocol that is asked for, in lower case."""

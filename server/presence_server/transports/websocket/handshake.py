@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import cache
 from hashlib import sha1
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -64,7 +65,6 @@ class Handshake(NamedTuple):
 
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _HEADER: Final = rf"{_TOKEN}: ?[!-~](?:[ -~]*[!-~])?\r\n"
-_HEAD: Final = re.compile(rf"GET {WS_PATH} HTTP/1\.1\r\n(?:{_HEADER}){{4,64}}\r\n".encode())
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{21}[AQgw]==")  # 16 bytes in base64
 _TOKENS: Final = re.compile(rf"{_TOKEN}(?:, {_TOKEN})*")
 _HOST: Final = re.compile(r"[A-Za-z0-9._~%:\[\]-]+")
@@ -75,10 +75,17 @@ _LISTS: Final = (b"sec-websocket-protocol", b"sec-websocket-extensions")
 _SALT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
+@cache
+def usual_head(root_path: str) -> re.Pattern[bytes]:
+    """What the head of a usual request looks like, with or without the path at which a proxy serves this server."""
+    root = f"(?:{re.escape(root_path)})?" if root_path else ""
+    return re.compile(rf"GET {root}{WS_PATH} HTTP/1\.1\r\n(?:{_HEADER}){{4,64}}\r\n".encode())
+
+
 def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
     """The answer to a usual request that is let in, and what follows it in `data`; None: ask the others."""
     end = data.find(b"\r\n\r\n", 0, LONGEST) + 4
-    if end < 4 or not _HEAD.fullmatch(data, 0, end):
+    if end < 4 or not usual_head(gateway.root_path).fullmatch(data, 0, end):
         return None
     headers: dict[str, str] = {}
     for line in data[:end].decode().split("\r\n")[1:-2]:
