@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from presence_protocol.fields import find_errors
-from presence_server.transports.rest import openapi
+from presence_server.transports.rest import schemas
 from presence_server.transports.rest.bodies import (
     RULES,
     BatchBody,
@@ -26,12 +26,12 @@ from presence_server.transports.rest.envelope import Refusal
 from support.rest import mismatches
 
 SCHEMAS = {
-    OnlineBody: openapi._ONLINE_BODY,
-    DeviceBody: openapi._HEARTBEAT_BODY,
-    BatchBody: openapi._batch_body(1000),
-    OverrideBody: openapi._OVERRIDE_BODY,
-    RevokeBody: openapi._REVOKE_BODY,
-    ChangesBody: openapi._changes_body(5000),
+    OnlineBody: schemas.ONLINE_BODY,
+    DeviceBody: schemas.HEARTBEAT_BODY,
+    BatchBody: schemas.batch_body(1000),
+    OverrideBody: schemas.OVERRIDE_BODY,
+    RevokeBody: schemas.REVOKE_BODY,
+    ChangesBody: schemas.changes_body(5000),
 }
 
 # Values near what is right, and what is nowhere near.
