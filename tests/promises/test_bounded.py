@@ -11,10 +11,14 @@ import pytest
 
 from support.client import Client, vanish
 from support.raw import CONTINUATION, PING, TEXT, RawClient, frame, upgrade
-from support.server import Server, run_server
+from support.server import Server, Servers
 
-LATE = 1.0
-"""Seconds within which everybody else must be told; generous, since the machine is shared."""
+LATE = 0.5
+"""Seconds that the server may work, for whomever, until somebody else is told. How busy the machine is with other
+things does not count."""
+
+WAIT = 60.0
+"""Seconds after which what must happen does not happen any more; a machine may be busy."""
 
 fresh_users = count(10_000)
 
@@ -22,8 +26,17 @@ HELLO = b'{"type":"hello","observer":true}'
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with run_server(hello_timeout=1, max_lag=2, ping_interval=30, min_publish_interval=0) as running:
+def servers() -> Iterator[Servers]:
+    servers = Servers(hello_timeout=1, max_lag=2, ping_interval=30, min_publish_interval=0)
+    try:
+        yield servers
+    finally:
+        servers.close()
+
+
+@pytest.fixture
+def server(servers: Servers) -> Iterator[Server]:
+    with servers.one(is_clean) as running:
         yield running
 
 
@@ -38,7 +51,7 @@ async def raw(server: Server, *, hello: bool = True) -> tuple[asyncio.StreamRead
     return reader, writer
 
 
-async def close_code(reader: asyncio.StreamReader, seconds: float = 5) -> int:
+async def close_code(reader: asyncio.StreamReader, seconds: float = WAIT) -> int:
     """The code of the close frame with which the stream ends; 1006 if it ends without."""
     async with asyncio.timeout(seconds):
         data = b""
@@ -57,28 +70,29 @@ async def undisturbed(server: Server, late: float = LATE) -> AsyncIterator[None]
     await watcher.receive("snapshot")
     client = await Client.hello(server, user_id)
     await watcher.change_of(user_id, "ONLINE")
-    worst = 0.0
+    costs: list[float] = []
 
     async def change() -> None:
-        nonlocal worst
         for number in range(10_000):
-            began = time.monotonic()
+            began = server.worked()
             await client.send(type="status", status="BUSY", statusText=str(number))
-            await watcher.receive("diff", 30)
-            worst = max(worst, time.monotonic() - began)
+            await watcher.receive("diff", WAIT)
+            costs.append(server.worked() - began)
             await asyncio.sleep(0.02)
 
     changing = asyncio.create_task(change())
     try:
         yield
+        await until(lambda: costs or changing.done())
     finally:
         changing.cancel()
-    assert worst < late
-    await vanish(watcher, client)
+        await asyncio.gather(changing, return_exceptions=True)
+        await vanish(watcher, client)
+    assert max(costs) < late
     await left_alone(server)
 
 
-async def until(condition: Callable[[], bool], seconds: float = 8) -> None:
+async def until(condition: Callable[[], object], seconds: float = WAIT) -> None:
     """Until `condition` holds of the server, which is another process: there is no clock to pass in."""
     give_up = time.monotonic() + seconds
     for _ in count():
@@ -88,10 +102,15 @@ async def until(condition: Callable[[], bool], seconds: float = 8) -> None:
         await asyncio.sleep(0.02)
 
 
+def is_clean(server: Server) -> bool:
+    """Whether it has no connection, and nothing that any of them cost."""
+    names = ("gateway_connections", "hub_sessions", "hub_behind", "interest_edges", "interest_watchers")
+    return not any(server.metric(f"presence_{name}") for name in names)
+
+
 async def left_alone(server: Server) -> None:
     """Until no connection is left, and with it nothing that any of them cost."""
-    names = ("gateway_connections", "hub_sessions", "hub_behind", "interest_edges", "interest_watchers")
-    await until(lambda: not any(server.metric(f"presence_{name}") for name in names))
+    await until(lambda: is_clean(server))
 
 
 def run(server: Server, attack: Callable[[Server], object], late: float = LATE) -> None:
@@ -111,7 +130,7 @@ def test_a_client_that_stops_reading_is_dropped_after_max_lag(server: Server) ->
         began = time.monotonic()
         await until(lambda: server.metric("presence_hub_behind") == 1)
         await until(lambda: server.metric("presence_hub_behind") == 0)
-        assert 1.8 < time.monotonic() - began < 5
+        assert 1.8 < time.monotonic() - began < 20
         writer.transport.abort()
         with suppress(ConnectionError):
             await reader.read()
@@ -141,7 +160,7 @@ def test_fifty_thousand_messages_in_one_write(server: Server) -> None:
         reader, writer = await raw(server)
         writer.write(frame(TEXT, b'{"type":"ping"}') * 50_000)
         received = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(WAIT):
             while received < 50_000:
                 received += (await reader.read(65_536)).count(b'"pong"')
         writer.transport.abort()
@@ -193,11 +212,11 @@ def test_one_byte_at_a_time(server: Server, stage: str) -> None:
                 writer.write(data[position : position + 1])
                 await asyncio.sleep(0.04)
         if stage == "message":
-            assert b"pong" in await asyncio.wait_for(reader.read(100), 5)
+            assert b"pong" in await asyncio.wait_for(reader.read(100), WAIT)
         elif stage == "hello":
             assert await close_code(reader) == 4504
         else:
-            assert b"HTTP/1.1 408" in await asyncio.wait_for(reader.read(), 5)
+            assert b"HTTP/1.1 408" in await asyncio.wait_for(reader.read(), WAIT)
         writer.close()
 
     run(server, attack)
@@ -213,7 +232,7 @@ def test_messages_that_lack_a_byte_cost_what_their_bytes_do(server: Server) -> N
         for _, writer in attackers:
             writer.write(fragments + frame(PING, b"") * 2)
         for reader, _ in attackers:
-            async with asyncio.timeout(40):  # a million frames, on a machine that may be busy
+            async with asyncio.timeout(WAIT):  # a million frames
                 await reader.readexactly(4)  # its pongs: all before them was read
         assert server.resident_kb() - before < 10 * 600
         for _, writer in attackers:
@@ -236,21 +255,24 @@ def test_who_keeps_the_server_busy_delays_nobody_by_more_than_a_turn(server: Ser
 
     async def attack(server: Server) -> None:
         attackers = [RawClient.observer(server) for _ in range(2)]
+        for attacker in attackers:
+            attacker.socket.settimeout(None)  # before two threads use it
         deeds = [(flood, attacker, frame(TEXT, DEAR[message]) * 5) for attacker in attackers]
         threads = [asyncio.create_task(asyncio.to_thread(*deed)) for deed in deeds]
         threads += [asyncio.create_task(asyncio.to_thread(attacker.ended)) for attacker in attackers]
-        await asyncio.sleep(1.5)
-        for attacker in attackers:
-            attacker.socket.shutdown(socket.SHUT_RDWR)
-        await asyncio.gather(*threads)
-        for attacker in attackers:
-            attacker.socket.close()
+        try:
+            await asyncio.sleep(1.5)
+        finally:
+            for attacker in attackers:
+                attacker.socket.shutdown(socket.SHUT_RDWR)
+            await asyncio.gather(*threads)
+            for attacker in attackers:
+                attacker.socket.close()
 
     run(server, attack, late=0.3)  # it would be about a second if a turn had no end
 
 
 def flood(attacker: RawClient, data: bytes) -> None:
-    attacker.socket.settimeout(None)
     with suppress(OSError):
         while True:
             attacker.send(data)

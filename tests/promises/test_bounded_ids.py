@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import Iterator
 from random import Random
 from typing import Any
@@ -63,21 +62,21 @@ async def batch(server: Server, ids: list[int]) -> None:
 
 
 async def bystander(server: Server, late: list[float]) -> None:
-    """Ping over and over; each answer's time into `late`, in seconds."""
+    """Ping over and over; what the server works until each answer into `late`, in seconds."""
     client = await Client.hello(server, 10**15)
     try:
         while True:
-            began = time.monotonic()
+            began = server.worked()
             await client.send(type="ping")
             await client.receive("pong", 60)
-            late.append(time.monotonic() - began)
+            late.append(server.worked() - began)
             await asyncio.sleep(0.005)
     finally:
         await vanish(client)
 
 
 def cost(server: Server, attack: Any, ids: list[int]) -> tuple[float, float]:
-    """Five clients attack at once: the server's CPU seconds, and the worst that a bystander waits for a pong."""
+    """Five clients attack at once: the server's CPU seconds, and the most of them until a bystander has its pong."""
     late: list[float] = []
 
     async def story() -> None:
@@ -131,7 +130,7 @@ def test_a_hundred_thousand_times_the_same_id_is_one(kind: str) -> None:
         reader, writer = await raw(server)
         before = cpu(server)
         writer.write(frame(TEXT, json.dumps({"type": kind, "id": 1, "userIds": [1] * 80_000}).encode()))
-        answer = await asyncio.wait_for(reader.readuntil(b'"id":1'), 10)
+        answer = await asyncio.wait_for(reader.readuntil(b'"id":1'), 60)
         assert (b"snapshot" if kind == "watch" else b"ok") in answer
         assert cpu(server) - before < 0.1
         writer.close()

@@ -15,7 +15,7 @@ BYTES_AN_ID = 36
 """Its edge is 16, the list of watchers of each user keeps as much in reserve; copies were 75 and more."""
 
 
-def until(condition: Callable[[], bool], seconds: float = 20) -> None:
+def until(condition: Callable[[], bool], seconds: float = 60) -> None:
     """Until `condition` holds of the server, which is another process: there is no clock to pass in."""
     give_up = time.monotonic() + seconds
     while not condition():

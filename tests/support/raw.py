@@ -64,7 +64,7 @@ class Reply(NamedTuple):
 class RawClient:
     """A socket that blocks for `seconds` at most."""
 
-    def __init__(self, server: Server, seconds: float = 5, receive_buffer: int | None = None) -> None:
+    def __init__(self, server: Server, seconds: float = 30, receive_buffer: int | None = None) -> None:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
