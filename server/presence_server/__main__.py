@@ -1,9 +1,9 @@
-"""The console script `presence-server`."""
+"""The console script `presence-server`: serves, or does what a command names (see `commands`)."""
 
 import os
 import sys
 
-from presence_server import borrowed, logs, settings
+from presence_server import borrowed, commands, logs, settings
 from presence_server.log_output import open_standard_streams, say
 
 EXTRA = "presence-service[server]"
@@ -17,6 +17,8 @@ def main() -> None:
     this server knows it.
     """
     open_standard_streams()
+    if sys.argv[1:2] and sys.argv[1] in commands.NAMES:
+        sys.exit(_run(sys.argv[1], sys.argv[2:]))
     chosen = settings.load_or_exit(sys.argv[1:], os.environ)
     logs.configure(chosen.log_level, chosen.log_format, sys.stderr)
     log = logs.get_logger(__name__)
@@ -31,12 +33,7 @@ def main() -> None:
             sys.exit(1)
         from presence_server import app  # here, so that --help, --version and what is wrong need no extra
     except ModuleNotFoundError as missing:
-        package = (missing.name or "").partition(".")[0]
-        if package in ("", "presence_server", "presence_protocol"):
-            raise
-        needed = f"{package} is not installed; a server needs: pip install '{EXTRA}'"
-        say(sys.stderr, f"{settings.PROGRAM}: {needed}")
-        sys.exit(1)
+        sys.exit(_tell_missing(missing))
     try:
         app.run(chosen)
     except settings.SettingsError as wrong:  # a file that a setting names
@@ -45,6 +42,24 @@ def main() -> None:
     except app.BindError as failed:
         say(sys.stderr, f"{settings.PROGRAM}: {failed}")
         sys.exit(1)
+
+
+def _run(name: str, argv: list[str]) -> int:
+    """One of the commands beside serving."""
+    try:
+        run = commands.find(name)
+    except ModuleNotFoundError as missing:
+        return _tell_missing(missing)
+    return run(argv, os.environ)
+
+
+def _tell_missing(missing: ModuleNotFoundError) -> int:
+    """Raises `missing` again if it is a module of ours."""
+    package = (missing.name or "").partition(".")[0]
+    if package in ("", "presence_server", "presence_protocol"):
+        raise missing
+    say(sys.stderr, f"{settings.PROGRAM}: {package} is not installed; a server needs: pip install '{EXTRA}'")
+    return 1
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ from pathlib import Path
 from presence_server.identity.authentication import Authentication, ByAddress, ByApplication, ByToken, Way
 from presence_server.identity.claims import Rules
 from presence_server.identity.jwks import KeySet, fetch_of
-from presence_server.identity.jwt_keys import UnusableKey, keys_of_setting
+from presence_server.identity.jwt_keys import SAFE_SECRET, UnusableKey, VerifyingKey, is_short, keys_of_setting
 from presence_server.identity.networks import Networks
 from presence_server.identity.revocations import Revocations
 from presence_server.identity.service_keys import KeyFileError, ServiceKeys
@@ -62,9 +62,12 @@ class Access:
                 keys = keys_of_setting(settings.jwt_key) if settings.jwt_key else ()
             except UnusableKey as failure:
                 raise SettingsError("jwt_key", str(failure)) from None
+            _tell_short_secrets(keys)
             if settings.jwks:
-                self._key_set = KeySet(fetch_of(settings.jwks), time.monotonic, settings.jwks.partition("?")[0])
+                self._key_set = KeySet(fetch_of(settings.jwks), time.monotonic, _without_secrets(settings.jwks))
             self._verifier = TokenVerifier(keys, self._key_set, rules, settings.jwt_issuer, settings.jwt_audience)
+            if self._key_set is not None:
+                self._key_set.on_change = self._verifier.forget
             return ByToken(self._verifier)
         if settings.auth == "webhook":
             self._asker = AskApplication(settings.auth_url, rules)
@@ -94,6 +97,29 @@ class Access:
                 _log.info("service keys read anew", keys=len(self._service_keys))
         if self._verifier is not None and self._settings.jwt_key:
             try:
-                self._verifier.use(keys_of_setting(self._settings.jwt_key))
+                keys = keys_of_setting(self._settings.jwt_key)
             except UnusableKey as failure:
                 _log.error("keys of tokens not read anew", reason=str(failure))
+            else:
+                self._verifier.use(keys)
+                _tell_short_secrets(keys)
+                _log.info("keys of tokens read anew", keys=len(keys))
+        if self._key_set is not None:
+            self._key_set.refresh_soon()
+
+
+def _tell_short_secrets(keys: tuple[VerifyingKey, ...]) -> None:
+    for key in filter(is_short, keys):
+        _log.warning(
+            "a secret of tokens is short: whoever has a token may find it by trying, and then be anybody",
+            kid=key.kid or "none",
+            bytes=len(key.key),
+            needed=SAFE_SECRET,
+        )
+
+
+def _without_secrets(url: str) -> str:
+    """A URL as it may stand in a log: without user, password and query."""
+    bare = url.partition("?")[0]
+    scheme, separator, rest = bare.partition("://")
+    return scheme + separator + rest.rpartition("@")[2] if separator else bare

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import os
 import resource
 import socket
+import stat
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from random import Random
 from typing import Any
 
@@ -36,7 +39,8 @@ from presence_server.identity.networks import Networks
 from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
-from presence_server.settings import Settings, hosts_of, start_line
+from presence_server.settings import Settings, SettingsError, hosts_of, start_line
+from presence_server.tls import Certificate, CertificateError
 from presence_server.transports.driver import Driver
 from presence_server.transports.gateway import Gateway, HttpLimits
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
@@ -162,8 +166,11 @@ async def serve(settings: Settings) -> None:
     Raises:
         BindError: the address is taken, or not this machine's.
     """
+    certificate = _certificate(settings)
     listeners = listen(settings.host, settings.port)
-    url = page_url(settings.hosts[0], listeners[0].getsockname()[1])
+    url = page_url(settings.hosts[0], listeners[0].getsockname()[1], certificate is not None)
+    if settings.uds:
+        listeners.append(listen_at(settings.uds))
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = settings.connection_limit(open_files)
     gateway = build_gateway(settings, SystemClock(), Random(), limit)
@@ -181,7 +188,7 @@ async def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    server = PresenceServer(config, gateway, settings.drain_timeout)
+    server = PresenceServer(config, gateway, settings.drain_timeout, certificate)
     gateway.books.on_crowd = server.on_crowd
     settle()
     say(sys.stdout, start_line(settings, url, limit))
@@ -198,6 +205,9 @@ async def serve(settings: Settings) -> None:
         collecting.cancel()
         gateway.driver.stop()
         await gateway.access.stop()
+        if settings.uds:
+            with suppress(OSError):
+                os.unlink(settings.uds)
     _log.info("ended")
 
 
@@ -270,10 +280,59 @@ def _listener(family: int, kind: int, protocol: int, address: tuple[Any, ...]) -
     return listener
 
 
-def page_url(host: str, port: int) -> str:
+def listen_at(path: str) -> socket.socket:
+    """A Unix socket at `path`, which anybody may open who may enter its folder.
+
+    One that is there already, and that nobody listens on any more, is replaced.
+
+    Raises:
+        BindError: somebody listens there, or the path cannot be had.
+    """
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_if_dead(path)
+        listener.bind(path)
+        os.chmod(path, 0o666)
+        listener.listen(2048)
+        listener.setblocking(False)
+    except OSError as failed:
+        listener.close()
+        raise BindError(f"cannot listen on {path}: {failed.strerror or failed}") from None
+    return listener
+
+
+def _remove_if_dead(path: str) -> None:
+    """Raises OSError: it is no socket, or one that is in use."""
+    try:
+        is_socket = stat.S_ISSOCK(os.stat(path).st_mode)
+    except FileNotFoundError:
+        return
+    if not is_socket:
+        raise OSError(errno.EEXIST, "there is a file that is no socket")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+
+
+def _certificate(settings: Settings) -> Certificate | None:
+    """Raises SettingsError: certificate or key cannot be used."""
+    if not settings.tls_cert:
+        return None
+    try:
+        return Certificate(settings.tls_cert, settings.tls_key)
+    except CertificateError as failure:
+        raise SettingsError("tls_cert", str(failure)) from None
+
+
+def page_url(host: str, port: int, is_tls: bool = False) -> str:
     """The link to the page, for somebody on this machine."""
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
-    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
+    scheme = "https" if is_tls else "http"
+    return f"{scheme}://[{host}]:{port}/" if ":" in host else f"{scheme}://{host}:{port}/"
 
 
 def run(settings: Settings) -> None:

@@ -17,6 +17,7 @@ import uvicorn
 
 from presence_protocol.close_codes import CloseCode
 from presence_server.logs import get_logger
+from presence_server.tls import Certificate
 from presence_server.transports.gateway import Gateway
 
 SPREAD: Final = 0.6
@@ -33,8 +34,11 @@ _log = get_logger(__name__)
 
 
 class PresenceServer(uvicorn.Server):
-    def __init__(self, config: uvicorn.Config, gateway: Gateway, drain_timeout: float) -> None:
+    def __init__(
+        self, config: uvicorn.Config, gateway: Gateway, drain_timeout: float, certificate: Certificate | None = None
+    ) -> None:
         super().__init__(config)
+        self._certificate = certificate
         self._gateway = gateway
         self._drain_timeout = drain_timeout
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -48,10 +52,17 @@ class PresenceServer(uvicorn.Server):
         # Closing a listener ends its descriptor: each begins with one of its own, and the socket itself stays.
         self._listeners = cast("list[socket.socket]", sockets or [])
         if hasattr(signal, "SIGHUP"):
-            self._loop.add_signal_handler(signal.SIGHUP, self._gateway.access.reload)
-        await super().startup(sockets=[listener.dup() for listener in self._listeners])
+            self._loop.add_signal_handler(signal.SIGHUP, self._reload)
+        await super().startup(sockets=[])
+        await self._reopen()
         if self._signals:  # told to end before it had begun
             self.should_exit = True
+
+    def _reload(self) -> None:
+        """SIGHUP: read the files anew that may have changed."""
+        self._gateway.access.reload()
+        if self._certificate is not None:
+            self._certificate.reload()
 
     async def on_tick(self, counter: int) -> bool:
         """Ten times a second. At a counter of 0 uvicorn reads the calendar for `Date`: a second later is too late."""
@@ -82,8 +93,17 @@ class PresenceServer(uvicorn.Server):
             door: asyncio.Protocol = opened(config=config, server_state=self.server_state)
             return door
 
+        tls: dict[str, Any] = {}
+        if self._certificate is not None:
+            # Until the handshake is done the connection is nobody's: no other timeout would end it.
+            timeout = self._gateway.http.header_timeout
+            tls = {"ssl": self._certificate.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": 1.0}
         for listener in self._listeners:
-            self.servers.append(await loop.create_server(open_door, sock=listener.dup(), backlog=config.backlog))
+            if listener.family == socket.AF_UNIX:  # of the proxy in front, which is on this machine
+                made = await loop.create_unix_server(open_door, sock=listener.dup(), backlog=config.backlog)
+            else:
+                made = await loop.create_server(open_door, sock=listener.dup(), backlog=config.backlog, **tls)
+            self.servers.append(made)
 
     def _begin_drain(self) -> None:
         self._drain = asyncio.ensure_future(self._drain_and_exit())

@@ -63,6 +63,9 @@ DESIGN = {
     "jwt_issuer": "",
     "jwt_audience": "",
     "jwt_leeway": 5,
+    "uds": "",
+    "tls_cert": "",
+    "tls_key": "",
     "jwt_user_claim": "sub",
     "auth_url": "",
     "service_keys": "",
@@ -92,6 +95,8 @@ NEEDED = {
     "jwt_key": ["--auth", "jwt"],
     "jwks": ["--auth", "jwt"],
     "auth_url": ["--auth", "webhook"],
+    "tls_cert": ["--tls-key", "key.pem"],
+    "tls_key": ["--tls-cert", "certificate.pem"],
 }
 """Without which a setting means nothing, and is refused."""
 

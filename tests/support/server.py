@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -21,7 +22,11 @@ BASE = "/api/v1/presence"
 SCRIPT = Path(sys.executable).parent / "presence-server"
 
 # The system's own proxy settings must not come between a test and its server.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+_opener = urllib.request.build_opener(
+    urllib.request.ProxyHandler({}),
+    # What a certificate says is for the tests over TLS to look at.
+    urllib.request.HTTPSHandler(context=ssl._create_unverified_context()),
+)
 
 
 class Answer:
@@ -42,7 +47,8 @@ class Answer:
 
 
 class Server:
-    def __init__(self, process: subprocess.Popen[str], port: int, log: list[str]) -> None:
+    def __init__(self, process: subprocess.Popen[str], port: int, log: list[str], is_tls: bool = False) -> None:
+        self.is_tls = is_tls
         self.process = process
         self.port = port
         self.log = log
@@ -50,11 +56,11 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self.is_tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def ws_url(self) -> str:
-        return f"ws://127.0.0.1:{self.port}{BASE}/ws"
+        return f"{'wss' if self.is_tls else 'ws'}://127.0.0.1:{self.port}{BASE}/ws"
 
     def request(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """Make a request; `path` below `BASE` unless it starts at the root with `//`. `body`: bytes, or JSON data."""
@@ -136,7 +142,7 @@ def run_server(command: Sequence[str] = (str(SCRIPT),), /, **settings: Any) -> I
     log: list[str] = []
     reader = threading.Thread(target=_read, args=(process, log), daemon=True)
     reader.start()
-    server = Server(process, port, log)
+    server = Server(process, port, log, "tls_cert" in settings)
     try:
         _wait_ready(server)
         yield server

@@ -17,6 +17,7 @@ class Authority:
 
     def __init__(self, folder: Path) -> None:
         self._ca = trustme.CA()
+        self._folder, self._pairs = folder, 0
         self.file = folder / "ca.pem"
         self._ca.cert_pem.write_to_path(self.file)
 
@@ -32,6 +33,16 @@ class Authority:
         file = folder / "server.pem"
         made.private_key_and_cert_chain_pem.write_to_path(file)
         return file
+
+    def pair(self, *names: str) -> tuple[Path, Path]:
+        """Files of a new certificate for these names and of its key, as `--tls-cert` and `--tls-key` take them."""
+        issued = self._ca.issue_cert(*names)
+        self._pairs += 1
+        certificate, key = (self._folder / f"{kind}-{self._pairs}.pem" for kind in ("certificate", "key"))
+        for number, blob in enumerate(issued.cert_chain_pems):
+            blob.write_to_path(certificate, append=number > 0)
+        issued.private_key_pem.write_to_path(key)
+        return certificate, key
 
     def client(self) -> ssl.SSLContext:
         """What a client that trusts this authority alone needs."""

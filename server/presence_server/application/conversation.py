@@ -120,6 +120,8 @@ def _renewed(hub: HubPort, session: Session, message: Auth, made: Principal | De
         made = Denied(403, "must be of the same user", "token")
     if isinstance(made, Principal) and session.user_id:
         made = made.may_speak_for(hub.keys.user_id(session.user_id), session.device_id) or made
+    elif isinstance(made, Principal):
+        made = made.may_be_observer() or made
     if isinstance(made, Denied):
         hub.send(session, refusals.denied(made, message.id))
         return

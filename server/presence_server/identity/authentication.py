@@ -93,7 +93,7 @@ class Authentication:
             token = bearer(peer.authorization)
         if peer.ticket is not None:
             found = self.tickets.redeem(peer.ticket, now)
-            self._check(done, Denied(401, "is unknown, was used, or is too old", "ticket") if found is None else found)
+            self._check(done, _still_good(found, utc))
         elif token is not None and token.startswith(PREFIX):
             service = None if self._service_keys is None else self._service_keys.find(token)
             done(Denied(401, "the key is not known") if service is None else service)
@@ -104,6 +104,15 @@ class Authentication:
         if isinstance(made, Principal) and self.revocations.refuses(made):
             made = Denied(401, "the token was revoked")
         done(made)
+
+
+def _still_good(found: Principal | None, utc: float) -> Principal | Denied:
+    """Whom a ticket was given to. It lives no longer than the token that it was given for."""
+    if found is None:
+        return Denied(401, "is unknown, was used, or is too old", "ticket")
+    if found.expires_at is not None and utc >= found.expires_at:
+        return Denied(401, "the token that it was given for has expired", "ticket")
+    return found
 
 
 def bearer(authorization: str | None) -> str | None:

@@ -32,6 +32,9 @@ TIMEOUT: Final = 5.0
 MAX_WAITING: Final = 1_000
 """Tokens that may wait for one fetch; more are told to come back."""
 
+PLAIN: Final = {"Accept-Encoding": "identity"}
+"""Not compressed: 64 KB on the wire could become 64 MB here before a bound was looked at."""
+
 _log = get_logger(__name__)
 
 Fetch = Callable[[], Awaitable[bytes]]
@@ -43,6 +46,10 @@ class KeySet:
 
     def __init__(self, fetch: Fetch, clock: Callable[[], float], name: str) -> None:
         """`clock` is monotonic, in seconds; `name` says in logs what is fetched, without credentials."""
+        self.on_change: Callable[[], None] = _nobody_asks
+        """Called when the keys are others than before: a key that is gone must verify nothing any more."""
+        self._source = b""
+        self._is_to_repeat = False
         self._fetch = fetch
         self._clock = clock
         self._name = name
@@ -91,6 +98,9 @@ class KeySet:
         finally:
             self._fetching = None
             self._answer(self._keys or None)
+        if self._is_to_repeat:
+            self._is_to_repeat = False
+            self.refresh_soon()
 
     def _answer(self, keys: tuple[VerifyingKey, ...] | None) -> None:
         waiting, self._waiting = self._waiting, []
@@ -103,14 +113,29 @@ class KeySet:
             await asyncio.sleep(REFRESH if self._keys else LEAST_PAUSE)
             await self.refresh()
 
+    def refresh_soon(self) -> None:
+        """Fetch once more, in the background: the operator says that the keys are others."""
+        if self._fetching is None:
+            self._fetching = asyncio.create_task(self._fetch_for_waiting())
+        else:
+            self._is_to_repeat = True  # what is being fetched may be of before
+
     async def refresh(self) -> None:
         """Fetch the keys. What was there stays where the source is down or says what cannot be used."""
         self._asked_at = self._clock()
         try:
-            self._keys = keys_of_set(json.loads(await self._fetch()))
+            source = await self._fetch()
+            self._keys = keys_of_set(json.loads(source))
+            if source != self._source:
+                self._source = source
+                self.on_change()
         except (OSError, ValueError, RecursionError, UnusableKey, httpx.HTTPError) as failure:
             reason = str(failure) or type(failure).__name__
             _log.warning("keys not fetched", source=self._name, reason=reason[:200], kept=len(self._keys))
+
+
+def _nobody_asks() -> None:
+    pass
 
 
 def fetch_of(source: str) -> Fetch:
@@ -141,11 +166,11 @@ class _FromUrl:
         async with (
             asyncio.timeout(TIMEOUT),
             httpx.AsyncClient(timeout=TIMEOUT) as client,
-            client.stream("GET", self._url) as answer,
+            client.stream("GET", self._url, headers=PLAIN) as answer,
         ):
             if answer.status_code != 200:
                 raise ValueError(f"answered {answer.status_code}")
-            async for chunk in answer.aiter_bytes():
+            async for chunk in answer.aiter_raw():
                 received += chunk
                 if len(received) > MAX_BYTES:
                     raise ValueError(f"is larger than {MAX_BYTES} bytes")

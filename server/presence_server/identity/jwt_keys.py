@@ -34,7 +34,8 @@ MIN_RSA_BITS: Final = 2048
 SAFE_SECRET: Final = 32
 """Bytes from which on a secret cannot be guessed from a token: RFC 7518, section 3.2."""
 
-_LISTED: Final = re.compile(r"\s*([A-Za-z0-9._~-]+)=@([^,]+)\s*")
+LISTED: Final = re.compile(r"\s*([A-Za-z0-9._~-]+)=@([^,]+)\s*")
+"""One of several keys, as `--jwt-key` names them: `kid=@path`."""
 
 
 class UnusableKey(Exception):
@@ -94,7 +95,7 @@ def keys_of_setting(setting: str) -> tuple[VerifyingKey, ...]:
     Raises:
         UnusableKey: a file cannot be read, or a key cannot be used.
     """
-    listed = [_LISTED.fullmatch(part) for part in setting.split(",")]
+    listed = [LISTED.fullmatch(part) for part in setting.split(",")]
     if all(listed):
         kids = [found[1] for found in listed if found]
         if len(set(kids)) < len(kids):
@@ -103,6 +104,11 @@ def keys_of_setting(setting: str) -> tuple[VerifyingKey, ...]:
     if setting.startswith("@"):
         return (_key_of_file(setting[1:], None),)
     return (key_of(setting),)
+
+
+def is_short(key: VerifyingKey) -> bool:
+    """Whether it is a secret that somebody who has a token may find by trying."""
+    return isinstance(key.key, bytes) and len(key.key) < SAFE_SECRET
 
 
 def _key_of_file(path: str, kid: str | None) -> VerifyingKey:

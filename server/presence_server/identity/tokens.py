@@ -125,6 +125,10 @@ class TokenVerifier:
     def use(self, keys: tuple[VerifyingKey, ...]) -> None:
         """The keys changed: verify everything anew."""
         self._keys = keys
+        self.forget()
+
+    def forget(self) -> None:
+        """Keys may be gone that something was verified with."""
         self._remembered.clear()
 
 

@@ -17,6 +17,7 @@ import httpx
 
 from presence_server.application.principals import Denied, Principal
 from presence_server.identity.claims import CLAIM, KNOWN, Rules, principal_of
+from presence_server.identity.jwks import PLAIN
 from presence_server.logs import get_logger
 
 TIMEOUT: Final = 5.0
@@ -98,12 +99,15 @@ class AskApplication:
     async def _answer(self, question: dict[str, Any]) -> Any:
         assert self._client is not None
         received = bytearray()
-        async with asyncio.timeout(TIMEOUT), self._client.stream("POST", self._url, json=question) as answer:
+        async with (
+            asyncio.timeout(TIMEOUT),
+            self._client.stream("POST", self._url, json=question, headers=PLAIN) as answer,
+        ):
             if answer.status_code in (401, 403):
                 return answer.status_code
             if answer.status_code != 200:
                 raise ValueError(f"answered {answer.status_code}")
-            async for chunk in answer.aiter_bytes():
+            async for chunk in answer.aiter_raw():
                 received += chunk
                 if len(received) > MAX_ANSWER:
                     raise ValueError(f"answered more than {MAX_ANSWER} bytes")

@@ -137,9 +137,11 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog=PROGRAM,
-        usage=f"{PROGRAM} [--SETTING VALUE ...]",
+        usage=f"{PROGRAM} [COMMAND] [--SETTING VALUE ...]",
         description="Who is online: presence over WebSocket and REST.",
-        epilog=f"Each setting is also an environment variable: --grace-period is {PREFIX}GRACE_PERIOD. "
+        epilog="Commands, each with --help: check says what of the settings is unsafe for the address to listen on; "
+        "key new NAME --scopes read,write makes a key for a back end; token --user ID signs a token for tests. "
+        f"Each setting is also an environment variable: --grace-period is {PREFIX}GRACE_PERIOD. "
         "A flag wins over a variable, a variable over the file; an empty variable counts as unset.",
         allow_abbrev=False,  # a name that is written is a name that exists
         exit_on_error=False,

@@ -24,6 +24,8 @@ from presence_server.settings.declaration import (
 )
 from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host, parse_host, parse_origin
 
+# Bytes of the path of a Unix socket (sun_path of sockaddr_un, with the zero at its end): unix(7).
+LONGEST_PATH: Final = 107
 # A REST device lives for this many heartbeat intervals: one lost heartbeat is forgiven, two are not.
 REST_LIFETIME_FACTOR: Final = 2.5
 # What the ghost bounds allow for sweeps and batching, and how much of it batching may use up; more is added on top.
@@ -43,6 +45,9 @@ class Settings:
         "127.0.0.1", "address or host name to listen on; several: separated by commas, or --host again", repeats=True
     )
     port: int = count(8004, "port to listen on; 0 takes any free one", least=0, most=65535)
+    uds: str = text("", "path of a Unix socket to listen on as well, for a proxy in front", empty="none")
+    tls_cert: str = text("", "PEM file of the certificate and its chain; with tls_key: serves TLS only", empty="none")
+    tls_key: str = text("", "PEM file of the certificate's key, without a passphrase", empty="none")
     grace_period: float = seconds(10.0, "between the unclean end of a link and OFFLINE", least=0.0)
     ping_interval: float = seconds(25.0, "between the server's WebSocket pings")
     pong_timeout: float = seconds(10.0, "for the answer to a ping")
@@ -260,6 +265,11 @@ def _check_auth(settings: Settings) -> None:
 
 
 def _check_together(settings: Settings) -> None:
+    if bool(settings.tls_cert) != bool(settings.tls_key):
+        there, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")
+        raise SettingsError(there, f"needs {missing}")
+    if not settings.uds.isprintable() or len(settings.uds.encode()) > LONGEST_PATH:
+        raise SettingsError("uds", f"must be a path of at most {LONGEST_PATH} bytes, without control characters")
     quiet, busy = settings.flush_interval, settings.max_flush_interval
     if quiet > busy:
         involved = ("flush_interval", "max_flush_interval")

@@ -20,8 +20,9 @@ def markdown_table() -> str:
 
 def start_line(settings: Settings, url: str, connection_limit: int) -> str:
     """The one line that a person sees at start: the page's link, the ghost bounds and the limits."""
+    also = f" and unix:{settings.uds}" if settings.uds else ""
     return (
-        f"{PROGRAM} {__version__} at {url} | "
+        f"{PROGRAM} {__version__} at {url}{also} | "
         f"a dead link shows as OFFLINE within {number(round(settings.ghost_bound_websocket, 3))} s "
         f"(WebSocket) or {number(round(settings.ghost_bound_rest, 3))} s (REST) | "
         f"up to {connection_limit} connections, {settings.max_watched} watched users each, "

@@ -5,17 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from presence_server.identity.service_keys import line_of, new_key, parse_scopes
-from server.identity.keys import SECRET, sign
+from server.identity.keys import SECRET, jwk, private_key, public_pem, sign
 from support.server import Answer, Server, run_server
 
 READER, WRITER, ADMIN = (new_key(lambda size, byte=byte: bytes([byte]) * size) for byte in (1, 2, 3))
@@ -42,6 +46,55 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(keys: Path) -> Iterator[Server]:
     with run_server(auth="jwt", jwt_key=SECRET, service_keys=keys, grace_period=2) as running:
         yield running
+
+
+class Application:
+    """A source of keys, or the application that is asked: answers `body`, `delay` seconds late."""
+
+    def __init__(self) -> None:
+        self.status, self.body, self.delay = 200, b"{}", 0.0
+        self.asked: list[bytes] = []
+        self.over = threading.Event()
+
+    def keys(self, *keys: dict[str, Any]) -> None:
+        self.body = json.dumps({"keys": keys}).encode()
+
+
+@contextmanager
+def application() -> Iterator[tuple[Application, str]]:
+    made = Application()
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            made.asked.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
+            made.over.wait(made.delay)
+            with suppress(ConnectionError):
+                self.send_response(made.status)
+                self.send_header("Content-Length", str(len(made.body)))
+                self.end_headers()
+                self.wfile.write(made.body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        try:
+            yield made, f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            made.over.set()
+            server.shutdown()
+            thread.join()
+
+
+def wait_until(is_so: Callable[[], bool], seconds: float = 20) -> None:
+    give_up = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < give_up
+        time.sleep(0.02)
 
 
 class Client:
@@ -247,3 +300,207 @@ def test_a_key_that_is_added_is_good_after_sighup(tmp_path: Path) -> None:
             assert time.monotonic() < give_up
             time.sleep(0.02)
         assert server.request("GET", "/status/1", None, bearer(READER)).status == 200
+
+
+# -- several at once -------------------------------------------------------------------------------------------------
+
+
+def ticket_of(server: Server, given: str) -> str:
+    made: str = server.request("POST", "/ticket", None, bearer(given)).data["ticket"]
+    return made
+
+
+def test_the_ticket_is_whose_it_was_given_to_on_both_transports(server: Server) -> None:
+    bound = token(51, presence={"device": "phone", "platforms": ["IOS"], "observe": False})
+    on_rest, phone = f"/online?ticket={ticket_of(server, bound)}", device(51, "phone", "IOS")
+    refused(server.request("POST", f"/online?ticket={ticket_of(server, bound)}", device(52)), 403, "userId")
+    refused(server.request("POST", f"/online?ticket={ticket_of(server, bound)}", device(51)), 403, "deviceId")
+    refused(server.request("POST", f"/online?ticket={ticket_of(server, bound)}", device(51, "phone")), 403, "platform")
+    assert server.request("POST", on_rest, phone).status == 200
+    refused(server.request("POST", on_rest, phone), 401, "ticket")
+
+    async def story() -> None:
+        for who in (52, 51, None):  # another user, another device, nobody
+            assert await (await hello(server, who, None, f"?ticket={ticket_of(server, bound)}")).closed() == 4403
+
+    asyncio.run(story())
+
+
+def test_a_ticket_gives_no_further_ticket(server: Server) -> None:
+    refused(server.request("POST", f"/ticket?ticket={ticket_of(server, WRITER)}"), 403, "ticket")
+
+
+def test_a_ticket_ends_with_its_token(server: Server) -> None:
+    given = token(53, 1)
+    ticket = ticket_of(server, given)
+    wait_until(lambda: server.request("GET", "/status/1", None, bearer(token(53))).status == 200)
+    ends = time.time() + 1
+    wait_until(lambda: time.time() > ends)
+    refused(server.request("GET", f"/status/1?ticket={ticket}"), 401, "ticket")
+
+
+def test_of_several_credentials_the_ticket_counts_then_the_hello_then_the_header(server: Server) -> None:
+    async def story() -> None:
+        async def reaches(user_id: int, ticket: str | None, said: str | None, header: str) -> bool:
+            query = "" if ticket is None else f"?ticket={ticket_of(server, ticket)}"
+            connection = await connect(server.ws_url + query, proxy=None, additional_headers=bearer(header))
+            client = Client(connection)
+            more = {} if said is None else {"token": said}
+            await client.say(type="hello", userId=user_id, deviceId="d", platform="WEB", **more)
+            try:
+                return bool((await client.hear())["type"] == "welcome")
+            except ConnectionClosed:
+                assert connection.close_code == 4403
+                return False
+            finally:
+                await connection.close()
+
+        a, b, c = token(61), token(62), token(63)
+        assert [await reaches(who, a, b, c) for who in (61, 62, 63)] == [True, False, False]
+        assert [await reaches(who, None, b, c) for who in (61, 62, 63)] == [False, True, False]
+        assert [await reaches(who, None, None, c) for who in (61, 62, 63)] == [False, False, True]
+
+    asyncio.run(story())
+
+
+def test_a_new_token_may_not_widen_what_the_connection_is(server: Server) -> None:
+    async def story() -> None:
+        observer = await hello(server, None, token(64, presence={"observe": True}))
+        assert (await observer.hear())["type"] == "welcome"
+        await observer.say(type="auth", id=1, token=token(64))
+        assert (await observer.hear_of("error"))["error"] == "forbidden"
+        await observer.say(type="auth", id=2, token=READER)
+        assert (await observer.hear_of("error"))["error"] == "forbidden"
+        await observer.say(type="auth", id=3, token=token(64, presence={"observe": True}))
+        assert (await observer.hear_of("ok"))["id"] == 3
+        await observer.connection.close()
+
+    asyncio.run(story())
+
+
+def test_sub_may_be_a_number(server: Server) -> None:
+    claims = json.dumps({"sub": 65, "exp": int(time.time()) + 60}).encode()  # PyJWT's encode lets none pass
+    numbered = jwt.PyJWS().encode(claims, SECRET, "HS256", headers={"typ": "JWT"})
+    assert server.request("POST", "/online", device(65), bearer(numbered)).status == 200
+
+
+# -- where keys come from --------------------------------------------------------------------------------------------
+
+
+def signed(user_id: int, number: int, kid: str | None = None) -> str:
+    claims = {"sub": str(user_id), "exp": time.time() + 600}
+    return sign(claims, private_key("ec", number), "ES256", **({} if kid is None else {"kid": kid}))
+
+
+def status(server: Server, given: str) -> int:
+    return server.request("GET", "/status/1", None, bearer(given)).status
+
+
+def test_keys_are_rotated_by_kid_with_sighup(tmp_path: Path) -> None:
+    paths = tmp_path / "one", tmp_path / "two"
+    for number, path in enumerate(paths):
+        path.write_text(public_pem("ec", number), "utf-8")
+    with run_server(auth="jwt", jwt_key=f"one=@{paths[0]},two=@{paths[1]}") as server:
+        assert [status(server, signed(1, number, kid)) for number, kid in ((0, "one"), (1, "two"), (0, "two"))] == [
+            200,
+            200,
+            401,
+        ]
+        old = signed(1, 0, "one")
+        assert status(server, old) == 200
+        paths[0].write_text(public_pem("ec", 2), "utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: status(server, signed(1, 2, "one")) == 200)
+        assert status(server, old) == 401  # also of what was verified before
+        paths[0].write_text("-----BEGIN PUBLIC KEY-----", "utf-8")
+        server.process.send_signal(signal.SIGHUP)
+        wait_until(lambda: any("keys of tokens not read anew" in line for line in server.log))
+        assert status(server, signed(1, 2, "one")) == 200
+
+
+def test_an_issuer_that_rotates_is_slow_huge_and_down() -> None:
+    with application() as (issuer, url):
+        issuer.keys(jwk("ec", 0, kid="one"))
+        with run_server(auth="jwt", jwks=url) as server:
+            first = signed(1, 0, "one")
+            assert status(server, first) == 200
+            for answer in (b"x" * 10_000_000, b"rubbish", b'{"keys":[]}'):
+                issuer.body = answer
+                asked = len(issuer.asked)
+                server.process.send_signal(signal.SIGHUP)
+                wait_until(lambda asked=asked: len(issuer.asked) > asked)
+                assert status(server, first) == 200
+            wait_until(lambda: sum("keys not fetched" in line for line in server.log) >= 3)
+            assert server.resident_kb() < 150_000
+            # Whoever makes up a kid is told so, and the issuer is left in peace.
+            asked = len(issuer.asked)
+            assert {status(server, signed(1, 1, f"made-up-{number}")) for number in range(20)} == {401}
+            assert len(issuer.asked) <= asked + 1
+            issuer.keys(jwk("ec", 1, kid="two"))
+            server.process.send_signal(signal.SIGHUP)
+            wait_until(lambda: status(server, signed(1, 1, "two")) == 200)
+            assert status(server, first) == 401  # its key is gone, though it was verified once
+
+
+def test_an_issuer_that_was_never_there_is_come_back_later() -> None:
+    with application() as (issuer, url):
+        issuer.status = 500
+        with run_server(auth="jwt", jwks=url) as server:
+            answer = server.request("GET", "/status/1", None, bearer(signed(1, 0, "one")))
+            assert answer.status == 503
+
+            async def story() -> None:
+                assert await (await hello(server, 1, signed(1, 0, "one"))).closed() == 4503
+
+            asyncio.run(story())
+
+
+# -- the application is asked ----------------------------------------------------------------------------------------
+
+
+def test_the_application_is_asked_and_never_taken_for_a_yes_when_it_is_silent() -> None:
+    with application() as (app, url), run_server(auth="webhook", auth_url=url) as server:
+        app.body = json.dumps({"userId": 71, "expiresIn": 60}).encode()
+
+        async def story() -> None:
+            ann = await hello(server, 71, "opaque")
+            assert (await ann.hear())["type"] == "welcome"
+            assert json.loads(app.asked[0]) == {
+                "token": "opaque",
+                "address": "127.0.0.1",
+                "userId": 71,
+                "deviceId": "d",
+            }
+            assert await (await hello(server, 72, "opaque")).closed() == 4403
+            assert len(app.asked) == 1  # it is remembered
+            app.status = 403
+            assert await (await hello(server, 71, "other")).closed() == 4403
+            app.status = 500
+            assert await (await hello(server, 71, "third")).closed() == 4503
+            app.status, app.delay = 200, 60.0
+            assert await (await hello(server, 71, "slow")).closed() == 4503
+            await ann.connection.close()
+
+        asyncio.run(story())
+        app.delay, app.status = 0.0, 500
+        answer = server.request("GET", "/status/1", None, bearer("fourth"))
+        assert answer.status == 503
+        assert server.request("GET", "/status/1", None, bearer("opaque")).status == 200
+
+
+# -- what is said loudly ---------------------------------------------------------------------------------------------
+
+
+def test_no_credentials_on_a_public_address_is_said_once_and_loudly() -> None:
+    with run_server(host="0.0.0.0") as server:
+        wait_until(lambda: any('"started"' in line for line in server.log))
+        assert sum("no credentials are asked for" in line for line in server.log) == 1
+    with run_server(host="0.0.0.0", auth="jwt", jwt_key=SECRET) as server:
+        wait_until(lambda: any('"started"' in line for line in server.log))
+        assert not any("no credentials are asked for" in line for line in server.log)
+
+
+def test_a_short_secret_is_said_loudly() -> None:
+    with run_server(auth="jwt", jwt_key="hunter2") as server:
+        wait_until(lambda: any("a secret of tokens is short" in line for line in server.log))
+        assert not any("hunter2" in line for line in server.log)

@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import httptools
 
+from presence_server.transports.addresses import is_tls, peer_of, server_of
 from presence_server.transports.http.exchange import Exchange, refusal
 from presence_server.transports.http.framing import Framing
 from presence_server.transports.http.heads import (
@@ -113,6 +114,7 @@ class HttpConnection(asyncio.Protocol):
         "_is_in_head",
         "_is_paused",
         "_is_replaying",
+        "_is_tls",
         "_length",
         "_loop",
         "_parser",
@@ -163,6 +165,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_full = False  # what is written waits for the client to read
         self._is_going_on = False  # will be called in its turn
         self._is_half_closed = False
+        self._is_tls = False
         self._is_closing = False
         self._is_dropping = False  # what still comes will not be served
         self._drained: asyncio.Future[None] | None = None
@@ -179,7 +182,8 @@ class HttpConnection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
-        self._server, self._client = _address(transport, "sockname"), _address(transport, "peername")
+        self._is_tls = is_tls(transport)
+        self._server, self._client = server_of(transport), peer_of(transport)
         self._parser = httptools.HttpRequestParser(self)
         self._expect(_HEAD, self._gateway.http.header_timeout)
 
@@ -211,7 +215,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_half_closed = True
         if not (self._is_closing or self._is_going_on):
             self._read()
-        return not self._is_closing
+        return not (self._is_closing or self._is_tls)  # TLS ends both ways at once
 
     def pause_writing(self) -> None:
         self._is_full = True
@@ -309,7 +313,7 @@ class HttpConnection(asyncio.Protocol):
             "http_version": version,
             "server": self._server,
             "client": self._client,
-            "scheme": "http",
+            "scheme": "https" if self._is_tls else "http",
             "root_path": "",
             "method": method.decode("ascii"),
             "path": target.path,
@@ -690,8 +694,3 @@ class HttpConnection(asyncio.Protocol):
 
     def __repr__(self) -> str:
         return f"<HttpConnection {self._exchange!r}>"
-
-
-def _address(transport: asyncio.BaseTransport, kind: str) -> tuple[str, int] | None:
-    address = transport.get_extra_info(kind)
-    return (address[0], address[1]) if address else None

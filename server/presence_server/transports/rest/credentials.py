@@ -10,10 +10,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.fields import parse_time
-from presence_server.application.principals import ADMIN
+from presence_server.application.principals import ADMIN, Denied
 from presence_server.identity.tickets import TICKET_LIFE
 from presence_server.transports.rest import bodies
-from presence_server.transports.rest.desk import Desk, allow, route
+from presence_server.transports.rest.desk import Desk, allow, route, ticket_of
 from presence_server.transports.rest.envelope import success
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class CredentialsApi:
     async def ticket(self, request: Request) -> Response:
         """For whoever asks, good once and for half a minute: a browser cannot set headers on a WebSocket."""
         who = await self._desk.who(request)
+        if ticket_of(request.scope["query_string"]) is not None:
+            # Else who once saw one could have another for ever, beyond the end of the key that it was given for.
+            allow(Denied(403, "gives no further ticket", "ticket"))
         ticket = self._authentication.tickets.issue(who, self._gateway.clock.now())
         return success({"ticket": ticket, "expiresIn": int(TICKET_LIFE)})
 

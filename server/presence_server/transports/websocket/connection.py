@@ -25,6 +25,7 @@ from presence_protocol.errors import InvalidMessage, MalformedMessage
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
+from presence_server.transports.addresses import peer_of
 from presence_server.transports.websocket import deflate
 from presence_server.transports.websocket.direct import SEND_BUFFER, DirectProtocol
 from presence_server.transports.websocket.frames import PING, close_frame, plain_frame, pong_frame
@@ -176,8 +177,7 @@ class WebSocketConnection(DirectProtocol):
         if handshake.is_deflating:
             self.__class__ = DeflatingConnection
         assert self._transport is not None
-        peername = self._transport.get_extra_info("peername")
-        address = peername[0] if peername else ""
+        address = (peer_of(self._transport) or ("", 0))[0]
         clients = self._gateway.clients_of(address, handshake.forwarding)
         peer = Peer(address, handshake.authorization, clients, handshake.ticket)
         session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
@@ -403,6 +403,8 @@ class WebSocketConnection(DirectProtocol):
             self._transport.resume_reading()
         if self._transport.can_write_eof():
             self._transport.write_eof()
+        else:
+            self._transport.close()  # under TLS, which says its own goodbye
         self._gateway.driver.set_timeout(self.abort, LINGER)
 
     def _drop_unread(self) -> None:

@@ -14,6 +14,8 @@ from array import array
 from collections.abc import Iterable
 from typing import Final, cast
 
+from presence_server.transports.addresses import is_tls
+
 SEND_BUFFER: Final = 64 * 1024
 """Bytes asked of the kernel for each socket (it doubles them), by the listener, from whom connections inherit it. Left
 alone, a blocked watcher holds 4 MB there."""
@@ -35,7 +37,8 @@ class DirectProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.set_write_buffer_limits(high=0)
+        # Under TLS the buffer is full when it reaches the mark, not when it passes it: 0 would pause an empty one.
+        self._transport.set_write_buffer_limits(high=1 if is_tls(transport) else 0, low=0)
         self._find_descriptor()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -51,7 +54,7 @@ class DirectProtocol(asyncio.Protocol):
     def _find_descriptor(self) -> None:
         """Under TLS bytes are the transport's to encrypt; and what waits in it goes first."""
         transport = self._transport
-        if transport is None or transport.get_extra_info("sslcontext") is not None:
+        if transport is None or is_tls(transport):
             return
         raw = transport.get_extra_info("socket")
         if raw is not None and not transport.get_write_buffer_size():
