@@ -166,17 +166,18 @@ def cycles(port: int, first: int, last: int) -> None:
 
 Levels = dict[str, float]
 
-MESSAGES = "presence_hub_messages_total"
+MESSAGES = "presence_websocket_messages_total"
 
 
 def scrape(port: int) -> tuple[Levels, Levels]:
-    """The gauges of /metrics, but for the peak of the memory, which never falls; and its counters."""
+    """The gauges of /metrics, but for those of the process, which are measured by themselves; and its counters."""
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/metrics") as page:
         lines = page.read().decode().splitlines()
     kinds = {line.split()[2]: line.split()[3] for line in lines if line.startswith("# TYPE")}
     values = {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
-    gauges = {name: value for name, value in values.items() if kinds[name] == "gauge" and "peak" not in name}
-    return gauges, {name: value for name, value in values.items() if kinds[name] == "counter"}
+    gauges = {name: value for name, value in values.items() if kinds.get(name.partition("{")[0]) == "gauge"}
+    gauges = {name: value for name, value in gauges.items() if not name.startswith("process_")}
+    return gauges, {name: value for name, value in values.items() if kinds.get(name.partition("{")[0]) == "counter"}
 
 
 def levels(port: int, pid: int) -> Levels:
@@ -191,7 +192,7 @@ def wait_levels(port: int, pid: int, wanted: Callable[[Levels], bool]) -> Levels
     return found
 
 
-IN_USE = ("gateway_connections", "hub_sessions", "hub_held_changes", "engine_devices", "interest_edges")
+IN_USE = ("websocket_connections", "websocket_sessions", "held_changes", "devices", "watches")
 
 
 def is_idle(found: Levels) -> bool:

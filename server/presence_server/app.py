@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from presence_protocol.errors import FieldError
@@ -41,10 +42,12 @@ from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, SettingsError, hosts_of, start_line
 from presence_server.tls import Certificate, CertificateError
+from presence_server.transports.counts import Routes
 from presence_server.transports.driver import Driver
 from presence_server.transports.gateway import Gateway, HttpLimits
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
 from presence_server.transports.http.door import opened_for
+from presence_server.transports.metrics import LIMITS
 from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
@@ -109,7 +112,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         driver.wake,
     )
     driver.drives(hub, fanout)
-    return Gateway(
+    gateway = Gateway(
         access,
         hub,
         Polls(engine, interest, fanout, hub.sight),
@@ -138,6 +141,9 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.compression,
         settings.root_path.rstrip("/"),
     )
+    gateway.counts.limits = {name: getattr(settings, name) for name in LIMITS if name != "max_connections"}
+    gateway.counts.limits["max_connections"] = connection_limit
+    return gateway
 
 
 def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
@@ -154,6 +160,7 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
         exception_handlers={HTTPException: on_http_exception},
     )
     app.router.redirect_slashes = False
+    gateway.counts.routes = Routes(route.path for route in app.routes if isinstance(route, Route))
     refused = failure(Refusal(403, [FieldError("Origin", "is not allowed here")]))
     misdirected = failure(Refusal(421, [FieldError("Host", REASON)]))
     whole = HostMiddleware(CorsMiddleware(app, gateway.origins, refused), gateway.hosts, misdirected)

@@ -42,7 +42,7 @@ def test_a_client_lost_between_two_parts_does_not_claim_the_later_one() -> None:
     slot = fanout.attach(outlet, 0)
     users = range(1, 1201)
     interest.watch(slot, users)
-    engine.attach(lambda change, now: fanout.gather(change.user_id, change.version) if len(change) == 4 else None)
+    engine.attach(lambda change, now: fanout.gather(change.user_id, change.version, now) if len(change) == 4 else None)
     for user_id in users:
         engine.submit(Online(user_id, "d", Platform.WEB, 1), NOW, lambda made: None)
     first_seq = engine.presence(1).seq

@@ -153,11 +153,11 @@ def test_closed_streams_are_no_failure(server: Server, closed: str) -> None:
 @pytest.mark.parametrize("command", ["watch 6", "online --user 6 --device d"])
 @pytest.mark.parametrize("closed", [">&-", "<&- >&- 2>&-"])
 def test_whoever_stays_stays_with_closed_streams(server: Server, command: str, closed: str) -> None:
-    before = server.metric("presence_gateway_connections")
+    before = server.metric("presence_websocket_connections")
     line = f"exec {SCRIPT} {command} --url {server.url} {closed}"
     with subprocess.Popen(["bash", "-c", line], env=environment(), stderr=subprocess.PIPE, text=True) as process:
         try:
-            wait_until(lambda: server.metric("presence_gateway_connections") > before)
+            wait_until(lambda: server.metric("presence_websocket_connections") > before)
             process.terminate()
             _, err = process.communicate(timeout=10)
             assert (process.returncode, "Traceback" in err) == (0, False)

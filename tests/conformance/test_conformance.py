@@ -21,7 +21,7 @@ def outcome() -> Iterator[Outcome]:
         for server in both:
             assert not [line for line in server.log if '"level":"error"' in line]
             give_up = time.monotonic() + 5
-            while server.metric("presence_gateway_connections"):
+            while server.metric("presence_websocket_connections"):
                 assert time.monotonic() < give_up, "a connection was never let go of"
                 time.sleep(0.02)
 

@@ -200,7 +200,7 @@ ENDS: dict[str, Callable[[Server], None]] = {
 
 
 def connections_of(server: Server) -> float:
-    return server.metric("presence_gateway_connections") + server.metric("presence_gateway_polls")
+    return server.metric("presence_websocket_connections") + server.metric("presence_long_polls")
 
 
 @pytest.mark.parametrize("kind", ENDS)

@@ -22,4 +22,4 @@ def test_what_connections_took_is_given_back() -> None:
     )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
     read = dict(re.findall(r"^(presence_\w+|open files|resident memory, KB) +\d+ +(\d+)$", ended.stdout, re.MULTILINE))
-    assert {"resident memory, KB", "open files", "presence_hub_sessions", "presence_interest_edges"} <= set(read)
+    assert {"resident memory, KB", "open files", "presence_websocket_sessions", "presence_watches"} <= set(read)

@@ -399,7 +399,7 @@ def test_the_drain(number: int) -> None:
         cursor = server.post("/changes", {"userIds": [2]}).data["cursor"]
         question = {"userIds": [2], "cursor": cursor, "waitMs": 60_000}
         poll = asyncio.ensure_future(in_thread(server.post, "/changes", question))
-        await in_thread(wait_for, lambda: server.metric("presence_gateway_polls") == 1)
+        await in_thread(wait_for, lambda: server.metric("presence_long_polls") == 1)
 
         server.process.send_signal(number)
         signalled = time.monotonic()

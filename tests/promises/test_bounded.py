@@ -104,7 +104,7 @@ async def until(condition: Callable[[], object], seconds: float = WAIT) -> None:
 
 def is_clean(server: Server) -> bool:
     """Whether it has no connection, and nothing that any of them cost."""
-    names = ("gateway_connections", "hub_sessions", "hub_behind", "interest_edges", "interest_watchers")
+    names = ("websocket_connections", "websocket_sessions", "slow_sessions", "watches", "watchers")
     return not any(server.metric(f"presence_{name}") for name in names)
 
 
@@ -128,8 +128,8 @@ def test_a_client_that_stops_reading_is_dropped_after_max_lag(server: Server) ->
         for _ in range(40):
             writer.write(frame(TEXT, b'{"type":"query","userIds":[%b]}' % b",".join(b"%d" % n for n in range(1, 1001))))
         began = time.monotonic()
-        await until(lambda: server.metric("presence_hub_behind") == 1)
-        await until(lambda: server.metric("presence_hub_behind") == 0)
+        await until(lambda: server.metric("presence_slow_sessions") == 1)
+        await until(lambda: server.metric("presence_slow_sessions") == 0)
         assert 1.8 < time.monotonic() - began < 20
         writer.transport.abort()
         with suppress(ConnectionError):
@@ -289,11 +289,11 @@ def test_who_half_closes_with_a_full_socket_is_let_go_of(server: Server) -> None
         for turn in count():
             for client in people:
                 await client.send(type="status", status="BUSY", statusText=f"{turn} " + "x" * 130)
-            if server.metric("presence_hub_behind") == 5:
+            if server.metric("presence_slow_sessions") == 5:
                 break
         for half in slow:
             half.socket.shutdown(socket.SHUT_WR)
-        await until(lambda: server.metric("presence_gateway_connections") == len(people))
+        await until(lambda: server.metric("presence_websocket_connections") == len(people))
         for reader in readers:
             reader.cancel()
         for half in slow:
@@ -342,7 +342,7 @@ def test_what_slow_watchers_cost_does_not_grow_with_what_they_miss(server: Serve
             client.connection.transport.pause_reading()
             for _ in range(6):
                 await client.send(type="query", userIds=list(range(1, 1001)))
-        await until(lambda: server.metric("presence_hub_behind") == 20)
+        await until(lambda: server.metric("presence_slow_sessions") == 20)
         before = server.resident_kb()
         for turn in range(10):
             for client in people:

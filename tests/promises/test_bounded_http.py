@@ -133,7 +133,7 @@ def test_two_hundred_delay_a_bystander_by_little_and_leave_nothing(
         assert waits[len(waits) * 9 // 10] < 0.15  # the test itself may be late to see its answer
         # What they send ahead is bounded for each, by a read and what the kernel holds.
         assert worst - before < MANY * 350
-        until(lambda: server.metric("presence_gateway_open") <= 2)
+        until(lambda: server.metric("presence_connections") <= 2)
         assert server.resident_kb() - before < 40_000
 
 
@@ -149,12 +149,12 @@ def test_a_pipeline_costs_what_its_bytes_do(server: Server) -> None:
             client.socket.setblocking(False)
             with suppress(BlockingIOError):
                 client.socket.send(GET * 3000)
-        until(lambda: server.metric("presence_gateway_polls") == count)
+        until(lambda: server.metric("presence_long_polls") == count)
         for client in clients:
             if is_reset:
                 client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
             client.socket.close()
-        until(lambda: server.metric("presence_gateway_polls") == 0)
+        until(lambda: server.metric("presence_long_polls") == 0)
 
     some(20, True)
     before = server.resident_kb()
@@ -190,7 +190,7 @@ def test_full_of_idle_connections_it_still_serves() -> None:
             watcher.send(message(type="ping", id=1))
             assert watcher.message()["type"] == "pong"
         assert idle[0].ended(), "the one that was idle longest has made room"
-        assert server.metric("presence_gateway_open") <= 21
+        assert server.metric("presence_connections") <= 21
         for client in idle:
             client.socket.close()
 

@@ -37,15 +37,15 @@ def test_polls_that_wait_have_one_copy_of_their_ids() -> None:
         waiting: list[socket.socket] = []
         try:
             waiting += [poll(server, cursor) for _ in range(5)]
-            until(lambda: server.metric("presence_gateway_polls") == 5)
+            until(lambda: server.metric("presence_long_polls") == 5)
             before = server.resident_kb()
             waiting += [poll(server, cursor) for _ in range(POLLS)]
-            until(lambda: server.metric("presence_gateway_polls") == 5 + POLLS)
+            until(lambda: server.metric("presence_long_polls") == 5 + POLLS)
             held = (server.resident_kb() - before) * 1024
         finally:
             for asking in waiting:
                 asking.close()
         assert held / POLLS / len(IDS) < BYTES_AN_ID
-        until(lambda: server.metric("presence_gateway_polls") == 0)
-        assert server.metric("presence_interest_edges") == 0
+        until(lambda: server.metric("presence_long_polls") == 0)
+        assert server.metric("presence_watches") == 0
         assert server.get(f"/status/{IDS[0]}").status == 200

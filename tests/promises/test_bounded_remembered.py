@@ -70,8 +70,8 @@ def test_overrides_of_strangers_touch_nobody_who_was_here(server: Server) -> Non
             assert (refused.status, refused.data["error"]) == (503, "unavailable")
             assert refused.data["details"][0]["field"] == "userId"
             assert refused.headers["Retry-After"]
-    assert server.metric("presence_engine_unseen") == ROOM
-    assert server.metric("presence_engine_remembered") == 4
+    assert server.metric("presence_unseen_users") == ROOM
+    assert server.metric("presence_remembered_users") == 4
     assert last_seen is not None
     assert server.get(f"/status/{ANN}").data["lastActiveTime"] == last_seen
     welcome, _ = asyncio.run(observe(server, cursor))
@@ -90,7 +90,7 @@ def test_whoever_comes_is_not_refused(server: Server) -> None:
 def test_an_override_of_a_stranger_ends() -> None:
     with run_server(max_unseen=ROOM, unseen_for=0.5) as server:
         overrides_of_strangers(server)
-        while server.metric("presence_engine_unseen"):
+        while server.metric("presence_unseen_users"):
             pass
-        assert server.metric("presence_engine_users") == 0
+        assert server.metric('presence_users{status="OFFLINE"}') == 0
         assert server.request("PUT", f"/status/{EVE}", {"status": "BUSY"}).status == 200

@@ -102,10 +102,10 @@ def test_two_hundred_that_flood_delay_a_bystander_by_a_few_turns_and_the_dead_en
             await asyncio.sleep(0.5)
             await vanish(victim)
             gone = time.monotonic()
-            before = await asyncio.to_thread(server.metric, "presence_hub_messages_total")
+            before = await asyncio.to_thread(server.metric, "presence_websocket_messages_total")
             for _ in range(PINGS):
                 assert (await bystander.ask(type="ping"))["type"] == "pong"
-            handled = await asyncio.to_thread(server.metric, "presence_hub_messages_total") - before
+            handled = await asyncio.to_thread(server.metric, "presence_websocket_messages_total") - before
             # Where each attacker had a turn of its own, it was this for each of the two hundred before each pong.
             each = 32 if kind.startswith("one more") else 1
             assert handled / PINGS < ATTACKERS * each / 4

@@ -112,13 +112,13 @@ def test_a_watcher_that_stops_reading_is_told_what_it_missed(server: Server) -> 
         for _ in range(15):
             await client.send(type="query", userIds=list(range(1000, 2000)))
         await change_things(server, USERS, random.Random(3), 150)
-        assert server.metric("presence_hub_behind") == 1
+        assert server.metric("presence_slow_sessions") == 1
         client.connection.transport.resume_reading()
         reader = asyncio.create_task(fold.read(client))
         await asyncio.sleep(1.5)
         reader.cancel()
         assert fold.shown() == truth(server, USERS)
-        assert server.metric("presence_hub_behind") == 0
+        assert server.metric("presence_slow_sessions") == 0
         await vanish(client)
 
     asyncio.run(story())

@@ -41,12 +41,14 @@ class Transport:
     def write(self, data: bytes) -> None:
         self.writes.append(data)
 
-    def set_write_buffer_limits(self, high: int) -> None: ...
+    def set_write_buffer_limits(self, high: int, low: int = 0) -> None: ...
     def get_extra_info(self, name: str) -> object:
         return ("127.0.0.1", 1) if name == "peername" else None
 
     def can_write_eof(self) -> bool:
-        return False
+        return True
+
+    def write_eof(self) -> None: ...
 
     def get_write_buffer_size(self) -> int:
         return 0

@@ -34,7 +34,7 @@ from presence_server.application.cursors import digest_of, resumable_seq
 from presence_server.application.entries import entry_of, self_view_of
 from presence_server.application.ports import Wanted
 from presence_server.application.principals import Denied, Principal
-from presence_server.application.sessions import Session
+from presence_server.application.sessions import Session, session_id
 from presence_server.application.slices import messages
 from presence_server.domain.model import Override, Platform, Shown, Status
 from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
@@ -77,12 +77,14 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
     if hub.is_draining:
         hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
     elif (watch := hub.keys.distinct(hello.watch or (), hub.limits.max_watched)) is None:
+        hub.refusals["max_watched"] += 1
         reason = f"too_many_watched: more than {hub.limits.max_watched}"
         hub.close(session, CloseCode.MALFORMED, reason, now)
     elif hello.observer or hello.user_id is None or hello.device_id is None or hello.platform is None:
         _watch_first(hub, session, hello, watch, False, now)
     else:
         session.user_id, session.device_id = hub.keys.key(hello.user_id), hello.device_id
+        session.platform = hello.platform
         connect = Connect(
             session.user_id,
             hello.device_id,
@@ -169,12 +171,13 @@ def _welcome(
     seq = resumable_seq(hub.engine, given, partial(digest_of, watched or ())) if known else None
     session.state = advance(Role.SERVER, session.state, "welcome")
     hub.liveness.greet(session, now)
+    hub.journal.began(session, now)
     # The truth goes out with `welcome`; an event about it that is still due would only repeat it.
     truth = self_view_of(hub.engine.truth(session.user_id), hub.keys) if session.user_id else None
     times = hub.limits.times
     welcome = Welcome(
         id=id,
-        session_id=f"{hub.engine.epoch:x}-{session.session_number:x}",
+        session_id=session_id(hub.engine.epoch, session),
         server_time=format_time(int(hub.clock.utc())),
         continued=continued,
         resumed=seq is not None,
@@ -238,6 +241,7 @@ def _has_device(hub: HubPort, session: Session, id: int | None) -> bool:
 
 def _answer(hub: HubPort, session: Session, id: int | None, made: Transition | None) -> None:
     if made is None or made.is_refused:
+        hub.refusals["max_unseen"] += made is not None
         hub.send(session, refusals.unavailable(id))
     elif id is not None:
         hub.send(session, Ok(id=id))
@@ -245,6 +249,7 @@ def _answer(hub: HubPort, session: Session, id: int | None, made: Transition | N
 
 def _query(hub: HubPort, session: Session, message: Query, now: float) -> None:
     if len(message.user_ids) > hub.limits.max_batch:
+        hub.refusals["max_batch"] += 1
         reason = f"must be at most {hub.limits.max_batch} ids"
         hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
     elif _may_watch(hub, session, message.id):

@@ -18,3 +18,9 @@ VERDICT_CODES: Final = {
     Verdict.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),
 }
 """For a connection that the wheel found wanting; one that is dead is dropped without a word."""
+
+VERDICT_LIMITS: Final = {Verdict.HELLO_TIMEOUT: "hello_timeout", Verdict.TOO_SLOW: "max_lag"}
+"""The settings whose limit it was."""
+
+DEAD_REASON: Final = "a ping was not answered"
+"""Of one that is dropped without a word: only the log tells it."""

@@ -37,6 +37,7 @@ from presence_server.application.entries import entry_of, part_bytes
 from presence_server.application.keys import UserKeys
 from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
+from presence_server.application.tallies import Histogram
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import OFFLINE, UserPresence
 
@@ -66,15 +67,19 @@ class FanoutStatistics(NamedTuple):
 
 
 class _Heavy:
-    """A change on its way to very many watchers. `version` may grow while it is: then it goes around once more."""
+    """A change on its way to very many watchers. `version` may grow while it is: then it goes around once more.
 
-    __slots__ = ("again", "position", "slots", "version")
+    `since` is when it changed; `again_since` when it changed anew, None if it has not.
+    """
 
-    def __init__(self, version: int, slots: array[int]) -> None:
+    __slots__ = ("again_since", "position", "since", "slots", "version")
+
+    def __init__(self, version: int, slots: array[int], since: float) -> None:
         self.version = version
         self.slots = slots
+        self.since = since
         self.position = 0
-        self.again = False
+        self.again_since: float | None = None
 
 
 class Framer(Protocol):
@@ -113,6 +118,10 @@ class Fanout:
         self._few = min(FEW, max(1, self._part_bytes // 1000))
         self._outlets = Outlets(sockets)
         self._changed: dict[int, int] = {}
+        self._since: list[float] = []
+        """When each of those changed first: in their order, and rising."""
+        self._flushed: list[float] = []
+        """Of the flush under way."""
         self._heavy: dict[int, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
         self._settled = 0
@@ -125,6 +134,8 @@ class Fanout:
         self.before_flush: Callable[[], None] = _nothing
         """Called when a flush begins: the time to let messages ride along."""
         self._flushes = self._deliveries = self._writes = 0
+        self.latency = Histogram()
+        """Seconds from a change to its last write, by user and flush."""
 
     # -- outlets -------------------------------------------------------------------------------------------------
 
@@ -158,11 +169,13 @@ class Fanout:
 
     # -- the tick ------------------------------------------------------------------------------------------------
 
-    def gather(self, user_id: int, version: int) -> None:
-        """`user_id` changed: tell the watchers with the next flush."""
+    def gather(self, user_id: int, version: int, since: float) -> None:
+        """`user_id` changed, at `since` or when that change could be told: tell the watchers with the next flush."""
         if not self._changed and not self.is_under_way:
             # All before this change was written; it is the first that was not.
             self._settled = max(self._settled, self._before(user_id))
+        if user_id not in self._changed:
+            self._since.append(since)
         self._changed[user_id] = version
 
     @property
@@ -193,6 +206,7 @@ class Fanout:
         if self._flushing is None and self._changed and now >= self._free_at:
             self.before_flush()
             changed, self._changed = self._changed, {}
+            self._flushed, self._since = self._since, []
             self._flushing = self._flush(changed, self._engine.seq)
             self._began, self._took = now, 0.0
         if self._flushing is not None:
@@ -204,6 +218,7 @@ class Fanout:
             ended = self._clock.now()
             self._took += ended - now
             if self._flushing is None:
+                self.latency.observe_since(self._flushed, ended)
                 self._free_at = ended + self._pause(ended - self._began)
         elif self._heavy:
             self._step_heavy()
@@ -225,12 +240,13 @@ class Fanout:
         self._settled_before = self._settled
         room = self._slice_deliveries
         entries: tuple[bytes, bytes] = (b"", b"")
-        told = put = 0
-        for user_id, version in changed.items():
+        told = put = lane = 0
+        for position, (user_id, version) in enumerate(changed.items()):
             slots = self._interest.watchers(user_id)
             # Who is under way in the lane stays there, whoever is left to watch: no change may overtake another.
             if len(slots) > self._heavy_from or user_id in self._heavy:
-                self._add_heavy(user_id, version, slots)
+                self._add_heavy(user_id, version, slots, self._flushed.pop(position - lane))
+                lane += 1
             elif slots:
                 entries = self._encode(user_id, version)
                 self._outlets.put(entries, slots)
@@ -255,13 +271,14 @@ class Fanout:
         if not self._heavy:
             self._settled = target
 
-    def _add_heavy(self, user_id: int, version: int, slots: array[int]) -> None:
+    def _add_heavy(self, user_id: int, version: int, slots: array[int], since: float) -> None:
         under_way = self._heavy.get(user_id)
         if under_way is None:
-            self._heavy[user_id] = _Heavy(version, slots)
+            self._heavy[user_id] = _Heavy(version, slots, since)
         else:
             under_way.version = version
-            under_way.again = True
+            if under_way.again_since is None:
+                under_way.again_since = since
 
     def _step_heavy(self) -> None:
         """A segment of the watchers of the change that has waited longest."""
@@ -275,8 +292,9 @@ class Fanout:
             heavy.position = len(heavy.slots)  # all have left: nobody follows the user any more
         if heavy.position >= len(heavy.slots):
             del self._heavy[user_id]
-            if heavy.again:
-                self._heavy[user_id] = _Heavy(heavy.version, self._interest.watchers(user_id))
+            self.latency.observe(self._clock.now() - heavy.since)
+            if heavy.again_since is not None:
+                self._heavy[user_id] = _Heavy(heavy.version, self._interest.watchers(user_id), heavy.again_since)
             elif not self._heavy and not self._changed and self._flushing is None:
                 self._settled = self._engine.seq
 

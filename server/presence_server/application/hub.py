@@ -7,7 +7,7 @@ the index and what was written agree.
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from random import Random
 from typing import Final, NamedTuple
@@ -30,11 +30,12 @@ from presence_protocol.session import CLOSE, Role, State, advance, event_of
 from presence_server.application import refusals, slices
 from presence_server.application.catchup import CatchUp
 from presence_server.application.conversation import HANDLERS
-from presence_server.application.endings import LOSS_CODES, VERDICT_CODES
+from presence_server.application.endings import DEAD_REASON, LOSS_CODES, VERDICT_CODES, VERDICT_LIMITS
 from presence_server.application.entries import part_bytes, self_view_of
 from presence_server.application.expiry import Expiry
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub_limits import HubLimits
+from presence_server.application.journal import Journal, NoJournal
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import Liveness, Verdict
 from presence_server.application.lookups import Found, look_up
@@ -63,6 +64,7 @@ from presence_server.domain.transitions import (
     Disconnect,
     Evicted,
     Leave,
+    Loss,
 )
 
 STALL: Final = 1.0
@@ -170,6 +172,9 @@ class Hub:
         self._last_sweep = float("-inf")
         self._is_skipping = False
         self._messages = self._changes = 0
+        self.refusals: Counter[str] = Counter()
+        """What was refused for a limit, by the setting's name."""
+        self.journal: Journal = NoJournal()
         self.claim: Callable[[], bool] = _always
         """Whether there is time to make a piece of an answer now: whoever else is busy goes first."""
         fanout.before_flush = self._tell_selves
@@ -235,10 +240,13 @@ class Hub:
             self.close(session, code, reason, now)
             return self.take()
 
-    def lost(self, session: Session, code: int, now: float) -> list[Effect]:
-        """The client closed with `code` (1005: without one), or the link dropped (1006)."""
+    def lost(self, session: Session, code: int, now: float, reason: str | None = None) -> list[Effect]:
+        """The client closed with `code` (1005: without one), or the link dropped (1006).
+
+        `reason`: why the transport has closed it with `code`; None if it has not.
+        """
         with _Entered(self):
-            self._end(session, code, now)
+            self._end(session, code, now, reason)
             return self.take()
 
     def blocked(self, session: Session, now: float) -> None:
@@ -347,12 +355,13 @@ class Hub:
                 self.engine.sweep(now)
             for user_id, version in self._pacing.release(now):
                 self.engine.restamp(user_id, now)
-                self._gather(user_id, version)
+                self._gather(user_id, version, now)
             for session, verdict in self.liveness.sweep(now):
                 if verdict is Verdict.DEAD:
                     self._effects.append(Abort(session))
-                    self._end(session, CloseCode.ABNORMAL, now)
+                    self._end(session, CloseCode.ABNORMAL, now, DEAD_REASON)
                 else:
+                    self.refusals[VERDICT_LIMITS[verdict]] += 1
                     self.close(session, *VERDICT_CODES[verdict], now)
             self.watching.sweep(now)
             if len(self._expiry):
@@ -420,11 +429,11 @@ class Hub:
 
     def _publish(self, user_id: int, version: int, now: float) -> None:
         if self._pacing.admit(user_id, version, now):
-            self._gather(user_id, version)
+            self._gather(user_id, version, now)
 
-    def _gather(self, user_id: int, version: int) -> None:
+    def _gather(self, user_id: int, version: int, now: float) -> None:
         if self.interest.is_watched(user_id):
-            self.fanout.gather(user_id, version)
+            self.fanout.gather(user_id, version, now)
             self._wake()
 
     def _tell_selves(self) -> None:
@@ -491,6 +500,8 @@ class Hub:
     def _evict(self, event: Evicted, now: float) -> None:
         session = self._sessions.get(event.holder)
         if session is not None:
+            if event.loss is Loss.TOO_MANY_DEVICES:
+                self.refusals["max_devices"] += 1
             self.close(session, *LOSS_CODES[event.loss], now)
 
     def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
@@ -498,13 +509,14 @@ class Hub:
         if not session.is_over:
             self.fanout.write_now(session.slot)
             self._effects.append(Close(session, code, reason))
-            self._end(session, code, now)
+            self._end(session, code, now, reason)
             self._wake_outside()
 
-    def _end(self, session: Session, code: int, now: float) -> None:
+    def _end(self, session: Session, code: int, now: float, reason: str | None) -> None:
         """The session is over: withdraw its interest, and let go of its device."""
         if self._sessions.pop(session.number, None) is None:
             return
+        self.journal.ended(session, code, reason, now)
         session.state = advance(Role.SERVER, session.state, CLOSE)
         self.liveness.discard(session)
         self._expiry.forget(session)

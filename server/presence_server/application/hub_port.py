@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import AnyServerMessage
 from presence_server.application.hub_limits import HubLimits
+from presence_server.application.journal import Journal
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import Liveness
 from presence_server.application.lookups import Found
@@ -28,6 +30,8 @@ class HubPort(Protocol):
     watching: Watching
     part_bytes: int
     is_draining: bool
+    journal: Journal
+    refusals: Counter[str]
 
     def send(self, session: Session, message: AnyServerMessage) -> None: ...
 

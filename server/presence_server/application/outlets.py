@@ -7,7 +7,7 @@ instead of looking a codec up. An outbox is a plain list, and its slot is dirty 
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Protocol
 
 from presence_server.application.ports import Sockets
@@ -107,7 +107,7 @@ class Outlets:
 class _NoSockets:
     """Whatever is written is the outlets' to write."""
 
-    def write_all(self, slots: Iterable[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
+    def write_all(self, slots: Collection[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
         return [(slot, frames[slot & 1]) for slot in slots]
 
     def reserve(self, slots: int) -> None:

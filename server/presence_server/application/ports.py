@@ -6,7 +6,7 @@ at once or later, on the event loop's thread. Callers must be ready for both.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from presence_server.application.principals import Denied, Principal
@@ -198,7 +198,7 @@ class Sockets(Protocol):
         """Slots below that number may be named from now on."""
         ...
 
-    def write_all(self, slots: Iterable[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
+    def write_all(self, slots: Collection[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
         """Write to each slot the frame of its codec. Returns whom it did not reach whole, and what is left for each."""
         ...
 

@@ -31,6 +31,7 @@ class Session:
     """
 
     __slots__ = (
+        "began",
         "behind",
         "blocked_since",
         "catching_up",
@@ -44,6 +45,7 @@ class Session:
         "peer",
         "pending",
         "pinged_at",
+        "platform",
         "principal",
         "self_due",
         "served",
@@ -67,7 +69,9 @@ class Session:
         self.user_id = 0  # an observer's stays 0
         self.viewer = 0  # through whose eyes it sees; 0: a service's, which see everybody
         self.device_id = ""
+        self.platform = ""
         self.session_number = number
+        self.began = now
         self.heard = now
         self.sign_of_life = now  # other than being heard: that it could be written to again
         self.pinged_at = 0.0  # 0: no ping is unanswered
@@ -105,6 +109,11 @@ class Session:
     def __repr__(self) -> str:
         whose = f"{self.user_id}/{self.device_id}" if self.user_id else "observer"
         return f"<Session {self.number} {whose} {self.state.name}{' behind' if self.behind else ''}>"
+
+
+def session_id(epoch: int, session: Session) -> str:
+    """As `welcome` and the log spell it. Connections that continue one another's session have the same."""
+    return f"{epoch:x}-{session.session_number:x}"
 
 
 class Send(NamedTuple):

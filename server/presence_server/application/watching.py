@@ -78,6 +78,8 @@ class Watching:
         self._max_watched = max_watched
         self._keys = keys
         self._part_bytes = part_bytes
+        self.refused = 0
+        """Messages that were refused for more than `max_watched`."""
         self._lookups: dict[Session, Lookup] = {}
 
     def handle(self, session: Session, message: Watch | Unwatch, now: float) -> None:
@@ -96,12 +98,14 @@ class Watching:
         user_ids = self._keys.distinct(message.user_ids, self._max_watched)
         if isinstance(message, Unwatch):
             if user_ids is None:
+                self.refused += 1
                 reason = f"must be at most {self._max_watched} different ids"
                 self._send(session, refusal(400, "invalid_request", "userIds", reason, message.id))
                 return
             answer = partial(self._unwatch, user_ids, message.id)
             self._run(Lookup(session, len(user_ids), [], answer, now), True)
         elif user_ids is None or not self.has_room(session, user_ids):
+            self.refused += 1
             reason = f"more than {self._max_watched} watched users in all"
             self._send(session, refusal(400, "too_many_watched", "userIds", reason, message.id))
         else:

@@ -14,6 +14,7 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.ports import Clock
 from presence_server.application.sessions import Close, Effect, ReadOn, Send, Session
+from presence_server.application.tallies import Histogram
 from presence_server.domain.deadlines import Deadlines
 from presence_server.logs import get_logger
 from presence_server.transports.websocket.frames import FRAMERS
@@ -34,6 +35,9 @@ class Driver:
         self._turn_due = False
         self._flush_timer: asyncio.TimerHandle | asyncio.Handle | None = None
         self._sweep_timer: asyncio.TimerHandle | None = None
+        self._sweep_due = 0.0
+        self.lag = Histogram()
+        """Seconds by which the loop comes late to what is due, looked at ten times a second."""
         self._timeouts: Deadlines[Callable[[], None]] = Deadlines()
 
     def drives(self, hub: Hub, fanout: Fanout) -> None:
@@ -44,7 +48,7 @@ class Driver:
     def start(self) -> None:
         """Take the running loop, and begin to sweep."""
         self._loop = asyncio.get_running_loop()
-        self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+        self._await_sweep(self.clock.now())
 
     def stop(self) -> None:
         for timer in (self._sweep_timer, self._flush_timer):
@@ -111,11 +115,17 @@ class Driver:
         self.fanout.step(self.clock.now())
         self._schedule_flush()
 
+    def _await_sweep(self, now: float) -> None:
+        if self._loop is not None:
+            self._sweep_due = now + SWEEP_INTERVAL
+            self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
+
     def _sweep(self) -> None:
         if self._loop is None:
             return
-        self._sweep_timer = self._loop.call_later(SWEEP_INTERVAL, self._sweep)
         now = self.clock.now()
+        self.lag.observe(max(0.0, now - self._sweep_due))
+        self._await_sweep(now)
         try:
             self.perform(self.hub.sweep(now))
             for timeout in self._timeouts.pop_due(now):

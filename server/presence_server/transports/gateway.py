@@ -12,9 +12,11 @@ from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.identity.networks import Networks, clients_of
+from presence_server.transports.counts import Counts
 from presence_server.transports.driver import Driver
 from presence_server.transports.hosts import HostPolicy
 from presence_server.transports.http.books import Books
+from presence_server.transports.journal import LogJournal
 from presence_server.transports.origins import OriginPolicy
 from presence_server.transports.websocket.deflate import Deflation
 from presence_server.transports.websocket.direct import OpenSockets
@@ -82,6 +84,8 @@ class Gateway:
         self.origins = origins
         self.hosts = hosts
         self._proxies = proxies
+        self.counts = Counts(sockets.traffic)
+        self.journal = hub.journal = LogJournal(hub.engine, hub.keys)
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         hub.claim = self.turns.claim
         self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))

@@ -1,70 +1,20 @@
-"""For those who run it: is it alive, is it ready, how is it doing.
-
-Counters are kept where they are counted and read only here, at the scrape.
-"""
+"""For those who run it: is it alive, is it ready, how is it doing (see `metrics`)."""
 
 from __future__ import annotations
 
-import resource
-import sys
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from presence_server.transports.exposition import CONTENT_TYPE, text_of
+from presence_server.transports.metrics import collect
 from presence_server.transports.rest.envelope import NOT_STORED, error_headers
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
-
-
-class Metric(NamedTuple):
-    """One line of /metrics. `kind` is Prometheus's: gauge, or counter for what only grows."""
-
-    name: str
-    kind: str
-    help: str
-    value: float
-
-
-GAUGES: Final = {
-    "engine": {
-        "users": "Users of whom something is known.",
-        "devices": "Devices with a live session.",
-        "online": "Users publicly ONLINE.",
-        "away": "Users publicly AWAY.",
-        "busy": "Users publicly BUSY.",
-        "offline": "Remembered users publicly OFFLINE.",
-        "remembered": "Users without a device who were here.",
-        "unseen": "Users with an override who never came.",
-    },
-    "interest": {
-        "watchers": "Connections and polls that watch somebody.",
-        "topics": "Users who are watched.",
-        "edges": "Pairs of watcher and watched user.",
-    },
-    "hub": {
-        "sessions": "WebSocket sessions.",
-        "behind": "Sessions that cannot be written to and are served later.",
-        "held_changes": "Changes of flapping users that wait to be published.",
-        "lookups": "Watches that wait for the engine.",
-    },
-    "gateway": {
-        "connections": "WebSocket connections.",
-        "polls": "Long polls that wait.",
-        "open": "Connections of whatever kind, those that are being refused included.",
-    },
-}
-COUNTERS: Final = {
-    "hub": {"messages": "Messages handled.", "changes": "Changes of public state."},
-    "fanout": {
-        "flushes": "Flushes of the fan-out.",
-        "deliveries": "Changes delivered to a watcher.",
-        "writes": "Writes of diffs to connections.",
-    },
-}
 
 
 PATHS: Final = frozenset(("/healthz", "/readyz", "/metrics"))
@@ -97,42 +47,8 @@ class Operations:
 
     async def metrics(self, _request: Request) -> Response:
         """Prometheus's text format, version 0.0.4."""
-        lines: list[str] = []
-        for metric in self.collect():
-            lines.append(f"# HELP {metric.name} {metric.help}")
-            lines.append(f"# TYPE {metric.name} {metric.kind}")
-            lines.append(f"{metric.name} {metric.value:g}" if metric.value < 1e6 else f"{metric.name} {metric.value}")
-        text = "\n".join(lines) + "\n"
-        return Response(text, media_type="text/plain; version=0.0.4")
-
-    def collect(self) -> list[Metric]:
-        gateway = self._gateway
-        parts: dict[str, dict[str, Any]] = {
-            "engine": gateway.hub.engine.statistics()._asdict(),
-            "interest": gateway.hub.interest.statistics()._asdict(),
-            "hub": gateway.hub.statistics()._asdict(),
-            "fanout": gateway.hub.fanout.statistics()._asdict(),
-            "gateway": gateway.statistics()._asdict(),
-        }
-        metrics = [
-            Metric(f"presence_{part}_{name}", "gauge", help, parts[part][name])
-            for part, names in GAUGES.items()
-            for name, help in names.items()
-            if name in parts[part]
-        ]
-        metrics += [
-            Metric(f"presence_{part}_{name}_total", "counter", help, parts[part][name])
-            for part, names in COUNTERS.items()
-            for name, help in names.items()
-        ]
-        usage = resource.getrusage(resource.RUSAGE_SELF)
-        # ru_maxrss is kilobytes, but bytes on macOS (getrusage(2) of either).
-        peak = usage.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-        cpu = usage.ru_utime + usage.ru_stime
-        metrics.append(Metric("process_cpu_seconds_total", "counter", "CPU time of this process.", cpu))
-        metrics.append(Metric("process_peak_resident_memory_bytes", "gauge", "Peak resident memory.", peak))
-        draining = Metric("presence_draining", "gauge", "1 while the server drains.", float(gateway.hub.is_draining))
-        return [*metrics, draining]
+        text = text_of(collect(self._gateway, self._version))
+        return Response(text, headers=NOT_STORED, media_type=CONTENT_TYPE)
 
 
 def _json(status: int, body: dict[str, str]) -> Response:

@@ -62,10 +62,10 @@ class Polling:
             self._done.append(rest.post("/changes", body))
             self.seconds = time.monotonic() - started
 
-        before = rest.server.metric("presence_gateway_polls")
+        before = rest.server.metric("presence_long_polls")
         self._thread = threading.Thread(target=poll)
         self._thread.start()
-        until(lambda: rest.server.metric("presence_gateway_polls") > before)
+        until(lambda: rest.server.metric("presence_long_polls") > before)
 
     def answer(self) -> Any:
         self._thread.join(20)
@@ -79,9 +79,9 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def check_nothing_left(rest: Rest) -> None:
-    until(lambda: rest.server.metric("presence_gateway_polls") == 0)
-    assert rest.server.metric("presence_interest_edges") == 0
-    assert rest.server.metric("presence_interest_watchers") == 0
+    until(lambda: rest.server.metric("presence_long_polls") == 0)
+    assert rest.server.metric("presence_watches") == 0
+    assert rest.server.metric("presence_watchers") == 0
 
 
 def test_without_a_cursor_all_are_told_at_once_known_or_not(rest: Rest, user: int) -> None:
@@ -259,8 +259,8 @@ def test_a_client_that_goes_away_while_it_waits_leaves_nothing_behind(rest: Rest
     lines = [Line(rest.server) for _ in range(20)]
     for line in lines:
         line.send(post("changes", body))
-    until(lambda: rest.server.metric("presence_gateway_polls") == 20)
-    assert rest.server.metric("presence_interest_edges") == 40
+    until(lambda: rest.server.metric("presence_long_polls") == 20)
+    assert rest.server.metric("presence_watches") == 40
     for line in lines:
         line.socket.close()
     check_nothing_left(rest)
@@ -289,7 +289,7 @@ def test_who_waits_takes_a_place_as_everybody_does() -> None:
         with Line(server) as one, Line(server) as two:
             one.send(post("changes", body))
             two.send(post("changes", body))
-            until(lambda: server.metric("presence_gateway_polls") == 2)
+            until(lambda: server.metric("presence_long_polls") == 2)
             answer = full.post("/changes", {"userIds": [1], "cursor": cursor, "waitMs": 50})
             refused(answer, 503, "unavailable", "server")
             assert int(answer.headers["Retry-After"]) > 0

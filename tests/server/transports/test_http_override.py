@@ -181,9 +181,9 @@ def test_an_invisible_user_is_offline_on_every_path(rest: Rest, user: int) -> No
 
 def test_metrics_do_not_tell_an_invisible_user_apart(rest: Rest, user: int) -> None:
     rest.online(user)
-    before = rest.server.metric("presence_engine_online")
+    before = rest.server.metric('presence_users{status="ONLINE"}')
     rest.put(user, status="OFFLINE")
-    assert rest.server.metric("presence_engine_online") == before - 1
+    assert rest.server.metric('presence_users{status="ONLINE"}') == before - 1
 
 
 def test_rest_and_websocket_share_a_session_and_an_override(rest: Rest, user: int) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -12,12 +11,10 @@ from typing import Any, cast
 import pytest
 
 from presence_server import __version__
-from presence_server.transports.operations import COUNTERS, GAUGES, Operations
+from presence_server.transports.operations import Operations
 from support.client import Client
 from support.rest import Rest
 from support.server import run_server
-
-SAMPLE = re.compile(r"([a-z_]+) (-?[0-9.]+(?:e[+-]?[0-9]+)?)")
 
 
 @pytest.fixture(scope="module")
@@ -74,44 +71,3 @@ def test_a_draining_server_is_alive_not_ready_and_serves_reads_to_the_end() -> N
         rest.online(2)
         asyncio.run(story())
         assert server.wait() == 0
-
-
-def test_metrics_are_prometheus_text(rest: Rest) -> None:
-    answer = rest.get("//metrics")
-    assert answer.headers["Content-Type"] == "text/plain; version=0.0.4; charset=utf-8"
-    lines = answer.text.splitlines()
-    assert answer.text.endswith("\n")
-    names = []
-    for about, kind, sample in zip(lines[::3], lines[1::3], lines[2::3], strict=True):
-        match = SAMPLE.fullmatch(sample)
-        assert match is not None, sample
-        name = match[1]
-        names.append(name)
-        assert re.fullmatch(rf"# HELP {name} \S.*\.", about)
-        assert kind in (f"# TYPE {name} gauge", f"# TYPE {name} counter")
-        assert name.endswith("_total") is kind.endswith("counter")
-    assert len(set(names)) == len(names)
-    assert {f"presence_{part}_{name}" for part, told in GAUGES.items() for name in told} <= set(names)
-    assert {f"presence_{part}_{name}_total" for part, told in COUNTERS.items() for name in told} <= set(names)
-
-
-def test_metrics_tell_what_happens(rest: Rest) -> None:
-    def read(*names: str) -> list[float]:
-        return [rest.server.metric(f"presence_{name}") for name in names]
-
-    async def story() -> None:
-        gauges = ("engine_devices", "engine_online", "engine_busy", "gateway_connections", "interest_edges")
-        before = read(*gauges, "hub_changes_total", "fanout_deliveries_total")
-        watcher = await Client.observe(rest.server, [50, 51])
-        await watcher.receive("snapshot")
-        rest.online(50)
-        await watcher.change_of(50, "ONLINE")
-        rest.put(50, status="BUSY")
-        await watcher.change_of(50, "BUSY")
-        after = read(*gauges, "hub_changes_total", "fanout_deliveries_total")
-        assert [now - then for now, then in zip(after, before, strict=True)] == [1, 0, 1, 1, 2, 2, 2]
-        await watcher.close()
-        rest.offline(50)
-        assert read("engine_devices", "engine_busy") == before[:1] + before[2:3]
-
-    asyncio.run(story())

@@ -82,9 +82,9 @@ class Life(Wire):
         self.ends: list[int] = []
         lost = self.gateway.hub.lost
 
-        def keep(session: Any, code: int, now: float) -> Any:
+        def keep(session: Any, code: int, now: float, reason: str | None = None) -> Any:
             self.ends.append(code)
-            return lost(session, code, now)
+            return lost(session, code, now, reason)
 
         self.gateway.hub.lost = keep  # type: ignore[method-assign]
 

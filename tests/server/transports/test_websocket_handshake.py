@@ -24,7 +24,7 @@ def server() -> Iterator[Server]:
 def nothing_is_left(server: Server) -> Iterator[None]:
     yield
     give_up = time.monotonic() + 5
-    while server.metric("presence_gateway_connections"):
+    while server.metric("presence_websocket_connections"):
         assert time.monotonic() < give_up, "a connection was never let go of"
         time.sleep(0.02)
 

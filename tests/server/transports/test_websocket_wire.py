@@ -208,10 +208,10 @@ def test_too_many_watched_applies_nothing(server: Server) -> None:
         client = await Client.hello(server, 704)
         await client.ask(type="watch", userIds=list(range(5000, 9999)))
         await client.next()
-        edges = server.metric("presence_interest_edges")
+        edges = server.metric("presence_watches")
         refused = await client.ask(type="watch", userIds=[1, 2])
         assert (refused["type"], refused["code"], refused["error"]) == ("error", 400, "too_many_watched")
-        assert server.metric("presence_interest_edges") == edges
+        assert server.metric("presence_watches") == edges
         await vanish(client)
 
     run(story())

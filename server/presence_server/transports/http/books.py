@@ -44,6 +44,8 @@ class Books:
         self.limit = limit
         self.open = 0
         """Connections that are open, with a place or without."""
+        self.opened = 0
+        """Connections that have been opened, ever."""
         self.taken = 0
         self.ahead = 0
         """Bytes that clients have sent ahead of answers."""
@@ -57,6 +59,7 @@ class Books:
         """Enter a connection that was accepted `now`, and give it a place if there is one or somebody makes room."""
         place = Place(holder, now)
         self.open += 1
+        self.opened += 1
         if self.seat(place, now):
             place.queue = self._silent
             self._silent[place] = None

@@ -44,7 +44,7 @@ from presence_server.transports.websocket.connection import WebSocketConnection
 from presence_server.transports.websocket.handshake import Handshake, shake_hands
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp
+    from starlette.types import ASGIApp, Scope
     from uvicorn.server import ServerState
 
     from presence_server.transports.gateway import Gateway
@@ -77,6 +77,12 @@ sent ahead is dropped: it may have left, and its end lies behind that."""
 
 _SAYS_NO_MORE: Final = getattr(select, "POLLRDHUP", 0)  # Linux
 _GONE: Final = select.POLLHUP | select.POLLERR
+
+LIMITS: Final = {408: "header_timeout", 431: "max_header", 503: "max_connections"}
+"""By the status of a refusal here: the setting whose limit it was."""
+
+UNREAD: Final = "unread"
+"""Stands for the method and the path of a request of which there is no head."""
 
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
@@ -197,6 +203,7 @@ class HttpConnection(asyncio.Protocol):
         self._gateway.books.leave(self._place)
 
     def data_received(self, data: bytes) -> None:
+        self._gateway.counts.http.received += len(data)
         if self._is_closing or self._is_dropping:
             self._discarded += len(data)
             if self._discarded > MAX_LINGER:
@@ -489,7 +496,27 @@ class HttpConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._is_closing:
+            traffic = self._gateway.counts.http
+            traffic.writes += 1
+            traffic.sent += len(data)
             self._transport.write(data)
+
+    def note(self, scope: Scope, status: int, body: bytes) -> None:
+        """A request is answered so."""
+        method, path = scope["method"], scope["path"]
+        self._gateway.counts.request(path, method, status)
+        if status >= 400 and path not in PATHS:
+            if status == 413:
+                self._gateway.hub.refusals["max_message"] += 1
+            self._gateway.journal.request_refused(method, path, status, body, self._client[0] if self._client else "")
+
+    def _note_refusal(self, bad: BadHead, answer: bytes) -> None:
+        """What the application was not asked about was answered so."""
+        if bad.status in LIMITS:
+            limit = "body_timeout" if bad.status == 408 and self._is_in_body else LIMITS[bad.status]
+            self._gateway.hub.refusals[limit] += 1
+        scope = {"method": UNREAD, "path": UNREAD} if self._exchange is None else self._exchange.scope
+        self.note(scope, bad.status, answer.partition(b"\r\n\r\n")[2])
 
     async def drain(self) -> None:
         while self._is_full and not self._is_closing:
@@ -623,7 +650,9 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, bad: BadHead) -> None:
         """Answer what the application cannot be asked about, or not any more, and end."""
         if not (self._is_early or (self._is_behind and bad is NO_HTTP)):
-            self.write(refusal(bad.status, bad.field, bad.reason))
+            answer = refusal(bad.status, bad.field, bad.reason)
+            self.write(answer)
+            self._note_refusal(bad, answer)
         # Who is told that the server is full has said all that it had to, and its descriptor is wanted.
         self._close(is_in_flow=bad is not FULL or self._length != 0)
 

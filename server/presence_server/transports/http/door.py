@@ -76,6 +76,7 @@ class Door(asyncio.Protocol):
     def _time_is_up(self) -> None:
         if self._transport is not None and not self._place.is_taken:
             self._transport.write(refusal(FULL.status, FULL.field, FULL.reason))
+            self._gateway.hub.refusals["max_connections"] += 1
         self.shutdown()
 
     def shutdown(self) -> None:

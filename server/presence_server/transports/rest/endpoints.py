@@ -111,6 +111,7 @@ class RestApi:
         body = await self._desk.body(request, bodies.BatchBody)
         most = self._gateway.hub.limits.max_batch
         if len(body.user_ids) > most:
+            self._gateway.hub.refusals["max_batch"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} ids")])
         viewer, keys = self._desk.viewer_key(who), self._keys.keys(body.user_ids)
         found: list[Shown] = await self._desk.ask(partial(self._gateway.hub.lookup, viewer, keys))
@@ -133,6 +134,7 @@ class RestApi:
         override = Override(Status(body.status), until, body.status_text or None)
         made = await self._desk.submit(SetOverride(self._keys.key(user_id), override))
         if made.is_refused:
+            self._gateway.hub.refusals["max_unseen"] += 1
             reason = "never came, and no more overrides are kept of users who did not: try again later"
             raise Refusal(503, [FieldError("userId", reason)])
         return success(_status_of(user_id, await self._desk.look_up(user_id, user_id)))
@@ -185,6 +187,7 @@ class RestApi:
         most = self._gateway.hub.limits.max_watched
         keys = self._keys.distinct(body.user_ids, most)
         if keys is None:
+            self._gateway.hub.refusals["max_watched"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
         wait = (body.wait_ms or 0) / 1000
         may_wait = wait > 0 and not self._gateway.hub.is_draining

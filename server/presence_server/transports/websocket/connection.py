@@ -23,7 +23,7 @@ from websockets.server import ServerProtocol
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.errors import InvalidMessage, MalformedMessage
 from presence_server.application.ports import Peer
-from presence_server.application.sessions import Session
+from presence_server.application.sessions import Session, session_id
 from presence_server.logs import get_logger
 from presence_server.transports.addresses import peer_of
 from presence_server.transports.websocket import deflate
@@ -78,7 +78,7 @@ class WebSocketConnection(DirectProtocol):
     _chunk: ClassVar = CHUNK
 
     def __init__(self, gateway: Gateway) -> None:
-        super().__init__()
+        super().__init__(gateway.sockets.traffic)
         self._gateway = gateway
         self._session: Session | None = None
         self._ws: ServerProtocol | None = None
@@ -110,6 +110,7 @@ class WebSocketConnection(DirectProtocol):
             return
         now = gateway.clock.now()
         size, turns = len(data), gateway.turns
+        self._traffic.received += size
         # While it is read from and waits for nothing, nothing is left unparsed.
         is_idle = self._ws is None and not (self._is_waiting or self._is_paused or session.must_wait)
         if is_idle and size <= CHUNK and (size <= BRIEF or turns.left > 0):
@@ -152,7 +153,6 @@ class WebSocketConnection(DirectProtocol):
     def give_up(self) -> None:
         """Too much is unsent in all, and most of it here: 4508, which it will hardly see."""
         if self._session is not None:
-            _log.debug("connection given up", session=self._session.number)
             now = self._gateway.clock.now()
             reason = "too slow to read what is sent"
             self._gateway.driver.perform(self._gateway.hub.fail(self._session, CloseCode.TOO_SLOW, reason, now))
@@ -170,20 +170,21 @@ class WebSocketConnection(DirectProtocol):
     def open(self, handshake: Handshake) -> None:
         """The handshake has been answered so: say it, and begin or end."""
         self.write(handshake.answer)
+        self._gateway.counts.handshakes[handshake.status] += 1
+        assert self._transport is not None
+        address = (peer_of(self._transport) or ("", 0))[0]
         if not handshake.is_accepted:
+            self._gateway.journal.handshake_refused(handshake.status, handshake.answer, address)
             self._finish()
             return
         self._gateway.enter(self)
         if handshake.is_deflating:
             self.__class__ = DeflatingConnection
-        assert self._transport is not None
-        address = (peer_of(self._transport) or ("", 0))[0]
         clients = self._gateway.clients_of(address, handshake.forwarding)
         peer = Peer(address, handshake.authorization, clients, handshake.ticket)
         session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
         self._session = session
         self._put_socket(session)
-        _log.debug("connection opened", session=session.number, codec=session.codec.name)
 
     def _put_socket(self, session: Session) -> None:
         """Say whether what goes to many may go past this connection."""
@@ -273,7 +274,12 @@ class WebSocketConnection(DirectProtocol):
 
     def _fail_parsing(self, ws: ServerProtocol) -> None:
         """What arrived breaks RFC 6455, or a limit: the close frame is the parser's own."""
-        self._end(ws.close_sent.code if ws.close_sent else CloseCode.ABNORMAL)
+        sent = ws.close_sent
+        self._gateway.hub.refusals["max_message"] += sent is not None and sent.code == CloseCode.TOO_BIG
+        if sent is None:
+            self._end(CloseCode.ABNORMAL)
+        else:
+            self._end(sent.code, sent.reason)
         self._flush()
         self._finish()
 
@@ -322,7 +328,7 @@ class WebSocketConnection(DirectProtocol):
         except InvalidMessage as invalid:
             effects = hub.refuse(session, invalid, now)
         except Exception as bug:
-            _log.exception("message failed", bug, session=session.number)
+            _log.exception("message failed", bug, session=session_id(hub.engine.epoch, session))
             effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
         self._gateway.driver.perform(effects)
 
@@ -331,7 +337,7 @@ class WebSocketConnection(DirectProtocol):
         try:
             effects = hub.go_on(session, now)
         except Exception as bug:
-            _log.exception("answer failed", bug, session=session.number)
+            _log.exception("answer failed", bug, session=session_id(hub.engine.epoch, session))
             effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
         self._gateway.driver.perform(effects)
 
@@ -380,12 +386,11 @@ class WebSocketConnection(DirectProtocol):
 
     # -- the end ---------------------------------------------------------------------------------------------------
 
-    def _end(self, code: int) -> None:
-        """Tell the hub, once, how the session ended."""
+    def _end(self, code: int, reason: str | None = None) -> None:
+        """Tell the hub, once, how the session ended; and the `reason` if it is this end that closed it."""
         session, self._session = self._session, None
         if session is not None:
-            _log.debug("connection ended", session=session.number, code=code)
-            self._gateway.driver.perform(self._gateway.hub.lost(session, code, self._gateway.clock.now()))
+            self._gateway.driver.perform(self._gateway.hub.lost(session, code, self._gateway.clock.now(), reason))
 
     def _flush(self) -> None:
         """Send what the parser has to send, in one write. Its request to half-close is ours to time: see `_finish`."""

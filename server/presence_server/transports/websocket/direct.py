@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import os
 from array import array
-from collections.abc import Iterable
+from collections.abc import Collection
 from typing import Final, cast
 
+from presence_server.application.tallies import Traffic
 from presence_server.transports.addresses import is_tls
 
 SEND_BUFFER: Final = 64 * 1024
@@ -28,9 +29,10 @@ up to 256 KB of that, which is held by whoever waits for a turn."""
 class DirectProtocol(asyncio.Protocol):
     """A protocol that writes directly where that may be."""
 
-    __slots__ = ("_descriptor", "_is_closing", "_transport")
+    __slots__ = ("_descriptor", "_is_closing", "_traffic", "_transport")
 
-    def __init__(self) -> None:
+    def __init__(self, traffic: Traffic) -> None:
+        self._traffic = traffic
         self._transport: asyncio.Transport | None = None
         self._descriptor = -1  # -1 where it may not be used, or not now
         self._is_closing = False
@@ -63,6 +65,9 @@ class DirectProtocol(asyncio.Protocol):
     def write(self, frame: bytes) -> None:
         if self._transport is None or self._is_closing:
             return
+        traffic = self._traffic
+        traffic.writes += 1
+        traffic.sent += len(frame)
         if self._descriptor >= 0:
             try:
                 sent = os.write(self._descriptor, frame)
@@ -87,6 +92,7 @@ class OpenSockets:
 
     def __init__(self) -> None:
         self._descriptors = array("i")
+        self.traffic = Traffic()
 
     def reserve(self, slots: int) -> None:
         self._descriptors.extend([-1] * (slots - len(self._descriptors)))
@@ -98,7 +104,7 @@ class OpenSockets:
     def forget(self, slot: int) -> None:
         self._descriptors[slot] = -1
 
-    def write_all(self, slots: Iterable[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
+    def write_all(self, slots: Collection[int], frames: tuple[bytes, bytes]) -> list[tuple[int, bytes]]:
         rest: list[tuple[int, bytes]] = []
         descriptors, write = self._descriptors, os.write
         for slot in slots:
@@ -109,4 +115,12 @@ class OpenSockets:
                 sent = 0  # full or broken: its connection will find out
             if sent != len(frame):
                 rest.append((slot, frame[sent:]))
+        self._count(slots, frames, rest)
         return rest
+
+    def _count(self, slots: Collection[int], frames: tuple[bytes, bytes], rest: list[tuple[int, bytes]]) -> None:
+        """Of the rest each connection counts what it writes."""
+        json, msgpack = map(len, frames)
+        odd = sum(slot & 1 for slot in slots) if json and msgpack else len(slots) if msgpack else 0
+        self.traffic.sent += odd * msgpack + (len(slots) - odd) * json - sum(len(left) for _, left in rest)
+        self.traffic.writes += len(slots) - len(rest)

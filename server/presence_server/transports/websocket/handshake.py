@@ -59,6 +59,7 @@ class Handshake(NamedTuple):
     is_deflating: bool = False
     forwarding: Mapping[str, str] = NO_PROXY
     ticket: str | None = None
+    status: int = 101
 
 
 # -- the usual request -----------------------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines
     response = _response(ws, request, gateway)
     let_go(ws)
     if response.status_code != 101:
-        return Handshake(response.serialize(), False)
+        return Handshake(response.serialize(), False, status=response.status_code)
     return Handshake(
         response.serialize(),
         True,
