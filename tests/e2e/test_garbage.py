@@ -33,7 +33,7 @@ HELLO = message(type="hello", userId=10001, deviceId="d", platform="WEB", watch=
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     more = {"compression": "on"} if request.param else {}
     with run_server(
-        (sys.executable, str(HARNESS)), hello_timeout=1, ping_interval=2, pong_timeout=1, **more
+        (sys.executable, str(HARNESS)), is_measured=True, hello_timeout=1, ping_interval=2, pong_timeout=1, **more
     ) as running:
         garbage(running)
         yield running

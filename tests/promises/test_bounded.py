@@ -11,7 +11,7 @@ import pytest
 
 from support.client import Client, vanish
 from support.raw import CONTINUATION, PING, TEXT, RawClient, frame, upgrade
-from support.server import Server, Servers
+from support.server import Server, Servers, Span
 
 LATE = 0.5
 """Seconds that the server may work, for whomever, until somebody else is told. How busy the machine is with other
@@ -27,7 +27,7 @@ HELLO = b'{"type":"hello","observer":true}'
 
 @pytest.fixture(scope="module")
 def servers() -> Iterator[Servers]:
-    servers = Servers(hello_timeout=1, max_lag=2, ping_interval=30, min_publish_interval=0)
+    servers = Servers(is_measured=True, hello_timeout=1, max_lag=2, ping_interval=30, min_publish_interval=0)
     try:
         yield servers
     finally:
@@ -127,10 +127,11 @@ def test_a_client_that_stops_reading_is_dropped_after_max_lag(server: Server) ->
         writer.transport.pause_reading()  # type: ignore[attr-defined]
         for _ in range(40):
             writer.write(frame(TEXT, b'{"type":"query","userIds":[%b]}' % b",".join(b"%d" % n for n in range(1, 1001))))
-        began = time.monotonic()
+        began = Span(server)
         await until(lambda: server.metric("presence_slow_sessions") == 1)
         await until(lambda: server.metric("presence_slow_sessions") == 0)
-        assert 1.8 < time.monotonic() - began < 20
+        assert began.real > 1.8
+        assert began.fair < 5
         writer.transport.abort()
         with suppress(ConnectionError):
             await reader.read()
@@ -223,18 +224,18 @@ def test_one_byte_at_a_time(server: Server, stage: str) -> None:
 
 
 def test_messages_that_lack_a_byte_cost_what_their_bytes_do(server: Server) -> None:
-    """Ten clients stop one byte short of the greatest message, having sent it in fragments of two bytes."""
+    """Four clients stop one byte short of the greatest message, having sent it in fragments of two bytes."""
 
     async def attack(server: Server) -> None:
         before = server.resident_kb()
         fragments = frame(TEXT, b"xx", head=0) + frame(CONTINUATION, b"xx", head=0) * (262_140 // 2)
-        attackers = [await raw(server) for _ in range(10)]
+        attackers = [await raw(server) for _ in range(4)]
         for _, writer in attackers:
             writer.write(fragments + frame(PING, b"") * 2)
         for reader, _ in attackers:
-            async with asyncio.timeout(WAIT):  # a million frames
+            async with asyncio.timeout(3 * WAIT):  # half a million frames
                 await reader.readexactly(4)  # its pongs: all before them was read
-        assert server.resident_kb() - before < 10 * 600
+        assert server.resident_kb() - before < 4 * 600
         for _, writer in attackers:
             writer.transport.abort()
 

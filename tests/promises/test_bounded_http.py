@@ -28,7 +28,7 @@ CHUNKED = head("POST", "online", "Content-Type: application/json", "Transfer-Enc
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with run_server(header_timeout=3, body_timeout=3) as running:
+    with run_server(is_measured=True, header_timeout=3, body_timeout=3) as running:
         yield running
         assert not [line for line in running.log if '"level":"error"' in line or "Traceback" in line]
 

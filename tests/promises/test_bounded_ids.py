@@ -28,7 +28,7 @@ OTHERS = Random(1).sample(range(1, max(CHOSEN)), MANY)
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    with run_server(max_watched=MANY, max_batch=MANY, hello_timeout=30) as running:
+    with run_server(is_measured=True, max_watched=MANY, max_batch=MANY, hello_timeout=30) as running:
         yield running
 
 
@@ -135,5 +135,5 @@ def test_a_hundred_thousand_times_the_same_id_is_one(kind: str) -> None:
         assert cpu(server) - before < 0.1
         writer.close()
 
-    with run_server(max_message=300_000) as server:
+    with run_server(is_measured=True, max_message=300_000) as server:
         asyncio.run(story(server))

@@ -32,7 +32,7 @@ def poll(server: Server, cursor: str) -> socket.socket:
 
 
 def test_polls_that_wait_have_one_copy_of_their_ids() -> None:
-    with run_server() as server:
+    with run_server(is_measured=True) as server:
         cursor = server.post("/changes", {"userIds": IDS}).data["cursor"]
         waiting: list[socket.socket] = []
         try:

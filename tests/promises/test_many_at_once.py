@@ -5,7 +5,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +13,7 @@ import pytest
 
 from support.client import Client, vanish
 from support.raw import TEXT, RawClient, frame
-from support.server import Server, run_server
+from support.server import Server, Span, run_server
 
 ATTACKERS = 200
 PINGS = 60
@@ -65,7 +64,7 @@ while time.monotonic() < ends:
 
 @pytest.fixture
 def server() -> Iterator[Server]:
-    with run_server(grace_period=1, ping_interval=2, pong_timeout=3) as running:
+    with run_server(is_measured=True, grace_period=1, ping_interval=2, pong_timeout=3) as running:
         yield running
 
 
@@ -101,7 +100,7 @@ def test_two_hundred_that_flood_delay_a_bystander_by_a_few_turns_and_the_dead_en
         with flooded(server, FLOODS[kind], 4_900 if kind.startswith("one more") else 0):
             await asyncio.sleep(0.5)
             await vanish(victim)
-            gone = time.monotonic()
+            gone = Span(server)
             before = await asyncio.to_thread(server.metric, "presence_websocket_messages_total")
             for _ in range(PINGS):
                 assert (await bystander.ask(type="ping"))["type"] == "pong"
@@ -109,8 +108,8 @@ def test_two_hundred_that_flood_delay_a_bystander_by_a_few_turns_and_the_dead_en
             # Where each attacker had a turn of its own, it was this for each of the two hundred before each pong.
             each = 32 if kind.startswith("one more") else 1
             assert handled / PINGS < ATTACKERS * each / 4
-            await watcher.change_of(4242, "OFFLINE")
-            assert time.monotonic() - gone < GHOST_BOUND
+            await watcher.change_of(4242, "OFFLINE", 60)
+            assert gone.fair < GHOST_BOUND
         await vanish(bystander, watcher)
 
     asyncio.run(story())

@@ -14,7 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +106,7 @@ class Server:
 
         A budget in these holds on a busy machine: what others run meanwhile does not count.
         """
-        # The first number, in nanoseconds (proc(5)); of the main thread, where the loop is.
-        return int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0]) / 1e9
+        return _schedule(self.process.pid)[0]
 
     def terminate(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -129,15 +128,20 @@ def flags(settings: dict[str, Any]) -> list[str]:
 
 
 @contextmanager
-def run_server(command: Sequence[str] = (str(SCRIPT),), /, **settings: Any) -> Iterator[Server]:
-    """A server of its own, gone at the end. `command` starts it where that is not its console script."""
+def run_server(
+    command: Sequence[str] = (str(SCRIPT),), /, *, is_measured: bool = False, **settings: Any
+) -> Iterator[Server]:
+    """A server of its own, gone at the end. `command` starts it where that is not its console script.
+
+    `is_measured`: what it costs is looked at, so that no coverage of it is taken.
+    """
     port = settings.pop("port", None) or free_port()
     process = subprocess.Popen(
         [*command, "--port", str(port), *flags(settings)],
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env={name: value for name, value in os.environ.items() if not name.startswith("PRESENCE_")},
+        env=_environment(is_measured),
     )
     log: list[str] = []
     reader = threading.Thread(target=_read, args=(process, log), daemon=True)
@@ -147,11 +151,39 @@ def run_server(command: Sequence[str] = (str(SCRIPT),), /, **settings: Any) -> I
         _wait_ready(server)
         yield server
     finally:
-        process.kill()
-        process.wait()
+        _end(process)
         reader.join(5)
         if process.stdout is not None:
             process.stdout.close()
+
+
+class Span:
+    """The time since this was made, in seconds: `real`, and `fair`.
+
+    The latter leaves out for how long the server or the test was ready to run and had no processor, so that an upper
+    bound on it holds on a busy machine. (Where both waited at once, that is left out twice.)
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._processes = (server.process.pid, os.getpid())
+        self._began, self._had_waited = time.monotonic(), self._waited()
+
+    @property
+    def real(self) -> float:
+        return time.monotonic() - self._began
+
+    @property
+    def fair(self) -> float:
+        return self.real - (self._waited() - self._had_waited)
+
+    def _waited(self) -> float:
+        return sum(_schedule(process)[1] for process in self._processes)
+
+
+def _schedule(process: int) -> tuple[float, float]:
+    """Seconds for which the main thread of a process has run, and has been ready to run but waited: see proc(5)."""
+    ran, waited, _ = Path(f"/proc/{process}/schedstat").read_text().split()
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 class Servers:
@@ -179,6 +211,22 @@ class Servers:
     def close(self) -> None:
         self._server = None
         self._running.close()
+
+
+def _environment(is_measured: bool) -> dict[str, str]:
+    left_out = ("PRESENCE_", "COVERAGE_") if is_measured else ("PRESENCE_",)
+    return {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """At once; but where its coverage is taken it is told to end, twice, so that it writes that down."""
+    if process.poll() is None and any(name.startswith("COVERAGE_") for name in os.environ):
+        for seconds in (0.3, 10):
+            process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(seconds)
+    process.kill()
+    process.wait()
 
 
 def _read(process: subprocess.Popen[str], log: list[str]) -> None:
