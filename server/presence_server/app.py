@@ -162,8 +162,9 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     app.router.redirect_slashes = False
     gateway.counts.routes = Routes(route.path for route in app.routes if isinstance(route, Route))
     refused = failure(Refusal(403, [FieldError("Origin", "is not allowed here")]))
+    a_form = failure(Refusal(415, [FieldError("Content-Type", "must be application/json from a web page")]))
     misdirected = failure(Refusal(421, [FieldError("Host", REASON)]))
-    whole = HostMiddleware(CorsMiddleware(app, gateway.origins, refused), gateway.hosts, misdirected)
+    whole = HostMiddleware(CorsMiddleware(app, gateway.origins, refused, a_form), gateway.hosts, misdirected)
     return QuickAnswers(whole, gateway)
 
 

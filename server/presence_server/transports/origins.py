@@ -6,7 +6,7 @@ a client *is* is the authenticator's question.
 
 The rules, the first that fits decides:
 
-1. no Origin: allowed;
+1. no Origin: allowed, unless ``Sec-Fetch-Site`` says that another site's page is behind it;
 2. ``*`` is listed: allowed;
 3. the Origin is listed: allowed. ``null`` (a file, a sandboxed frame) is allowed in no other way than by these two;
 4. the Origin's host and port are those of the Host header: allowed, with or without a list, since the page at ``/``
@@ -16,6 +16,11 @@ The rules, the first that fits decides:
 6. all else is foreign, and so is whatever cannot be read.
 
 One policy serves the WebSocket handshake and REST alike.
+
+A browser asks beforehand (a *preflight*) whether a page may send what a form could not: a method beyond GET and POST, a
+header of its own, a content type beyond those of forms and text. So what a form could send is not taken from a page at
+all: else each page could post without asking. ``Sec-Fetch-*`` (W3C Fetch Metadata) tells even where the Origin is
+missing: a foreign page may link to this server, and nothing else.
 """
 
 from __future__ import annotations
@@ -26,6 +31,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+FOREIGN_SITES: Final = frozenset(("cross-site", "same-site"))
+"""What ``Sec-Fetch-Site`` says of a request that another origin's page has caused. A browser that does not know the
+header sends none."""
+
+READING: Final = frozenset(("GET", "HEAD", "OPTIONS"))
+_WITH_BODY: Final = frozenset(("POST", "PUT", "PATCH"))
 
 ANY: Final = "*"
 OPAQUE: Final = "null"
@@ -109,10 +121,12 @@ class OriginPolicy:
         self._listed = frozenset(origin for entry in allowed if (origin := parse_origin(entry)) is not None)
         self._loopback = bound_to_loopback and not allowed
 
-    def allows(self, origin: str | None, host: str | None) -> bool:
-        """Whether a request with this Origin and this Host header may go on; None stands for a missing header."""
-        if origin is None or self._any:
+    def allows(self, origin: str | None, host: str | None, site: str | None = None) -> bool:
+        """Whether a request with these headers may go on: Origin, Host, Sec-Fetch-Site. None: it is missing."""
+        if self._any:
             return True
+        if origin is None:
+            return site not in FOREIGN_SITES
         if origin == OPAQUE:
             return self._opaque
         parsed = parse_origin(origin)
@@ -137,39 +151,44 @@ class CorsMiddleware:
     """CORS by an `OriginPolicy`, as pure ASGI around the REST application.
 
     A preflight of an allowed origin is answered here with 204. A foreign origin gets ``refuse``'s answer (403) to
-    a preflight and to every method that may change something; its GETs are served, but without the headers that
-    would let a page read them. Every answer says ``Vary: Origin``, so that no cache hands the answer of one origin
-    to another. Cookies are not used, hence credentials are never allowed. Other scopes than http pass untouched.
+    a preflight, to every method that may change something, and to what its page embeds; its other GETs are served,
+    but without the headers that would let a page read them. A body that a page may send without a preflight, by its
+    content type, gets ``refuse_type``'s (415), whatever page it is of. Every answer says ``Vary: Origin``, so that no
+    cache hands the answer of one origin to another. Cookies are not used, hence credentials are never allowed. Other
+    scopes than http pass untouched.
     """
 
-    METHODS: Final = b"GET, POST, PUT, DELETE"
+    METHODS: Final = b"GET, POST, PUT, PATCH, DELETE"
     MAX_AGE: Final = b"600"
     EXPOSED: Final = b"Retry-After"
 
-    def __init__(self, app: ASGIApp, policy: OriginPolicy, refuse: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, policy: OriginPolicy, refuse: ASGIApp, refuse_type: ASGIApp) -> None:
         self._app = app
         self._policy = policy
         self._refuse = refuse
+        self._refuse_type = refuse_type
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        origin = _header(scope, b"origin")
-        if origin is None:
-            await self._app(scope, receive, _adding(send, None))
-            return
-        host = _header(scope, b"host")
-        allowed = self._policy.allows(_text(origin), None if host is None else _text(host))
-        asked = _header(scope, b"access-control-request-method") if scope["method"] == "OPTIONS" else None
-        if allowed and asked is not None:
+        origin, site = _header(scope, b"origin"), _text(_header(scope, b"sec-fetch-site"))
+        method = scope["method"]
+        allowed = self._policy.allows(_text(origin), _text(_header(scope, b"host")), site)
+        asked = _header(scope, b"access-control-request-method") if method == "OPTIONS" else None
+        if allowed and origin is not None and asked is not None:
             await self._answer_preflight(scope, origin, send)
-        elif allowed:
-            await self._app(scope, receive, _adding(send, origin))
-        elif asked is None and scope["method"] in ("GET", "HEAD", "OPTIONS"):
-            await self._app(scope, receive, _adding(send, None))
+            return
+        heard = _adding(send, origin if allowed else None)
+        is_refused = not allowed and (asked is not None or method not in READING or _is_embedded(scope, site))
+        if is_refused or (
+            method not in READING and _text(_header(scope, b"sec-fetch-mode")) in ("navigate", "no-cors")
+        ):
+            await self._refuse(scope, receive, heard)
+        elif method in _WITH_BODY and not (origin is None and site is None) and not _is_json(scope):
+            await self._refuse_type(scope, receive, heard)
         else:
-            await self._refuse(scope, receive, _adding(send, None))
+            await self._app(scope, receive, heard)
 
     async def _answer_preflight(self, scope: Scope, origin: bytes, send: Send) -> None:
         headers = [
@@ -206,5 +225,18 @@ def _header(scope: Scope, name: bytes) -> bytes | None:
     return b", ".join(values) if values else None
 
 
-def _text(value: bytes) -> str:
-    return value.decode("latin-1")
+def _is_embedded(scope: Scope, site: str | None) -> bool:
+    """Whether a foreign page wants it for itself: all but a link that somebody follows."""
+    if site not in FOREIGN_SITES:
+        return False
+    return (_header(scope, b"sec-fetch-mode"), _header(scope, b"sec-fetch-dest")) != (b"navigate", b"document")
+
+
+def _is_json(scope: Scope) -> bool:
+    """Whether the content type is one that no page can send without a preflight, as `rest.bodies` reads it."""
+    given = _header(scope, b"content-type")
+    return given is not None and given.partition(b";")[0].strip().lower() == b"application/json"
+
+
+def _text(value: bytes | None) -> str | None:
+    return None if value is None else value.decode("latin-1")

@@ -134,7 +134,9 @@ def request(method: str, *headers: tuple[bytes, bytes], allowed: tuple[str, ...]
     async def receive() -> Any:
         raise AssertionError("the middleware reads no body")
 
-    app = CorsMiddleware(answering(200, b"served"), OriginPolicy(allowed, False), answering(403, b"refused"))
+    app = CorsMiddleware(
+        answering(200, b"served"), OriginPolicy(allowed, False), answering(403, b"refused"), answering(415, b"a form")
+    )
     scope = {"type": "http", "method": method, "headers": [(b"host", b"presence.example.com"), *headers]}
     asyncio.run(app(scope, receive, send))
     return Answer(sent)
@@ -142,6 +144,7 @@ def request(method: str, *headers: tuple[bytes, bytes], allowed: tuple[str, ...]
 
 OURS = (b"origin", b"https://chat.example.com")
 FOREIGN = (b"origin", b"https://evil.example")
+JSON = (b"content-type", b"application/json; charset=utf-8")
 ASKS_POST = (b"access-control-request-method", b"POST")
 
 
@@ -149,7 +152,7 @@ def test_a_preflight_of_an_allowed_origin_is_answered_without_the_application() 
     answer = request("OPTIONS", OURS, ASKS_POST, (b"access-control-request-headers", b"content-type,x-trace"))
     assert (answer.status, answer.body) == (204, b"")
     assert answer.get(b"access-control-allow-origin") == b"https://chat.example.com"
-    assert answer.get(b"access-control-allow-methods") == b"GET, POST, PUT, DELETE"
+    assert answer.get(b"access-control-allow-methods") == b"GET, POST, PUT, PATCH, DELETE"
     assert answer.get(b"access-control-allow-headers") == b"content-type,x-trace"
     assert answer.get(b"access-control-max-age") == b"600"
     assert b"Origin" in (answer.get(b"vary") or b"")
@@ -169,7 +172,7 @@ def test_a_foreign_preflight_is_refused() -> None:
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "DELETE"])
 def test_an_allowed_page_may_read_the_answer(method: str) -> None:
-    answer = request(method, OURS)
+    answer = request(method, OURS, JSON)
     assert (answer.status, answer.body) == (200, b"served")
     assert answer.get(b"access-control-allow-origin") == b"https://chat.example.com"
     assert answer.get(b"access-control-expose-headers") == b"Retry-After"
@@ -195,7 +198,7 @@ def test_two_origins_are_foreign() -> None:
 
 
 def test_the_same_host_is_allowed_beside_a_list() -> None:
-    assert request("POST", (b"origin", b"https://presence.example.com")).status == 200
+    assert request("POST", (b"origin", b"https://presence.example.com"), JSON).status == 200
 
 
 def test_without_an_origin_only_vary_is_added() -> None:
@@ -204,8 +207,47 @@ def test_without_an_origin_only_vary_is_added() -> None:
 
 
 def test_with_a_star_every_page_may_read_and_write() -> None:
-    answer = request("POST", (b"origin", b"null"), allowed=("*",))
+    answer = request("POST", (b"origin", b"null"), JSON, allowed=("*",))
     assert (answer.status, answer.get(b"access-control-allow-origin")) == (200, b"null")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
+@pytest.mark.parametrize(
+    "kind", [None, b"text/plain", b"application/x-www-form-urlencoded", b"multipart/form-data", b"text/json", b""]
+)
+def test_what_a_form_may_send_is_taken_from_no_page(method: str, kind: bytes | None) -> None:
+    types = () if kind is None else ((b"content-type", kind),)
+    assert request(method, OURS, *types).status == 415
+    assert request(method, (b"sec-fetch-site", b"same-origin"), *types).status == 415
+    assert request(method, (b"sec-fetch-site", b"cross-site"), *types).status == 403
+    assert request(method, *types).status == 200  # no browser
+
+
+@pytest.mark.parametrize("site", [b"cross-site", b"same-site"])
+def test_a_foreign_page_may_link_here_and_nothing_else(site: bytes) -> None:
+    comes_from = (b"sec-fetch-site", site)
+    for method in ("POST", "PUT", "PATCH", "DELETE"):
+        assert request(method, comes_from, JSON).status == 403
+    link = ((b"sec-fetch-mode", b"navigate"), (b"sec-fetch-dest", b"document"))
+    frame = ((b"sec-fetch-mode", b"navigate"), (b"sec-fetch-dest", b"iframe"))
+    image = ((b"sec-fetch-mode", b"no-cors"), (b"sec-fetch-dest", b"image"))
+    assert request("GET", comes_from, *link).status == 200
+    assert request("GET", comes_from, *frame).status == 403
+    assert request("GET", comes_from, *image).status == 403
+    assert request("GET", comes_from, FOREIGN, (b"sec-fetch-mode", b"cors")).status == 403
+    assert request("GET", comes_from, OURS, (b"sec-fetch-mode", b"cors")).status == 200
+    assert request("POST", comes_from, OURS, JSON, (b"sec-fetch-mode", b"cors")).status == 200
+
+
+@pytest.mark.parametrize("site", [b"same-origin", b"none"])
+def test_our_own_page_and_the_address_bar_are_no_strangers(site: bytes) -> None:
+    assert request("GET", (b"sec-fetch-site", site), (b"sec-fetch-mode", b"cors")).status == 200
+    assert request("POST", (b"sec-fetch-site", site), JSON, (b"sec-fetch-mode", b"cors")).status == 200
+
+
+@pytest.mark.parametrize("mode", [b"navigate", b"no-cors"])
+def test_nothing_is_changed_by_a_form_or_without_asking(mode: bytes) -> None:
+    assert request("POST", OURS, JSON, (b"sec-fetch-mode", mode)).status == 403
 
 
 def test_other_scopes_pass_untouched() -> None:
@@ -215,5 +257,5 @@ def test_other_scopes_pass_untouched() -> None:
         seen.append((scope, receive, send))
 
     scope, receive, send = {"type": "lifespan"}, object(), object()
-    asyncio.run(CorsMiddleware(app, OriginPolicy((), False), app)(scope, receive, send))  # type: ignore[arg-type]
+    asyncio.run(CorsMiddleware(app, OriginPolicy((), False), app, app)(scope, receive, send))  # type: ignore[arg-type]
     assert seen == [(scope, receive, send)]

@@ -24,7 +24,14 @@ def test_the_page_tells_the_grace_period_and_locks_itself_down(server: Server) -
     assert page.status == 200
     assert 'name="presence-grace-period" content="2.5"' in page.text
     assert "default-src 'self'" in page.headers["Content-Security-Policy"]
-    assert page.headers["X-Content-Type-Options"] == "nosniff"
+    for name, value in (
+        ("X-Content-Type-Options", "nosniff"),
+        ("X-Frame-Options", "DENY"),
+        ("Referrer-Policy", "no-referrer"),
+        ("Cross-Origin-Opener-Policy", "same-origin"),
+        ("Cross-Origin-Resource-Policy", "same-origin"),
+    ):
+        assert page.headers[name] == value
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,9 @@ _NOBODY_YET: Final = Wanted()
 _JSON: Final = frozenset((b"application/json", b"application/json; charset=utf-8", b"application/json;charset=utf-8"))
 """How most clients spell it; others are read the long way."""
 
+_OWN_SITES: Final = frozenset((b"none", b"same-origin"))
+"""Of a request that no page, or one of ours, has caused."""
+
 _HEADERS: Final = [(b"cache-control", b"no-store"), (b"content-type", b"application/json"), (b"vary", b"Origin")]
 """As `envelope.success` and `CorsMiddleware` send them."""
 
@@ -109,6 +112,8 @@ class QuickAnswers:
     def _is_usual(self, headers: Mapping[bytes, bytes]) -> bool:
         """Whether these (names in lower case) ask for nothing but an answer in JSON to JSON, from a host of ours."""
         if not _UNUSUAL.isdisjoint(headers) or headers.get(b"content-type", b"application/json") not in _JSON:
+            return False
+        if headers.get(b"sec-fetch-site", b"none") not in _OWN_SITES:
             return False
         host = headers.get(b"host")
         return host is None or self._gateway.hosts.allows(host.decode("latin-1"))

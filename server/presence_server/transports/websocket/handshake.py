@@ -103,7 +103,7 @@ def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
         or not _KEY.fullmatch(key)
         or (gateway.ws_extensions and "sec-websocket-extensions" in headers)
         or not (_HOST.fullmatch(get("host", "")) and gateway.hosts.allows(get("host")))
-        or not (gateway.origins.allows(get("origin"), get("host")) and gateway.lets_in())
+        or not (gateway.origins.allows(get("origin"), get("host"), get("sec-fetch-site")) and gateway.lets_in())
     ):
         return None
     subprotocol = None
@@ -171,7 +171,8 @@ def _response(ws: ServerProtocol, request: Request, gateway: Gateway) -> Respons
         return _refusal(400, *refused.details[0])
     if path != WS_PATH:
         return _refusal(404, "path", f"the WebSocket is at {WS_PATH}")
-    if not gateway.origins.allows(_header(request, "Origin"), _header(request, "Host")):
+    site = _header(request, "Sec-Fetch-Site")
+    if not gateway.origins.allows(_header(request, "Origin"), _header(request, "Host"), site):
         return _refusal(403, "Origin", "is not allowed here")
     if not gateway.lets_in():
         return _refusal(503, "server", "is draining; connect elsewhere")
