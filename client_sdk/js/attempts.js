@@ -80,8 +80,8 @@ export class Attempts {
   }
 
   /** After how long to ask again for users whom the server could not look up. */
-  rewatchDelay() {
-    return this.#policy.backoff.delay(2, this.#chance());
+  rewatchDelay(retryAfter = null) {
+    return this.#policy.backoff.delay(2, this.#chance(), retryAfter);
   }
 }
 

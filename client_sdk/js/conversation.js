@@ -47,6 +47,8 @@ export class Conversation {
   hasToken = false;
   isRetiring = false;
   isToMove = false;
+  /** Milliseconds after which to come back, as the server's last message said; null: it was no refusal. */
+  retryAfter = null;
   /** By id: `{tickets, message}`, who waits for the reply, and what was sent. */
   asked = new Map();
   /** What the parts of an answer to a query say so far, by its id. */
@@ -130,6 +132,7 @@ export class Conversation {
     } else if (AFTER_WELCOME.has(message.type) && !this.isLive) {
       return false;
     }
+    this.retryAfter = message.type === "error" ? (message.retryAfterMs ?? null) : null;
     this.heard(now);
     if (message.id === undefined || (message.type === "snapshot" && message.more)) return null;
     const asked = this.asked.get(message.id) ?? null;

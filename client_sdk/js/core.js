@@ -215,6 +215,7 @@ export class Core {
   lost(link, end, now) {
     const conversation = this.#find(link);
     if (!conversation) return;
+    if (end.retryAfter === null && end.code >= 4500) end = Object.freeze({ ...end, retryAfter: conversation.retryAfter });
     this.#retired.delete(link);
     if (conversation === this.#successor) {
       this.#successor = null;
@@ -477,7 +478,7 @@ export class Core {
     const failure = new RequestFailed(message);
     const { withdrawn, tickets, isToBeAskedAgain } = this.#watchlist.refused(message, failure);
     this.#settleAll(tickets, failure);
-    if (isToBeAskedAgain) this.#rewatchAt = now + this.#attempts.rewatchDelay();
+    if (isToBeAskedAgain) this.#rewatchAt = now + this.#attempts.rewatchDelay(failure.retryAfter);
     this.#actions.push(Complained({ error, code, message: message.message, ...(withdrawn.length && { userIds: withdrawn }) }));
   }
 

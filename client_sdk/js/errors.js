@@ -73,8 +73,10 @@ export class ConnectionClosed extends PresenceError {
 
 /** The server answered with an error, and did nothing. 4xx would fail again unchanged, 5xx may be tried later. */
 export class RequestFailed extends PresenceError {
-  constructor({ code, error, message, details }) {
+  /** `retryAfter`: milliseconds to wait at least before it is asked again, or null. */
+  constructor({ code, error, message, details, retryAfterMs }) {
     super(error, message, { code, details });
+    this.retryAfter = retryAfterMs ?? null;
   }
 }
 

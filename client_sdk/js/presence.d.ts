@@ -204,7 +204,10 @@ export class ConnectionClosed extends PresenceError {
 }
 
 /** The server answered with an error, and did nothing. */
-export class RequestFailed extends PresenceError {}
+export class RequestFailed extends PresenceError {
+  /** Milliseconds to wait at least before it is asked again, or null. */
+  readonly retryAfter: number | null;
+}
 
 /** For token functions: the person is signed out, so the client stops. */
 export class SignedOut extends Error {

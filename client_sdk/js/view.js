@@ -236,7 +236,7 @@ export class View {
   #refused({ id, error }) {
     if (id !== undefined) {
       for (const userId of this.#withdraw(id)) this.watched.delete(userId);
-    } else if (this.#helloOpen && error === "unavailable") {
+    } else if (this.#helloOpen && (error === "unavailable" || error === "too_many_requests")) {
       for (const userId of this.#helloAsked) this.entries.delete(userId);
       this.#caughtUp();
     }

@@ -48,7 +48,7 @@ export class Watchlist {
   /**
    * A watch, or hello's own look-up, came to nothing.
    *
-   * Users that the server cannot look up now (5xx) stay watched, and are to be asked for again. Others are watched no
+   * Users that the server cannot look up now (5xx, 429) stay watched, and are to be asked for again. Others are watched no
    * longer: returns them (`withdrawn`), the `tickets` of those who waited for them, and whether there is anybody to
    * ask for.
    */
@@ -58,7 +58,7 @@ export class Watchlist {
     const withdrawn = [...before].filter((userId) => !this.view.watched.has(userId));
     const isMissed = ({ missing }) => withdrawn.some((userId) => missing.has(userId));
     const missed = [...this.#waiters].filter(([, waiter]) => isMissed(waiter));
-    if (error.code >= 500) {
+    if (error.code >= 500 || error.code === 429) {
       for (const userId of withdrawn) this.view.watched.add(userId);
       for (const [, waiter] of missed) waiter.lastRefusal = failure;
       const isLeftOut = error.id === undefined && this.view.leftOut().length > 0;

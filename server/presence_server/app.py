@@ -17,12 +17,17 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from presence_protocol.errors import FieldError
 from presence_server import __version__
 from presence_server.access import Access, Everyone
+from presence_server.application.admission import Admission
+from presence_server.application.allowances import AddressAllowance, Allowance, Allowances
+from presence_server.application.ceilings import Ceilings
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
@@ -44,7 +49,7 @@ from presence_server.settings import Settings, SettingsError, hosts_of, start_li
 from presence_server.tls import Certificate, CertificateError
 from presence_server.transports.counts import Routes
 from presence_server.transports.driver import Driver
-from presence_server.transports.gateway import Gateway, HttpLimits
+from presence_server.transports.gateway import Gateway, HttpLimits, HttpPlaces
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
 from presence_server.transports.http.door import opened_for
 from presence_server.transports.metrics import LIMITS
@@ -52,10 +57,11 @@ from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
 from presence_server.transports.rest.credentials import CredentialsApi
-from presence_server.transports.rest.desk import Desk
+from presence_server.transports.rest.desk import BASE_PATH, Desk, forwarding_of, refused_by
 from presence_server.transports.rest.endpoints import RestApi, on_http_exception
 from presence_server.transports.rest.envelope import Refusal, failure
 from presence_server.transports.rest.openapi import openapi_route
+from presence_server.transports.rest.public import PublicLimit
 from presence_server.transports.rest.quick import QuickAnswers
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.websocket.frames import FRAMERS
@@ -99,6 +105,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
     )
     access = Access(settings)
+    allowances = allowances_of(settings, keys)
     hub = Hub(
         engine,
         interest,
@@ -110,6 +117,8 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         keys,
         random,
         driver.wake,
+        allowances,
+        Ceilings(settings.max_edges, settings.max_watchers, settings.max_memory),
     )
     driver.drives(hub, fanout)
     gateway = Gateway(
@@ -139,16 +148,48 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
             settings.answer_timeout,
         ),
         settings.compression,
+        Admission(settings.admission_lag, clock.now()),
+        HttpPlaces(settings.max_http_connections),
         settings.root_path.rstrip("/"),
     )
-    gateway.counts.limits = {name: getattr(settings, name) for name in LIMITS if name != "max_connections"}
+    gateway.counts.limits = {name: limit_of(settings, name) for name in LIMITS if name != "max_connections"}
     gateway.counts.limits["max_connections"] = connection_limit
+    driver.on_sweep = gateway.look
     return gateway
+
+
+def limit_of(settings: Settings, name: str) -> float:
+    """What a limit is set to, as it applies; 0 is none."""
+    kind = name.partition("_")[0]
+    value: float = settings.limit(name) if kind in ("user", "service", "address") else getattr(settings, name)
+    return value
+
+
+def allowances_of(settings: Settings, keys: UserKeys) -> Allowances | None:
+    """What each address, user and service may have; None if nothing is limited."""
+
+    def of(kind: str) -> Allowance:
+        return Allowance(*(settings.limit(f"{kind}_{name}") for name in Allowance._fields))
+
+    user, service = of("user"), of("service")
+    address = AddressAllowance(*(settings.limit(f"address_{name}") for name in AddressAllowance._fields))
+    if not any((*user, *service, *address)):
+        return None
+    return Allowances(user, service, address, settings.limit_burst, keys)
 
 
 def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     """All that is served over plain HTTP."""
     desk = Desk(gateway)
+
+    async def on_unknown(request: Request, raised: Exception) -> Response:
+        """A path that there is not: whoever asks for it has not been asked who they are."""
+        over = None
+        if request.url.path.startswith(BASE_PATH):
+            address = request.client.host if request.client else ""
+            over = gateway.over_asking(address, forwarding_of(request))
+        return await on_http_exception(request, raised) if over is None else failure(refused_by(over))
+
     app = Starlette(
         routes=[
             *RestApi(gateway, desk).routes(),
@@ -157,7 +198,7 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
             openapi_route(gateway, __version__),
             *Pages(grace_period, gateway.root_path).routes(),
         ],
-        exception_handlers={HTTPException: on_http_exception},
+        exception_handlers={HTTPException: on_unknown},
     )
     app.router.redirect_slashes = False
     gateway.counts.routes = Routes(route.path for route in app.routes if isinstance(route, Route))
@@ -165,7 +206,7 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     a_form = failure(Refusal(415, [FieldError("Content-Type", "must be application/json from a web page")]))
     misdirected = failure(Refusal(421, [FieldError("Host", REASON)]))
     whole = HostMiddleware(CorsMiddleware(app, gateway.origins, refused, a_form), gateway.hosts, misdirected)
-    return QuickAnswers(whole, gateway)
+    return QuickAnswers(PublicLimit(whole, gateway), gateway)
 
 
 async def serve(settings: Settings) -> None:

@@ -26,6 +26,8 @@ from presence_protocol.messages import (
 )
 from presence_protocol.view import View
 from presence_server.access import Everyone
+from presence_server.application.allowances import Allowances
+from presence_server.application.ceilings import Ceilings
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
@@ -439,6 +441,8 @@ class World:
         visibility: Visibility | None = None,
         was_swept: bool = True,
         keys: UserKeys = PLAIN,
+        allowances: Allowances | None = None,
+        ceilings: Ceilings | None = None,
         **fanout: Any,
     ) -> None:
         self.clock = ManualClock()
@@ -466,6 +470,8 @@ class World:
             keys,
             Random(0),
             self._wake,
+            allowances,
+            ceilings,
         )
         self.polls = Polls(self.engine, self.interest, self.fanout, self.hub.sight)
         self.clients: list[Client] = []

@@ -51,6 +51,28 @@ DESIGN = {
     "max_watched": 5000,
     "max_devices": 16,
     "max_batch": 1000,
+    "limits": "auto",
+    "limit_burst": 10,
+    "address_connections": 100,
+    "address_handshakes": 100,
+    "address_requests": 20,
+    "user_messages": 50,
+    "user_watches": 10_000,
+    "user_statuses": 10,
+    "user_queries": 10_000,
+    "user_polls": 32,
+    "user_connections": 64,
+    "service_messages": 10_000,
+    "service_watches": 1_000_000,
+    "service_statuses": 5_000,
+    "service_queries": 1_000_000,
+    "service_polls": 0,
+    "service_connections": 0,
+    "max_http_connections": 0,
+    "max_edges": 50_000_000,
+    "max_watchers": 0,
+    "max_memory": 0,
+    "admission_lag": 0.1,
     "max_header": 65_536,
     "max_message": 262_144,
     "max_unsent": 268_435_456,
@@ -108,7 +130,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw["root_path"] = "/a"
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw["max_unsent"] = "2097152"
-    raw |= {"max_header": "2048"}
+    raw |= {"max_header": "2048", "limits": "on"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")
         others = NEEDED.get(one.name, [])

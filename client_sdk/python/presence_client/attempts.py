@@ -130,9 +130,9 @@ class Attempts:
         self._upgrades += 1
         return self._policy.upgrade.ceiling(self._upgrades - 1) * (0.5 + 0.5 * self._chance())
 
-    def rewatch_delay(self) -> float:
+    def rewatch_delay(self, retry_after: float | None = None) -> float:
         """After how long to ask again for users whom the server could not look up."""
-        return self._policy.backoff.delay(2, self._chance())
+        return self._policy.backoff.delay(2, self._chance(), retry_after)
 
 
 def _has_lasted(conversation: Conversation, now: float) -> bool:

@@ -13,6 +13,7 @@ from presence_protocol.fields import parse_time
 from presence_protocol.messages import (
     AnyClientMessage,
     AnyServerMessage,
+    Error,
     Limits,
     Ping,
     Snapshot,
@@ -82,6 +83,8 @@ class Conversation:
         self.welcomed_at = 0.0
         self.has_token = False
         self.is_retiring = self.is_to_move = False
+        self.retry_after: float | None = None
+        """Seconds after which to come back or ask again, as the server's last message said; None: it was no refusal."""
         self.asked: dict[int, Asked] = {}
         self._told: dict[int, list[StatusEntry]] = {}
         """What the parts of an answer to a query say so far, by its id."""
@@ -150,15 +153,17 @@ class Conversation:
             OutOfTurn: the server does not keep to the protocol.
         """
         self.session.receive(event_of(message))
+        told = message.retry_after_ms if isinstance(message, Error) else None
+        self.retry_after = None if told is None else max(told, 0) / 1000
         if isinstance(message, Welcome):
             self.welcome, self.welcomed_at = message, now
         self.heard(now)
         if message.id is None or (isinstance(message, Snapshot) and message.more):
             return None
-        told = self._told.pop(message.id, None)
+        parts = self._told.pop(message.id, None)
         if isinstance(message, Statuses) and message.id in self.asked:
             # An answer in parts counts as one: the last has what all of them say.
-            message.statuses = [*(told or ()), *message.statuses]
+            message.statuses = [*(parts or ()), *message.statuses]
             if message.more:
                 self._told[message.id] = message.statuses
                 return None

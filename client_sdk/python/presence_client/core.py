@@ -234,6 +234,8 @@ class Core:
         """The link ended, or never came about."""
         if (conversation := self._find(link)) is None:
             return
+        if end.retry_after is None and end.code >= 4500:
+            end = end._replace(retry_after=conversation.retry_after)
         self._retired.pop(link, None)
         if conversation is self._successor:
             self._successor = None
@@ -466,7 +468,7 @@ class Core:
                 tickets, is_to_be_asked_again = self._watchlist.refused(message, failure)
                 self._settle_all(tickets, failure)
                 if is_to_be_asked_again:
-                    self._rewatch_at = now + self._attempts.rewatch_delay()
+                    self._rewatch_at = now + self._attempts.rewatch_delay(failure.retry_after)
 
     def _tell_self(self, self_view: SelfView) -> None:
         self.self_view = self_view
@@ -594,4 +596,5 @@ def _too_large(user_ids: list[int], limits: Limits | None) -> RequestFailed | No
 
 
 def _failure_of(error: Error) -> RequestFailed:
-    return RequestFailed(error.code, error.error, error.message, error.details)
+    retry_after = None if error.retry_after_ms is None else error.retry_after_ms / 1000
+    return RequestFailed(error.code, error.error, error.message, error.details, retry_after)

@@ -60,13 +60,13 @@ class Watchlist:
     def refused(self, error: Error, failure: RequestFailed) -> tuple[list[int], bool]:
         """A watch, or hello's own look-up, came to nothing.
 
-        Users that the server cannot look up now (5xx) stay watched, and are to be asked for again. Others are
+        Users that the server cannot look up now (5xx, or 429) stay watched, and are to be asked for again. Others are
         watched no longer: returns the tickets of those who waited for them, and whether there is anybody to ask for.
         """
         before = set(self.view.watched)
         self.view.receive(error)
         withdrawn = before - self.view.watched
-        if error.code >= 500:
+        if error.code >= 500 or error.code == 429:
             self.view.watched |= withdrawn
             for waiter in self._waiters.values():
                 if waiter.missing & withdrawn:

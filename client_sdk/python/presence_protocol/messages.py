@@ -223,12 +223,16 @@ class Pong(ServerMessage, tag="pong"):
 
 
 class Error(ServerMessage, tag="error"):
-    """`code` as HTTP has it, `error` stable and English, `message` for people."""
+    """`code` as HTTP has it, `error` stable and English, `message` for people.
+
+    `retry_after_ms`: in how many milliseconds it may be asked again; the close that follows says no other time.
+    """
 
     code: int
     error: str
     message: str
     details: list[Detail] | None = None
+    retry_after_ms: int | None = None
 
 
 class Reconnect(ServerMessage, tag="reconnect"):

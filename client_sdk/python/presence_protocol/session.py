@@ -74,7 +74,8 @@ def _all(events: frozenset[str] | set[str], then: State | Mark) -> dict[str, Sta
 
 
 TABLE: Final[dict[State, dict[str, State | Mark]]] = {
-    State.OPEN: {"hello": State.GREETED, **_END},
+    # A server that lets nobody in now says so, and when to come back, before it closes.
+    State.OPEN: {"hello": State.GREETED, "error": State.OPEN, **_END},
     State.GREETED: {
         # A client may go on talking before it is welcomed.
         **_all(CLIENT_EVENTS, State.GREETED),

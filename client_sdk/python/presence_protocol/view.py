@@ -248,7 +248,7 @@ class View:
         """A watch was refused: its users are not watched. Hello's look-up took too long: they are left out."""
         if error.id is not None:
             self.watched.difference_update(self._withdraw(error.id))
-        elif self._hello_open and error.error == "unavailable":
+        elif self._hello_open and error.error in ("unavailable", "too_many_requests"):
             for user_id in self._hello_asked:
                 self.entries.pop(user_id, None)
             self._caught_up()

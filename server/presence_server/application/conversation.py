@@ -58,6 +58,9 @@ def _hello(hub: HubPort, session: Session, hello: Hello, now: float) -> None:
     if hub.is_draining:
         hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
         return
+    if (over := hub.ceilings.memory()) is not None:
+        hub.turn_away(session, over, hello.id, now)
+        return
     wanted = Wanted() if hello.observer else Wanted(hello.user_id, hello.device_id)
     hub.authenticate(session.peer, hello.token, wanted, now, partial(_authenticated, hub, session, hello))
 
@@ -72,6 +75,8 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
         return
     assert isinstance(made, Principal)
     hub.admit(session, made, now)
+    if not _is_within_limits(hub, session, hello, now):
+        return
     seeing = hello.user_id or made.user_id
     session.viewer = 0 if seeing is None else hub.keys.key(seeing)
     if hub.is_draining:
@@ -96,6 +101,19 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
             None if hello.status is None else Status(hello.status),
         )
         hub.engine.submit(connect, now, partial(_connected, hub, session, hello, watch, now))
+
+
+def _is_within_limits(hub: HubPort, session: Session, hello: Hello, now: float) -> bool:
+    """Whether its principal may have one more connection, and watch as many; else it is refused, and closed."""
+    allowances, spender = hub.allowances, session.spender
+    if allowances is None or spender is None:
+        return True
+    over = allowances.purses(spender).connections.enter(spender)
+    session.is_counted = over is None
+    over = over or allowances.message(spender, now)
+    if over is None and hello.watch:
+        over = allowances.watches(spender, len(hello.watch), now)
+    return hub.may_have(session, over, hello.id, now)
 
 
 def _not_allowed(principal: Principal, hello: Hello) -> Denied | None:
@@ -192,7 +210,7 @@ def _welcome(
     )
     hub.send(session, welcome)
     if not known:
-        hub.send(session, refusals.unavailable(None))
+        hub.send(session, hub.watching.refusal(lookup, None))
     elif lookup is not None and watched is not None:
         if seq is None:
             yield from hub.watching.tell(lookup, watched, None)
@@ -208,11 +226,15 @@ def _welcome(
 def _watch(hub: HubPort, session: Session, message: Watch | Unwatch, now: float) -> None:
     if not _may_watch(hub, session, message.id):
         return
+    if (allowances := hub.allowances) is not None and session.spender is not None:
+        over = allowances.watches(session.spender, len(message.user_ids), now)
+        if not hub.may_have(session, over, message.id, now):
+            return
     hub.watching.handle(session, message, now)
 
 
 def _status(hub: HubPort, session: Session, message: SetStatus, now: float) -> None:
-    if not _has_device(hub, session, message.id):
+    if not (_has_device(hub, session, message.id) and _may_change(hub, session, message.id, now)):
         return
     override = None
     if message.status is not None:
@@ -225,7 +247,7 @@ def _status(hub: HubPort, session: Session, message: SetStatus, now: float) -> N
 
 
 def _activity(hub: HubPort, session: Session, message: Activity, now: float) -> None:
-    if not _has_device(hub, session, message.id):
+    if not (_has_device(hub, session, message.id) and _may_change(hub, session, message.id, now)):
         return
     idle_for = None if message.idle_for_ms is None else message.idle_for_ms / 1000
     wanted = SetActivity(session.user_id, session.device_id, session.number, message.idle, idle_for)
@@ -237,6 +259,12 @@ def _has_device(hub: HubPort, session: Session, id: int | None) -> bool:
         return True
     hub.send(session, refusals.refusal(403, "forbidden", "type", "an observer has no user and no device", id))
     return False
+
+
+def _may_change(hub: HubPort, session: Session, id: int | None, now: float) -> bool:
+    if (allowances := hub.allowances) is None or session.spender is None:
+        return True
+    return hub.may_have(session, allowances.status(session.spender, now), id, now)
 
 
 def _answer(hub: HubPort, session: Session, id: int | None, made: Transition | None) -> None:
@@ -252,8 +280,15 @@ def _query(hub: HubPort, session: Session, message: Query, now: float) -> None:
         hub.refusals["max_batch"] += 1
         reason = f"must be at most {hub.limits.max_batch} ids"
         hub.send(session, refusals.refusal(400, "invalid_request", "userIds", reason, message.id))
-    elif _may_watch(hub, session, message.id):
+    elif _may_watch(hub, session, message.id) and _may_ask(hub, session, message, now):
         _ask(hub, session, message.id, hub.keys.keys(message.user_ids), 0, now)
+
+
+def _may_ask(hub: HubPort, session: Session, message: Query, now: float) -> bool:
+    if (allowances := hub.allowances) is None or session.spender is None:
+        return True
+    over = allowances.queries(session.spender, len(message.user_ids), now)
+    return hub.may_have(session, over, message.id, now)
 
 
 def _may_watch(hub: HubPort, session: Session, id: int | None) -> bool:

@@ -128,7 +128,7 @@ class Fanout:
         self._settled_before = 0
         """What was settled when the flush under way, or the last one, began."""
         self._free_at = float("-inf")
-        self._began = self._took = 0.0
+        self._began = self._took = self._longest = 0.0
         self._saved = 0.0
         """The share of the last flush's deliveries that went out with another one's write."""
         self.before_flush: Callable[[], None] = _nothing
@@ -219,9 +219,16 @@ class Fanout:
             self._took += ended - now
             if self._flushing is None:
                 self.latency.observe_since(self._flushed, ended)
+                self._longest = max(self._longest, ended - self._began)
                 self._free_at = ended + self._pause(ended - self._began)
         elif self._heavy:
             self._step_heavy()
+
+    def longest_flush(self) -> float:
+        """Seconds that the longest flush since the last call lasted, or has lasted so far."""
+        so_far = 0.0 if self._flushing is None else self._clock.now() - self._began
+        longest, self._longest = max(self._longest, so_far), 0.0
+        return longest
 
     def _pause(self, lasted: float) -> float:
         """Seconds to gather before the next flush, by what the last one took and by the writes that gathering saved.

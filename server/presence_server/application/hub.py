@@ -28,7 +28,9 @@ from presence_protocol.messages import (
 )
 from presence_protocol.session import CLOSE, Role, State, advance, event_of
 from presence_server.application import refusals, slices
+from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.catchup import CatchUp
+from presence_server.application.ceilings import Ceilings
 from presence_server.application.conversation import HANDLERS
 from presence_server.application.endings import DEAD_REASON, LOSS_CODES, VERDICT_CODES, VERDICT_LIMITS
 from presence_server.application.entries import part_bytes, self_view_of
@@ -130,6 +132,8 @@ class Hub:
         keys: UserKeys,
         random: Random,
         wake: Callable[[], None],
+        allowances: Allowances | None = None,
+        ceilings: Ceilings | None = None,
     ) -> None:
         """`wake` is called when effects or changes wait that no caller will be handed: see `take`."""
         self.engine = engine
@@ -140,6 +144,8 @@ class Hub:
         self.limits = limits
         self.clock = clock
         self.keys = keys
+        self.allowances = allowances
+        self.ceilings = ceilings or Ceilings()
         self.is_draining = False
         self._drain_spread = 0.0
         self._authenticator = authenticator
@@ -160,6 +166,7 @@ class Hub:
             limits.max_watched,
             keys,
             self.part_bytes,
+            self.ceilings,
         )
         self._expiry = Expiry()
         self._sessions: dict[int, Session] = {}
@@ -221,6 +228,8 @@ class Hub:
                     self.engine.touch(session.user_id, session.device_id, session.number, now, spoke)
                 if state < _CLOSING:  # a bye is closed by its handler
                     session.state = state
+                if session.spender is not None and self._is_over(session, message, now):
+                    return self.take()
                 HANDLERS[type(message)](self, session, message, now)
             return self.take()
 
@@ -230,7 +239,7 @@ class Hub:
             self.heard(session, now)
             if session.state is State.OPEN:
                 self.close(session, CloseCode.MALFORMED, f"not a valid hello: {failure}", now)
-            elif not session.is_over:
+            elif not (session.is_over or (session.spender is not None and self._is_over(session, failure, now))):
                 self.send(session, refusals.invalid(failure))
             return self.take()
 
@@ -317,6 +326,8 @@ class Hub:
     def admit(self, session: Session, principal: Principal, now: float) -> None:
         """The session's principal is known, or renewed."""
         session.principal = principal
+        if self.allowances is not None and session.spender is None:
+            session.spender = self.allowances.spender(principal)
         if principal.expires_at is not None or len(self._expiry):
             self._expiry.follow(session, now, self.clock.utc())
 
@@ -408,6 +419,39 @@ class Hub:
             for session in list(self._sessions.values()):
                 self.close(session, code, reason, now)
             return self.take()
+
+    # -- limits ----------------------------------------------------------------------------------------------------
+
+    def _is_over(self, session: Session, message: AnyClientMessage | InvalidMessage, now: float) -> bool:
+        """Whether one more message is over its limit, and was refused. To leave is always allowed."""
+        allowances = self.allowances
+        if allowances is None or session.spender is None or type(message) is Bye:
+            return False
+        over = allowances.message(session.spender, now)
+        if over is not None:
+            self.too_much(session, over, message.id, now)
+        return over is not None
+
+    def may_have(self, session: Session, over: TooMuch | None, id: int | None, now: float) -> bool:
+        """Whether no limit is in the way; else the message with this `id` is refused."""
+        if over is not None:
+            self.too_much(session, over, id, now)
+        return over is None
+
+    def turn_away(self, session: Session, over: TooMuch, id: int | None, now: float) -> None:
+        """Refuse a hello for the moment: an `error` that says when to come back, and the close that goes with it."""
+        self.send(session, refusals.too_much(over, id))
+        code = CloseCode.TOO_FAST if over.code == 429 else CloseCode.UNAVAILABLE
+        self.close(session, code, f"{over.limit}: {over.reason}", now)
+
+    def too_much(self, session: Session, over: TooMuch, id: int | None, now: float) -> None:
+        """Refuse a message that is over a limit, and close whoever goes on all the same, or has not begun."""
+        allowances, spender = self.allowances, session.spender
+        goes_on = allowances is not None and spender is not None and allowances.goes_on(spender, now)
+        if goes_on or session.state is not _LIVE:
+            self.turn_away(session, over, id, now)
+        else:
+            self.send(session, refusals.too_much(over, id))
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -520,6 +564,8 @@ class Hub:
         session.state = advance(Role.SERVER, session.state, CLOSE)
         self.liveness.discard(session)
         self._expiry.forget(session)
+        if session.is_counted and self.allowances is not None and session.spender is not None:
+            self.allowances.purses(session.spender).connections.leave(session.spender)
         self._catchup.forget(session)
         session.work = session.catching_up = None
         self.watching.drop(session)

@@ -8,6 +8,8 @@ from typing import Protocol
 
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import AnyServerMessage
+from presence_server.application.allowances import Allowances, TooMuch
+from presence_server.application.ceilings import Ceilings
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.journal import Journal
 from presence_server.application.keys import UserKeys
@@ -32,6 +34,8 @@ class HubPort(Protocol):
     is_draining: bool
     journal: Journal
     refusals: Counter[str]
+    allowances: Allowances | None
+    ceilings: Ceilings
 
     def send(self, session: Session, message: AnyServerMessage) -> None: ...
 
@@ -42,6 +46,10 @@ class HubPort(Protocol):
     ) -> None: ...
 
     def admit(self, session: Session, principal: Principal, now: float) -> None: ...
+
+    def may_have(self, session: Session, over: TooMuch | None, id: int | None, now: float) -> bool: ...
+
+    def turn_away(self, session: Session, over: TooMuch, id: int | None, now: float) -> None: ...
 
     def join(self, session: Session) -> None: ...
 

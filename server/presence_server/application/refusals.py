@@ -4,9 +4,12 @@ from typing import Final
 
 from presence_protocol.errors import FieldError, InvalidMessage
 from presence_protocol.messages import Detail, Error
+from presence_server.application.allowances import TooMuch
 from presence_server.application.principals import Denied
 
 ERRORS_OF_DENIED: Final = {401: "unauthenticated", 403: "forbidden", 503: "unavailable"}
+
+ERRORS_OF_LIMITS: Final = {429: "too_many_requests", 503: "unavailable"}
 
 
 def invalid(failure: InvalidMessage) -> Error:
@@ -22,6 +25,13 @@ def refusal(code: int, error: str, field: str, reason: str, id: int | None) -> E
 def unavailable(id: int | None) -> Error:
     """For what cannot be answered now, and may be later."""
     return Error(id=id, code=503, error="unavailable", message="not available now; try again later")
+
+
+def too_much(over: TooMuch, id: int | None) -> Error:
+    """For a message that is over a limit, and was not acted on: 429, or 503 if all together have too much."""
+    error = refusal(over.code, ERRORS_OF_LIMITS[over.code], over.limit, over.reason, id)
+    error.retry_after_ms = over.retry_after_ms
+    return error
 
 
 def denied(why: Denied, id: int | None) -> Error:

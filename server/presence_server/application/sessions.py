@@ -11,6 +11,7 @@ from presence_protocol.messages import AnyServerMessage, Unwatch, Watch
 from presence_protocol.session import State
 
 if TYPE_CHECKING:
+    from presence_server.application.allowances import Spender
     from presence_server.application.ports import Link, Peer
     from presence_server.application.principals import Principal
 
@@ -39,6 +40,7 @@ class Session:
         "codec_number",
         "device_id",
         "heard",
+        "is_counted",
         "link",
         "lookup",
         "number",
@@ -52,6 +54,7 @@ class Session:
         "session_number",
         "sign_of_life",
         "slot",
+        "spender",
         "state",
         "user_id",
         "viewer",
@@ -65,6 +68,8 @@ class Session:
         self.link = link
         self.peer = peer
         self.principal: Principal | None = None  # until it has said hello
+        self.is_counted = False  # among the connections of its spender
+        self.spender: Spender | None = None  # whose limits it is held to; None: nobody's
         self.state = State.OPEN
         self.user_id = 0  # an observer's stays 0
         self.viewer = 0  # through whose eyes it sees; 0: a service's, which see everybody

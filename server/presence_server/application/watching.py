@@ -12,13 +12,15 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Final
 
-from presence_protocol.messages import AnyServerMessage, Ok, Snapshot, Unwatch, Watch
+from presence_protocol.messages import AnyServerMessage, Error, Ok, Snapshot, Unwatch, Watch
+from presence_server.application.allowances import TooMuch
+from presence_server.application.ceilings import Ceilings
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import entry_of, unknown
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Engine
-from presence_server.application.refusals import refusal, unavailable
+from presence_server.application.refusals import refusal, too_much, unavailable
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
@@ -38,13 +40,14 @@ class Lookup:
     It is about `size` users. `user_ids` are those who are followed for it.
     """
 
-    __slots__ = ("answer", "deadline", "session", "size", "user_ids")
+    __slots__ = ("answer", "deadline", "over", "session", "size", "user_ids")
 
     def __init__(self, session: Session, size: int, user_ids: list[int], answer: Answer, deadline: float) -> None:
         self.session = session
         self.size = size
         self.user_ids = user_ids
         self.answer = answer
+        self.over: TooMuch | None = None  # the limit that refuses it
         self.deadline = deadline
 
 
@@ -67,6 +70,7 @@ class Watching:
         max_watched: int,
         keys: UserKeys,
         part_bytes: int,
+        ceilings: Ceilings,
     ) -> None:
         self._engine = engine
         self._interest = interest
@@ -80,6 +84,7 @@ class Watching:
         self._part_bytes = part_bytes
         self.refused = 0
         """Messages that were refused for more than `max_watched`."""
+        self._ceilings = ceilings
         self._lookups: dict[Session, Lookup] = {}
 
     def handle(self, session: Session, message: Watch | Unwatch, now: float) -> None:
@@ -120,6 +125,10 @@ class Watching:
         """Follow those of `user_ids`, which differ, who may be seen, and do the steps of `answer`. All are keys."""
         new = self._interest.missing(session.slot, self._sight.seen(session.viewer, user_ids))
         lookup = Lookup(session, len(user_ids), new, answer, now + LOOKUP_TIMEOUT)
+        if (over := self._ceilings.edges(self._interest, new)) is not None:
+            lookup.over, lookup.user_ids = over, []
+            self._run(lookup, False)
+            return
         session.lookup = self._lookups[session] = lookup
         self._engine.follow(new, now, partial(self._known, lookup))
 
@@ -173,7 +182,12 @@ class Watching:
         if known:
             yield from self.tell(lookup, user_ids, id)
         else:
-            self._send(lookup.session, unavailable(id))
+            self._send(lookup.session, self.refusal(lookup, id))
+
+    @staticmethod
+    def refusal(lookup: Lookup | None, id: int | None) -> Error:
+        """What to say of a watch that could not be carried out."""
+        return unavailable(id) if lookup is None or lookup.over is None else too_much(lookup.over, id)
 
     def tell(self, lookup: Lookup, user_ids: list[int], id: int | None) -> Iterator[None]:
         """Send a snapshot of `user_ids`, the last part with the cursor."""

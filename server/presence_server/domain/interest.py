@@ -198,6 +198,15 @@ class Interest:
         number = self._numbers.get(user_id)
         return _NOBODY if number is None else self._watchers[number][::2]
 
+    def watcher_count(self, user_id: int) -> int:
+        """How many watch `user_id`; without a copy."""
+        number = self._numbers.get(user_id)
+        return 0 if number is None else len(self._watchers[number]) // 2
+
+    @property
+    def edges(self) -> int:
+        return self._edges
+
     def watched(self, slot: int) -> Iterator[int]:
         """The ids that `slot` watches."""
         return map(self._users.__getitem__, self._watched.get(slot, _NOBODY)[::2])

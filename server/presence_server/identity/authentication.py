@@ -7,6 +7,7 @@ the application (`webhook`). What cannot be told is never a yes.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Protocol
 
 from presence_server.application.ports import Peer, Wanted
@@ -30,21 +31,22 @@ class Way(Protocol):
 class ByAddress:
     """Clients of some networks are trusted with everything; all others are nobody.
 
-    Whoever comes through a proxy is judged by its own address, as far as trusted proxies vouch for one.
+    Each is a service of its own, named by its address, so that one does not use up what another may have. Whoever comes
+    through a proxy is judged by its own address, as far as trusted proxies vouch for one.
     """
 
     def __init__(self, networks: Networks) -> None:
         self._networks = networks
-        self._trusted = trusted("trusted network")
+        self._trusted = lru_cache(maxsize=4096)(trusted)
 
     def decide(self, peer: Peer, token: str | None, wanted: Wanted, utc: float, done: Done) -> None:
         if peer.clients is None:
             if self._networks.holds(peer.address):
-                done(self._trusted)
+                done(self._trusted(peer.address))
             else:
                 done(Denied(401, "only clients within the trusted networks are let in: no authenticator is configured"))
         elif peer.clients and all(map(self._networks.holds, peer.clients)):
-            done(self._trusted)
+            done(self._trusted(peer.clients[0]))
         else:
             done(Denied(401, "it came through a proxy that is not trusted, or for a client that is not"))
 

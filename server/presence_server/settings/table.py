@@ -72,6 +72,36 @@ class Settings:
         16, "devices of one user; a further one ends one whose link is gone, else the one longest idle", most=1000
     )
     max_batch: int = count(1000, "user ids in one query", most=100_000)
+    limits: str = text(
+        "auto",
+        "whether rates below apply: auto: on loopback with auth none only those that differ from their defaults",
+        choices=("auto", "on", "off"),
+    )
+    limit_burst: float = seconds(10.0, "worth of each rate below that may be used at once", most=3600.0)
+    address_connections: int = count(100, "new connections a second from one address, or IPv6 /64; 0 is off", least=0)
+    address_handshakes: int = count(100, "WebSocket handshakes a second for one client's address; 0 is off", least=0)
+    address_requests: int = count(20, "unauthenticated requests a second for one client's address; 0 is off", least=0)
+    user_messages: int = count(50, "messages and requests a second of one user; 0 is off", least=0)
+    user_watches: int = count(10_000, "ids a second that one user may watch or unwatch; 0 is off", least=0)
+    user_statuses: int = count(10, "changes of status or idleness a second of one user; 0 is off", least=0)
+    user_queries: int = count(10_000, "ids a second that one user may ask about; 0 is off", least=0)
+    user_polls: int = count(32, "long polls of one user at once; 0 is off", least=0)
+    user_connections: int = count(64, "WebSocket connections of one user at once; 0 is off", least=0)
+    service_messages: int = count(10_000, "messages and requests a second of one service; 0 is off", least=0)
+    service_watches: int = count(1_000_000, "ids a second that one service may watch or unwatch; 0 is off", least=0)
+    service_statuses: int = count(5_000, "changes of status or idleness a second by one service; 0 is off", least=0)
+    service_queries: int = count(1_000_000, "ids a second that one service may ask about; 0 is off", least=0)
+    service_polls: int = count(0, "long polls of one service at once; 0 is off", least=0)
+    service_connections: int = count(0, "WebSocket connections of one service at once; 0 is off", least=0)
+    max_http_connections: int = count(
+        0, "open connections that are not WebSockets; 0 is off: max_connections bounds both", least=0
+    )
+    max_edges: int = count(50_000_000, "pairs of watcher and watched user, of all together; 0 is off", least=0)
+    max_watchers: int = count(0, "watchers of one user; 0 is off", least=0)
+    max_memory: int = count(0, "resident, above which new work is refused; 0 is off", unit="bytes", least=0, most=2**50)
+    admission_lag: float = seconds(
+        0.1, "that the loop may be late or a flush last before new clients are let in slowly; 0 is off", least=0.0
+    )
     max_header: int = count(
         65_536, "first line and headers of one HTTP request", unit="bytes", least=1024, most=1024**2
     )
@@ -153,6 +183,14 @@ class Settings:
         """Whether only this machine can reach the server."""
         return all(is_loopback_host(host) for host in self.hosts)
 
+    def limit(self, name: str) -> int:
+        """A rate or a count of one address, user or service, as it applies; 0 is none (see `limits`)."""
+        value: int = getattr(self, name)
+        is_at_home = self.bound_to_loopback and self.auth == "none"
+        if self.limits == "off" or (self.limits == "auto" and is_at_home and value == _DEFAULTS[name]):
+            return 0
+        return value
+
     @property
     def lag_limit(self) -> float:
         """How long a watcher may be blocked: one that reads nothing answers no ping either."""
@@ -198,6 +236,8 @@ def _declarations() -> tuple[Declaration, ...]:
 
 DECLARATIONS: Final = _declarations()
 """The declaration of every setting, in the order in which documents list them."""
+
+_DEFAULTS: Final = {declaration.name: declaration.default for declaration in DECLARATIONS}
 
 
 def hosts_of(host: str) -> tuple[str, ...]:

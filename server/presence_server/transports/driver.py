@@ -38,6 +38,8 @@ class Driver:
         self._sweep_due = 0.0
         self.lag = Histogram()
         """Seconds by which the loop comes late to what is due, looked at ten times a second."""
+        self.on_sweep: Callable[[float, float], None] = _nothing
+        """Called before each sweep with the time, and by how many seconds the sweep is late."""
         self._timeouts: Deadlines[Callable[[], None]] = Deadlines()
 
     def drives(self, hub: Hub, fanout: Fanout) -> None:
@@ -124,9 +126,11 @@ class Driver:
         if self._loop is None:
             return
         now = self.clock.now()
-        self.lag.observe(max(0.0, now - self._sweep_due))
+        late = max(0.0, now - self._sweep_due)
+        self.lag.observe(late)
         self._await_sweep(now)
         try:
+            self.on_sweep(now, late)
             self.perform(self.hub.sweep(now))
             for timeout in self._timeouts.pop_due(now):
                 timeout()
@@ -140,3 +144,7 @@ class Driver:
 
     def discard_timeout(self, timeout: Callable[[], None]) -> None:
         self._timeouts.discard(timeout)
+
+
+def _nothing(_now: float, _late: float) -> None:
+    """Nobody looks."""

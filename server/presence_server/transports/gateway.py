@@ -8,10 +8,13 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from presence_server.application.admission import Admission
+from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.identity.networks import Networks, clients_of
+from presence_server.memory import resident_memory
 from presence_server.transports.counts import Counts
 from presence_server.transports.driver import Driver
 from presence_server.transports.hosts import HostPolicy
@@ -35,6 +38,11 @@ class OpenConnection(Protocol):
         """Drop it at once."""
 
 
+def client_of(address: str, clients: tuple[str, ...] | None) -> str:
+    """The address that limits are counted by: the client's where a trusted proxy vouches for one, else the peer's."""
+    return clients[0] if clients else address
+
+
 class GatewayStatistics(NamedTuple):
     connections: int
     polls: int
@@ -49,6 +57,26 @@ class HttpLimits(NamedTuple):
     body_timeout: float
     keep_alive_timeout: float
     answer_timeout: float
+
+
+class HttpPlaces:
+    """Connections that are not WebSockets, and how many there may be; 0: as many as there are places."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.taken = 0
+        self.refused = 0
+
+    def take(self) -> bool:
+        """Whether there was one more."""
+        if self.most and self.taken >= self.most:
+            self.refused += 1
+            return False
+        self.taken += 1
+        return True
+
+    def give_back(self) -> None:
+        self.taken -= 1
 
 
 class Gateway:
@@ -71,6 +99,8 @@ class Gateway:
         heartbeat_interval: float,
         http: HttpLimits,
         compression: bool,
+        admission: Admission,
+        http_places: HttpPlaces,
         root_path: str = "",
     ) -> None:
         """`root_path`: where a proxy serves this server, such as `/presence`; empty where it does so at the root."""
@@ -94,6 +124,13 @@ class Gateway:
         self.http = http
         self.books = Books(connection_limit)
         self.connections: set[OpenConnection] = set()
+        self.admission = admission
+        self.http_places = http_places
+        allowances = hub.allowances
+        self.of_connections: Allowances | None = None
+        """What counts new connections by address; None: they are not counted."""
+        if allowances is not None and allowances.counts_connections:
+            self.of_connections = allowances
         self.ws_logger = logging.getLogger("websockets.server")
         self.parsers = Parsers(max_message, self.ws_logger)
         self.deflation = Deflation(max_message, self.ws_logger)
@@ -122,6 +159,38 @@ class Gateway:
         """Whether one who has a place may become a WebSocket."""
         return not self.hub.is_draining
 
+    def over_connecting(self, address: str, now: float) -> TooMuch | None:
+        """One more connection from `address`. A trusted proxy's are its clients', and counted with their handshakes."""
+        if self.of_connections is None or not address or self._proxies.holds(address):
+            return None
+        return self.of_connections.address("connections", address, now)
+
+    def over_entering(self, address: str, forwarding: Mapping[str, str]) -> TooMuch | None:
+        """One more WebSocket, by the limits of its client's address and of all."""
+        now, hub = self.clock.now(), self.hub
+        if (over := hub.ceilings.memory()) is not None:
+            return over
+        if hub.allowances is not None and hub.allowances.counts_handshakes:
+            client = client_of(address, self.clients_of(address, forwarding))
+            if client and (over := hub.allowances.address("handshakes", client, now)) is not None:
+                return over
+        return self.admission.take(now)
+
+    def over_asking(self, address: str, forwarding: Mapping[str, str]) -> TooMuch | None:
+        """One more request of nobody that is known."""
+        allowances = self.hub.allowances
+        client = client_of(address, self.clients_of(address, forwarding))
+        if allowances is None or not client:
+            return None
+        return allowances.address("requests", client, self.clock.now())
+
+    def refused(self) -> dict[str, int]:
+        """How often each limit refused somebody, by its name."""
+        hub, counts = self.hub, dict(self.hub.ceilings.counted)
+        counts["admission_lag"] = self.admission.turned_away
+        counts["max_http_connections"] = self.http_places.refused
+        return counts | (hub.allowances.refused() if hub.allowances is not None else {})
+
     def has_room(self) -> bool:
         """Whether one more may stay, connected or waiting in a long poll."""
         return len(self.connections) + len(self.polls) < self.books.limit
@@ -129,6 +198,13 @@ class Gateway:
     def clients_of(self, address: str, headers: Mapping[str, str]) -> tuple[str, ...] | None:
         """Where the client may be whose request came from `address`: see `identity.networks`."""
         return clients_of(address, headers, self._proxies)
+
+    def look(self, now: float, late: float) -> None:
+        """See how busy the server is. Some ten times a second."""
+        self.admission.look(now, late, self.hub.fanout.longest_flush())
+        ceilings = self.hub.ceilings
+        if ceilings.max_memory:
+            ceilings.observe_memory(resident_memory())
 
     def call_soon(self, callback: Callable[[], None]) -> None:
         asyncio.get_running_loop().call_soon(callback)

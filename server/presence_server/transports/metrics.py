@@ -10,6 +10,8 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from presence_server.application.allowances import Allowance
+from presence_server.memory import resident_memory
 from presence_server.process_figures import process_figures
 from presence_server.transports.exposition import Labels, Metric, Value
 
@@ -47,6 +49,7 @@ class Scrape:
         found = dict.fromkeys(LIMITS, 0) | self.hub.refusals
         found["max_watched"] += self.hub.watching.refused
         found["max_unsent"] += self.gateway.unsent.given_up
+        found |= self.gateway.refused()
         return {(limit,): found[limit] for limit in sorted(found)}
 
     def limits(self) -> Mapping[Labels, float]:
@@ -54,6 +57,9 @@ class Scrape:
 
     def used(self) -> Mapping[Labels, float]:
         used = {
+            "max_edges": self.interest.edges,
+            "max_http_connections": self.gateway.http_places.taken,
+            "max_memory": resident_memory(),
             "max_connections": self.gateway.books.taken,
             "max_remembered": self.engine.get("remembered", 0),
             "max_unseen": self.engine.get("unseen", 0),
@@ -63,19 +69,28 @@ class Scrape:
 
 
 LIMITS: Final = (
+    "address_connections",
+    "address_handshakes",
+    "address_requests",
+    "admission_lag",
     "body_timeout",
     "header_timeout",
     "hello_timeout",
     "max_batch",
     "max_connections",
     "max_devices",
+    "max_edges",
     "max_header",
+    "max_http_connections",
     "max_lag",
+    "max_memory",
     "max_message",
     "max_remembered",
     "max_unseen",
     "max_unsent",
     "max_watched",
+    "max_watchers",
+    *(f"{kind}_{name}" for kind in ("service", "user") for name in Allowance._fields),
 )
 """Settings that limit. Refusals are counted from 0 on, so that the first shows in a rate."""
 

@@ -12,6 +12,8 @@ import pytest
 from starlette.applications import Starlette
 
 from application.kit import ManualClock
+from presence_server.application.admission import Admission
+from presence_server.application.ceilings import Ceilings
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Peer, Wanted
@@ -28,6 +30,8 @@ class BrokenHub:
     is_draining = False
     limits = HubLimits()
     keys = PLAIN
+    allowances = None
+    ceilings = Ceilings()
 
     def __init__(self, bug: Exception | None = None, denied: Denied | None = None) -> None:
         self.bug = bug
@@ -74,6 +78,8 @@ def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, st
         max_message=1000,
         hello_timeout=5.0,
         clients_of=lambda _address, _headers: None,
+        over_asking=lambda _address, _headers: None,
+        admission=Admission(0.0, 0.0),
     )
 
     async def call() -> httpx.Response:

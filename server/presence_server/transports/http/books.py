@@ -13,7 +13,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from presence_server.application.allowances import TooMuch
 
 SPARE: Final = 32
 """Connections beyond the limit that may be there at once, to be told so."""
@@ -30,12 +33,14 @@ class Holder(Protocol):
 class Place:
     """Where a connection stands in the books. One that speaks WebSocket has none of these: it is only counted."""
 
-    __slots__ = ("holder", "is_taken", "queue", "since")
+    __slots__ = ("holder", "is_taken", "over", "queue", "since")
 
     def __init__(self, holder: Holder, since: float) -> None:
         self.holder: Holder | None = holder
         self.since = since
         self.is_taken = False
+        self.over: TooMuch | None = None
+        """The limit that refuses the connection whatever it asks for."""
         self.queue: OrderedDict[Place, None] | None = None
 
 

@@ -35,13 +35,14 @@ from presence_server.transports.http.heads import (
     OF_INTEREST,
     BadHead,
     Headers,
+    over_limit,
     read_target,
     read_wishes,
     with_host,
 )
 from presence_server.transports.operations import PATHS
 from presence_server.transports.websocket.connection import WebSocketConnection
-from presence_server.transports.websocket.handshake import Handshake, shake_hands
+from presence_server.transports.websocket.handshake import Handshake, checked, shake_hands
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
@@ -87,6 +88,7 @@ UNREAD: Final = "unread"
 _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 FULL: Final = BadHead(503, "server", "is full")
+FULL_OF_HTTP: Final = BadHead(503, "max_http_connections", "are all taken")
 NO_HTTP: Final = BadHead(400, "request", "is not an HTTP request")
 
 # What a connection waits for, and is given its time for.
@@ -107,6 +109,7 @@ class HttpConnection(asyncio.Protocol):
         "_framing",
         "_gateway",
         "_handshake",
+        "_has_http_place",
         "_headers",
         "_held",
         "_is_behind",
@@ -167,6 +170,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_early = False  # it was answered before its end
         self._is_replaying = False
         # The connection.
+        self._has_http_place = False
         self._is_paused = False  # not read from
         self._is_full = False  # what is written waits for the client to read
         self._is_going_on = False  # will be called in its turn
@@ -200,6 +204,7 @@ class HttpConnection(asyncio.Protocol):
         self._gateway.unsent.discard(self)
         self._forget()
         self._leave()
+        self._give_back_http_place()
         self._gateway.books.leave(self._place)
 
     def data_received(self, data: bytes) -> None:
@@ -305,10 +310,17 @@ class HttpConnection(asyncio.Protocol):
         place = self._place
         if not (place.is_taken or target.path in PATHS or gateway.books.seat(place, gateway.clock.now())):
             raise FULL
+        if place.over is not None:
+            raise over_limit(place.over)
         if wishes.upgrade == b"websocket":
             query = b"?" + target.query if target.query else b""
-            self._handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
+            handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
+            self._handshake = checked(handshake, self._client[0] if self._client else "", gateway)
             return
+        if not (self._has_http_place or target.path in PATHS):
+            self._has_http_place = gateway.http_places.take()
+            if not self._has_http_place:
+                raise FULL_OF_HTTP
         gateway.books.work(self._place)
         if wishes.length == CHUNKED:
             self._framing.expect_chunks()
@@ -650,7 +662,7 @@ class HttpConnection(asyncio.Protocol):
     def _refuse(self, bad: BadHead) -> None:
         """Answer what the application cannot be asked about, or not any more, and end."""
         if not (self._is_early or (self._is_behind and bad is NO_HTTP)):
-            answer = refusal(bad.status, bad.field, bad.reason)
+            answer = refusal(bad.status, bad.field, bad.reason, bad.headers)
             self.write(answer)
             self._note_refusal(bad, answer)
         # Who is told that the server is full has said all that it had to, and its descriptor is wanted.
@@ -704,6 +716,7 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._gateway.books.give_back(self._place)
         self._place.holder = None  # a WebSocket is only counted; and this one and its place hold each other
+        self._give_back_http_place()
         connection = WebSocketConnection(self._gateway)
         transport.set_protocol(connection)
         connection.connection_made(transport)
@@ -715,6 +728,11 @@ class HttpConnection(asyncio.Protocol):
         if self._is_half_closed:
             connection.eof_received()
             transport.close()
+
+    def _give_back_http_place(self) -> None:
+        if self._has_http_place:
+            self._has_http_place = False
+            self._gateway.http_places.give_back()
 
     def _forget(self) -> None:
         """It is this protocol's no more."""

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Final, cast
 
 from presence_server.transports.http.connection import FULL, HttpConnection
 from presence_server.transports.http.exchange import refusal
+from presence_server.transports.http.heads import over_limit
 from presence_server.transports.websocket.connection import WebSocketConnection
-from presence_server.transports.websocket.handshake import usual
+from presence_server.transports.websocket.handshake import checked, usual
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -45,8 +46,18 @@ class Door(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
         self._place = gateway.books.arrive(self, gateway.clock.now())
+        if gateway.of_connections is not None:
+            self._count(gateway)
         patience = gateway.http.header_timeout if self._place.is_taken else min(TO_BE_TOLD, gateway.http.header_timeout)
         gateway.driver.set_timeout(self._time_is_up, patience)
+
+    def _count(self, gateway: Gateway) -> None:
+        """See whether its address connects too often: then it gets no place, and is told so when it asks."""
+        assert self._transport is not None
+        peername = self._transport.get_extra_info("peername")
+        self._place.over = gateway.over_connecting(peername[0] if peername else "", gateway.clock.now())
+        if self._place.over is not None:
+            gateway.books.give_back(self._place)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._leave() is not None:
@@ -56,7 +67,14 @@ class Door(asyncio.Protocol):
         transport, gateway, place = self._leave(), self._gateway, self._place
         if transport is None:
             return
-        has_place = place.is_taken or gateway.books.seat(place, gateway.clock.now())
+        has_place = place.over is None and (place.is_taken or gateway.books.seat(place, gateway.clock.now()))
+        if place.over is not None and data.startswith(b"GET ") and data.endswith(b"\r\n\r\n"):
+            # Nearly all of them, whom it costs least to refuse here; who sends more is read on for a while.
+            bad = over_limit(place.over)
+            transport.write(refusal(bad.status, bad.field, bad.reason, bad.headers))
+            transport.close()
+            gateway.books.leave(place)
+            return
         found = usual(data, gateway) if has_place else None
         if found is None:
             http = HttpConnection(gateway, self._app, self._state, place)
@@ -64,19 +82,26 @@ class Door(asyncio.Protocol):
             _hand_over(transport, http)
             http.data_received(data)
             return
-        gateway.books.work(place)
         place.holder = None  # a WebSocket is only counted; and this one and its place hold each other
         handshake, rest = found
+        peername = transport.get_extra_info("peername")
+        handshake = checked(handshake, peername[0] if peername else "", gateway)
+        if handshake.is_accepted:
+            gateway.books.work(place)
+        else:
+            gateway.books.give_back(place)
         connection = WebSocketConnection(gateway)
         _hand_over(transport, connection)
         connection.open(handshake)
-        if rest:
+        if rest and handshake.is_accepted:
             connection.data_received(rest)
 
     def _time_is_up(self) -> None:
         if self._transport is not None and not self._place.is_taken:
-            self._transport.write(refusal(FULL.status, FULL.field, FULL.reason))
-            self._gateway.hub.refusals["max_connections"] += 1
+            bad = FULL if self._place.over is None else over_limit(self._place.over)
+            self._transport.write(refusal(bad.status, bad.field, bad.reason, bad.headers))
+            if bad is FULL:
+                self._gateway.hub.refusals["max_connections"] += 1
         self.shutdown()
 
     def shutdown(self) -> None:

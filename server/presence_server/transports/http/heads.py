@@ -7,11 +7,14 @@ once for every kind of request, handshakes included.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Final, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import unquote
 
 import httptools
+
+if TYPE_CHECKING:
+    from presence_server.application.allowances import TooMuch
 
 Headers = list[tuple[bytes, bytes]]
 """In their order, names in lower case."""
@@ -29,13 +32,22 @@ _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
 
 
 class BadHead(Exception):
-    """A request that is refused by its head. Fields: the HTTP `status`, the `field` at fault and the `reason`."""
+    """A request that is refused by its head.
 
-    def __init__(self, status: int, field: str, reason: str) -> None:
+    Fields: the HTTP `status`, the `field` at fault, the `reason`, and further `headers` of the answer.
+    """
+
+    def __init__(self, status: int, field: str, reason: str, headers: Iterable[tuple[str, str]] = ()) -> None:
         super().__init__(status, field, reason)
         self.status = status
         self.field = field
         self.reason = reason
+        self.headers = headers
+
+
+def over_limit(over: TooMuch) -> BadHead:
+    """A request that a limit refuses."""
+    return BadHead(over.code, over.limit, over.reason, [("Retry-After", over.retry_after)])
 
 
 class Target(NamedTuple):

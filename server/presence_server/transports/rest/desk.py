@@ -6,7 +6,8 @@ A late engine and a late authenticator are awaited here and nowhere else.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import parse_qsl
@@ -18,6 +19,7 @@ from starlette.routing import Route
 
 from presence_protocol.errors import FieldError
 from presence_protocol.limits import MAX_USER_ID
+from presence_server.application.allowances import TooMuch
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal
 from presence_server.domain.model import Shown
@@ -47,6 +49,7 @@ class Desk:
     def __init__(self, gateway: Gateway) -> None:
         self._gateway = gateway
         self._keys = gateway.hub.keys
+        self._allowances = gateway.hub.allowances
 
     async def who(self, request: Request) -> Principal:
         """Who asks. Known before the body is read: what strangers send is not looked at.
@@ -55,8 +58,7 @@ class Desk:
             Refusal: 401 or 403; 503 if it cannot be told now.
         """
         address = request.client.host if request.client else ""
-        headers = request.headers
-        forwarding = {name: ", ".join(headers.getlist(name)) for name in FORWARDING if name in headers}
+        headers, forwarding = request.headers, forwarding_of(request)
         clients = self._gateway.clients_of(address, forwarding)
         peer = Peer(address, headers.get("authorization"), clients, ticket_of(request.scope["query_string"]))
 
@@ -65,8 +67,41 @@ class Desk:
 
         made: Principal | Denied = await self.ask(begin)
         if isinstance(made, Denied):
+            if made.status == 401:
+                within(self._gateway.over_asking(address, forwarding))
             raise refused(made)
+        if self._allowances is not None:
+            within(self._allowances.message(self._allowances.spender(made), self._gateway.clock.now()))
         return made
+
+    def watches(self, who: Principal, ids: int) -> None:
+        """Take so many ids to watch from the allowance of `who`. Raises Refusal: 429."""
+        if self._allowances is not None:
+            within(self._allowances.watches(self._allowances.spender(who), ids, self._gateway.clock.now()))
+
+    def queries(self, who: Principal, ids: int) -> None:
+        """Take so many ids to ask about. Raises Refusal: 429."""
+        if self._allowances is not None:
+            within(self._allowances.queries(self._allowances.spender(who), ids, self._gateway.clock.now()))
+
+    def change(self, who: Principal) -> None:
+        """Take a change of what others see. Raises Refusal: 429."""
+        if self._allowances is not None:
+            within(self._allowances.status(self._allowances.spender(who), self._gateway.clock.now()))
+
+    @contextmanager
+    def poll(self, who: Principal) -> Iterator[None]:
+        """One more long poll of `who`, for as long as it lasts. Raises Refusal: 429."""
+        if self._allowances is None:
+            yield
+            return
+        spender = self._allowances.spender(who)
+        polls = self._allowances.purses(spender).polls
+        within(polls.enter(spender))
+        try:
+            yield
+        finally:
+            polls.leave(spender)
 
     def viewer_key(self, who: Principal) -> int:
         """Through whose eyes it sees, as a key; 0: a service's, which see everybody."""
@@ -78,6 +113,16 @@ class Desk:
     def refuse_if_draining(self) -> None:
         if self._gateway.hub.is_draining:
             raise Refusal(503, [FieldError("server", "is draining; connect elsewhere")])
+
+    def refuse_if_short(self) -> None:
+        """Refuse what would take more memory, while there is too little. Raises Refusal: 503."""
+        within(self._gateway.hub.ceilings.memory())
+
+    def refuse_if_busy(self) -> None:
+        """Refuse a new device while new clients are let in slowly. Raises Refusal: 503, with a time to come back."""
+        self.refuse_if_short()
+        if not self._gateway.admission.is_open:
+            within(self._gateway.admission.take(self._gateway.clock.now()))
 
     async def submit(self, transition: AnyTransition) -> Transition:
         """What came of `transition`.
@@ -128,6 +173,22 @@ def allow(denied: Denied | None) -> None:
 
 def refused(denied: Denied) -> Refusal:
     return Refusal(denied.status, [FieldError(denied.field, denied.reason)])
+
+
+def within(over: TooMuch | None) -> None:
+    """Go on, unless a limit is in the way. Raises Refusal: 429, or 503 where all together have too much."""
+    if over is not None:
+        raise refused_by(over)
+
+
+def refused_by(over: TooMuch) -> Refusal:
+    return Refusal(over.code, [FieldError(over.limit, over.reason)], headers={"Retry-After": over.retry_after})
+
+
+def forwarding_of(request: Request) -> dict[str, str]:
+    """The headers of proxies, by name."""
+    headers = request.headers
+    return {name: ", ".join(headers.getlist(name)) for name in FORWARDING if name in headers}
 
 
 def ticket_of(query: bytes) -> str | None:

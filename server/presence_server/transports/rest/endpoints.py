@@ -37,6 +37,7 @@ from presence_server.transports.rest.desk import (
     route,
     unavailable,
     user_id_of,
+    within,
 )
 from presence_server.transports.rest.envelope import Refusal, failure, success, success_body
 
@@ -76,6 +77,8 @@ class RestApi:
         body = await self._desk.body(request, bodies.OnlineBody)
         allow(who.may_speak_for(body.user_id, body.device_id, body.platform))
         self._desk.refuse_if_draining()
+        self._desk.refuse_if_busy()
+        self._desk.change(who)
         number = self._gateway.hub.next_number()
         wanted = Online(self._keys.key(body.user_id), body.device_id, Platform(body.platform), number, body.idle)
         await self._desk.submit(wanted)
@@ -86,6 +89,7 @@ class RestApi:
         who = await self._desk.who(request)
         body = await self._desk.body(request, bodies.DeviceBody)
         allow(who.may_speak_for(body.user_id, body.device_id))
+        self._desk.change(who)
         await self._desk.submit(Offline(self._keys.key(body.user_id), body.device_id))
         return success(None, "下线成功")
 
@@ -103,6 +107,7 @@ class RestApi:
         user_id = user_id_of(request)
         who = await self._desk.who(request)
         allow(who.may_watch())
+        self._desk.queries(who, 1)
         return success(_status_of(user_id, await self._desk.look_up(who.viewer, user_id)))
 
     async def batch(self, request: Request) -> Response:
@@ -113,6 +118,7 @@ class RestApi:
         if len(body.user_ids) > most:
             self._gateway.hub.refusals["max_batch"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} ids")])
+        self._desk.queries(who, len(body.user_ids))
         viewer, keys = self._desk.viewer_key(who), self._keys.keys(body.user_ids)
         found: list[Shown] = await self._desk.ask(partial(self._gateway.hub.lookup, viewer, keys))
         if body.detail:
@@ -131,6 +137,8 @@ class RestApi:
         until = None if body.until is None else parse_time(body.until)
         if until is not None and (reason := check_until(until, self._gateway.clock.utc())) is not None:
             raise Refusal(400, [FieldError("until", reason)])
+        self._desk.refuse_if_short()
+        self._desk.change(who)
         override = Override(Status(body.status), until, body.status_text or None)
         made = await self._desk.submit(SetOverride(self._keys.key(user_id), override))
         if made.is_refused:
@@ -144,6 +152,7 @@ class RestApi:
         who = await self._desk.who(request)
         allow(who.may_speak_for(user_id))
         self._desk.refuse_if_draining()
+        self._desk.change(who)
         await self._desk.submit(SetOverride(self._keys.key(user_id), None))
         return success(_status_of(user_id, await self._desk.look_up(user_id, user_id)))
 
@@ -152,9 +161,11 @@ class RestApi:
         allow(who.may_watch())
         # What waits does not hold the body: its ids are in the index by then, and nowhere else.
         body = await self._desk.body(request, bodies.ChangesBody)
-        polling, wait = self._begin_poll(self._desk.viewer_key(who), body)
-        del body
-        answer = await self._end_poll(request, polling, wait)
+        self._desk.watches(who, len(body.user_ids))
+        with self._desk.poll(who):
+            polling, wait = self._begin_poll(self._desk.viewer_key(who), body)
+            del body
+            answer = await self._end_poll(request, polling, wait)
         if answer is None:
             raise unavailable()
         return success(
@@ -190,6 +201,8 @@ class RestApi:
             self._gateway.hub.refusals["max_watched"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
         wait = (body.wait_ms or 0) / 1000
+        if wait > 0:
+            within(self._gateway.hub.ceilings.edges(self._gateway.hub.interest, keys))
         may_wait = wait > 0 and not self._gateway.hub.is_draining
         return _Polling(self._gateway.polls, viewer, keys, body.cursor, may_wait, self._gateway.clock.now()), wait
 

@@ -128,7 +128,7 @@ class QuickAnswers:
         return self._beaten if made and made[0] is not None and made[0].device is not None else None
 
     def _status(self, peer: Peer, user_id: int, data: bytes) -> bytes | None:
-        if data or (who := self._who(peer)) is None or who.may_watch():
+        if data or (who := self._who(peer)) is None or who.may_watch() or not self._may_ask(who, 1):
             return None
         found: list[Sequence[Shown] | None] = []
         viewer = 0 if who.viewer is None else self._keys.key(who.viewer)
@@ -146,6 +146,7 @@ class QuickAnswers:
             or self._statuses is None
             or (who := self._who(peer)) is None
             or who.may_watch()
+            or not self._may_ask(who, len(body.user_ids))
         ):
             return None
         keys = self._keys.keys(body.user_ids)
@@ -157,7 +158,17 @@ class QuickAnswers:
         """Who asks; None if that is nobody, or cannot be told at once."""
         made: list[Principal | Denied] = []
         self._gateway.hub.authenticate(peer, None, _NOBODY_YET, self._gateway.clock.now(), made.append)
-        return made[0] if made and isinstance(made[0], Principal) else None
+        who = made[0] if made and isinstance(made[0], Principal) else None
+        allowances = self._gateway.hub.allowances
+        if who is None or allowances is None:
+            return who
+        # What is given up here is counted once more on the long way: an error costs twice.
+        return None if allowances.message(allowances.spender(who), self._gateway.clock.now()) else who
+
+    def _may_ask(self, who: Principal, ids: int) -> bool:
+        """Whether `who` may ask about so many; refused is it on the long way."""
+        allowances = self._gateway.hub.allowances
+        return allowances is None or not allowances.queries(allowances.spender(who), ids, self._gateway.clock.now())
 
 
 def _again(message: Any, receive: Receive) -> Receive:

@@ -22,12 +22,15 @@ from websockets.http11 import Request, Response
 from websockets.server import ServerProtocol
 from websockets.typing import Subprotocol
 
+from presence_protocol.close_codes import CloseCode
 from presence_protocol.codec import CODECS
 from presence_protocol.errors import FieldError
+from presence_server.application.refusals import too_much
 from presence_server.identity.networks import FORWARDING, NO_PROXY
 from presence_server.transports.hosts import REASON
 from presence_server.transports.rest.desk import ticket_of
 from presence_server.transports.rest.envelope import Refusal, error_body, error_headers
+from presence_server.transports.websocket.frames import FRAMERS, close_frame
 from presence_server.transports.websocket.parsers import let_go
 
 if TYPE_CHECKING:
@@ -60,6 +63,26 @@ class Handshake(NamedTuple):
     forwarding: Mapping[str, str] = NO_PROXY
     ticket: str | None = None
     status: int = 101
+
+
+def checked(handshake: Handshake, address: str, gateway: Gateway) -> Handshake:
+    """`handshake`, unless a limit of the client at `address` or of all is in the way.
+
+    Whoever is over a limit of their own gets 429. Whoever comes while the server is busy is let in only to be told when
+    to come back, and closed: a page is shown no answer to a handshake, but it is shown a message and a close code.
+    """
+    if not handshake.is_accepted:
+        return handshake
+    over = gateway.over_entering(address, handshake.forwarding)
+    if over is None:
+        return handshake
+    if over.code == 429:
+        refused = _refusal(over.code, over.limit, over.reason, {"Retry-After": over.retry_after})
+        return Handshake(refused.serialize(), False)
+    codec = CODECS[handshake.codec_number]
+    told = FRAMERS[handshake.codec_number](codec.encode(too_much(over, None)))
+    reason = f"{over.limit}: {over.reason}".encode()
+    return Handshake(handshake.answer + told + close_frame(CloseCode.UNAVAILABLE, reason), False)
 
 
 # -- the usual request -----------------------------------------------------------------------------------------------
@@ -191,13 +214,13 @@ def _header(request: Request, name: str) -> str | None:
     return None if not values else ", ".join(values)
 
 
-def _refusal(status: int, field: str, reason: str) -> Response:
+def _refusal(status: int, field: str, reason: str, extra: Mapping[str, str] = NO_PROXY) -> Response:
     """A refused handshake, with the REST endpoints' envelope."""
     body = error_body(status, [FieldError(field, reason)])
     headers = Headers({"Content-Type": "application/json", "Content-Length": str(len(body)), "Connection": "close"})
     if status == 405:
         headers["Allow"] = "GET"
-    for name, value in error_headers(status).items():
+    for name, value in (error_headers(status) | dict(extra)).items():
         headers[name] = value
     return Response(status, HTTPStatus(status).phrase, headers, body)
 
