@@ -105,3 +105,17 @@ def test_0_lets_everybody_in() -> None:
     admission = Admission(0.0, 0.0)
     admission.look(5.0, 5.0, 5.0)
     assert all(admission.take(99.0) is None for _ in range(5000))
+
+
+def test_what_can_wait_waits_longer_under_load_and_as_usual_after_it() -> None:
+    admission = Admission(BOUND, 0.0)
+    now = looked(admission, 0.0, looks=10)
+    assert admission.stretch == 1
+    stretches = []
+    for _ in range(40):
+        now = looked(admission, now, late=0.2)
+        stretches.append(admission.stretch)
+    assert stretches == sorted(stretches)
+    assert stretches[-1] == 4
+    looked(admission, now, looks=200)
+    assert admission.stretch == 1

@@ -442,3 +442,15 @@ def test_grace_is_a_holder_that_no_link_can_pass_for() -> None:
     scene = Scene()
     scene.disconnect(scene.connect())
     assert scene.device().holder == GRACE
+
+
+def test_rest_devices_that_are_asked_for_less_live_longer_and_what_was_promised_holds() -> None:
+    scene = Scene(rest=75)
+    scene.table.stretch(2)
+    scene.online()
+    scene.table.stretch(1)
+    scene.online()  # says nothing of when the next heartbeat is due
+    scene.wait(140)
+    assert scene.status(ANN) is Status.ONLINE
+    scene.wait(15)
+    assert scene.status(ANN) is Status.OFFLINE

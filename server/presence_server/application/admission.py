@@ -48,6 +48,12 @@ LOOKS: Final = 0.1
 """Seconds between two looks."""
 
 
+STRETCHES_BY: Final = 1.05
+SHRINKS_BY: Final = 0.98
+LONGEST: Final = 4.0
+"""How many times the usual interval REST clients are asked for at most: a minute or two of 30 seconds."""
+
+
 class Admission:
     def __init__(self, bound: float, now: float) -> None:
         """`bound`: seconds that the loop may be late, or a flush may last; 0: everybody is always let in."""
@@ -55,6 +61,7 @@ class Admission:
         self.rate = MOST
         """Clients let in a second; `MOST`: all."""
         self.turned_away = 0
+        self._stretch = 1.0
         self._tokens = 0.0
         self._filled_at = now
         self._looked_at = now
@@ -70,6 +77,11 @@ class Admission:
     def waiting(self) -> float:
         """How many were told to come back later, and are not due yet; as of the last look."""
         return max(0.0, self._next_free - self._looked_at) * self.rate * SHARE_OF_QUEUE
+
+    @property
+    def stretch(self) -> float:
+        """By how much longer than usual to wait for what can wait, in quarters: 1 while nothing is late."""
+        return int(self._stretch * 4) / 4
 
     def take(self, now: float) -> TooMuch | None:
         """One more client. None: it is let in."""
@@ -94,7 +106,9 @@ class Admission:
         admitted, self._admitted = self._admitted / elapsed, 0
         if not self.bound:
             return
-        if max(late, flush) > self.bound:
+        is_late = max(late, flush) > self.bound
+        self._stretch = min(LONGEST, self._stretch * STRETCHES_BY) if is_late else max(1.0, self._stretch * SHRINKS_BY)
+        if is_late:
             if admitted > LEAST or not self.is_open:
                 self._fill(now)
                 self.rate = max(LEAST, FALLS_TO * min(self.rate, max(admitted, LEAST)))

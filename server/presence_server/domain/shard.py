@@ -75,6 +75,8 @@ class Shared:
         self.untils: Deadlines[UserRecord] = Deadlines(salt=salt)
         """When overrides end. The hand of this wheel is the calendar: it may be moved, and what it reaches is due."""
         self.promises = Promises()
+        self.stretch = 1.0
+        """How many times longer than usual REST devices live for now: they were asked for heartbeats less often."""
         self.remembered = Remembered(max_remembered)
         self.unseen = Unseen(max_unseen, lifetimes.unseen)
         self.users_by_status = dict.fromkeys(Status, 0)
@@ -320,7 +322,9 @@ class Shard:
     def _beat(self, device: Device, idle: bool | None, now: float, utc: float) -> bool:
         """A REST client said that `device` is there. Returns whether its idleness changed."""
         idleness_changed = idle is not None and self._set_idle(device, idle, None, now, utc)
-        promised = now + self._shared.lifetimes.rest
+        # What was promised before holds as well: it may have been for longer.
+        before = self._shared.deadlines.of(device) if device.holder == REST else self._shared.promises.of(device)
+        promised = max(before or 0.0, now + self._shared.lifetimes.rest * self._shared.stretch)
         if not device.idle:
             device.was_active(self._shared.second_of(utc))
         if device.holder <= 0:

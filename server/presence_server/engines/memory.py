@@ -56,6 +56,10 @@ class MemoryEngine:
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         done([self._table.shown(user_id) for user_id in user_ids])
 
+    def stretch(self, factor: float) -> None:
+        """From now on a heartbeat keeps its device for `factor` times the usual. (No part of the port.)"""
+        self._table.stretch(factor)
+
     def statuses(self, user_ids: Iterable[int]) -> list[Status]:
         """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""
         return self._table.statuses(user_ids)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances, TooMuch
@@ -57,6 +57,13 @@ class HttpLimits(NamedTuple):
     body_timeout: float
     keep_alive_timeout: float
     answer_timeout: float
+
+
+@runtime_checkable
+class CanStretch(Protocol):
+    """An engine that can let REST devices live longer than usual."""
+
+    def stretch(self, factor: float) -> None: ...
 
 
 class HttpPlaces:
@@ -120,7 +127,10 @@ class Gateway:
         hub.claim = self.turns.claim
         self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))
         self.max_message = max_message
+        self._heartbeat_interval = heartbeat_interval
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
+        """What REST clients are asked for now: longer while the server is busy, and their lives with it."""
+        self._stretch = 1.0
         self.http = http
         self.books = Books(connection_limit)
         self.connections: set[OpenConnection] = set()
@@ -202,6 +212,10 @@ class Gateway:
     def look(self, now: float, late: float) -> None:
         """See how busy the server is. Some ten times a second."""
         self.admission.look(now, late, self.hub.fanout.longest_flush())
+        if self.admission.stretch != self._stretch and isinstance(self.hub.engine, CanStretch):
+            self._stretch = self.admission.stretch
+            self.heartbeat_interval_ms = round(self._heartbeat_interval * self._stretch * 1000)
+            self.hub.engine.stretch(self._stretch)
         ceilings = self.hub.ceilings
         if ceilings.max_memory:
             ceilings.observe_memory(resident_memory())

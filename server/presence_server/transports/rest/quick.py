@@ -66,7 +66,8 @@ class QuickAnswers:
         engine = gateway.hub.engine
         self._statuses = engine.statuses if isinstance(engine, HasStatuses) else None
         self._keys = gateway.hub.keys
-        self._beaten = success_body(*heartbeat_answer(gateway.heartbeat_interval_ms))
+        self._interval_ms = 0
+        self._beaten_body = b""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answer = self._find(scope) if scope["type"] == "http" else None
@@ -126,6 +127,14 @@ class QuickAnswers:
         wanted = Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle)
         self._gateway.driver.perform(self._gateway.hub.submit(wanted, self._gateway.clock.now(), made.append))
         return self._beaten if made and made[0] is not None and made[0].device is not None else None
+
+    @property
+    def _beaten(self) -> bytes:
+        """The answer to a heartbeat, worded when the interval changes."""
+        if self._interval_ms != self._gateway.heartbeat_interval_ms:
+            self._interval_ms = self._gateway.heartbeat_interval_ms
+            self._beaten_body = success_body(*heartbeat_answer(self._interval_ms))
+        return self._beaten_body
 
     def _status(self, peer: Peer, user_id: int, data: bytes) -> bytes | None:
         if data or (who := self._who(peer)) is None or who.may_watch() or not self._may_ask(who, 1):
