@@ -46,7 +46,7 @@ def server() -> Iterator[Server]:
 
 
 def refused(server: Server, limit: str) -> float:
-    return server.metric(f'presence_refused_total{{limit="{limit}"}}')
+    return server.metric(f'presence_limit_refusals_total{{limit="{limit}"}}')
 
 
 def check_429(answer: Any, limit: str) -> None:
@@ -185,7 +185,7 @@ def test_one_address_that_connects_again_and_again_is_refused_and_others_come_in
         with From(server, "127.0.0.3") as other:
             other.send(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
             reply = other.reply()
-            assert b'presence_refused_total{limit="address_connections"}' in reply.body
+            assert b'presence_limit_refusals_total{limit="address_connections"}' in reply.body
 
 
 def _status_of_a_connection(server: Server) -> int:
@@ -372,8 +372,8 @@ def test_by_default_nothing_is_limited_on_loopback_without_credentials_and_what_
 
 
 def test_metrics_name_limits_and_nobody(server: Server) -> None:
-    lines = [line for line in server.get("//metrics").text.splitlines() if "presence_refused_total" in line]
+    lines = [line for line in server.get("//metrics").text.splitlines() if "presence_limit_refusals_total" in line]
     assert len([line for line in lines if line.startswith("#")]) == 2
     labels = {line.partition('"')[2].partition('"')[0] for line in lines if not line.startswith("#")}
-    assert {"user_messages", "service_messages", "address_requests", "max_memory", "admission"} <= labels
+    assert {"user_messages", "service_messages", "address_requests", "max_memory", "admission_lag"} <= labels
     assert not any(character.isdigit() for label in labels for character in label)

@@ -182,7 +182,8 @@ def within(over: TooMuch | None) -> None:
 
 
 def refused_by(over: TooMuch) -> Refusal:
-    return Refusal(over.code, [FieldError(over.limit, over.reason)], headers={"Retry-After": over.retry_after})
+    details, headers = [FieldError(over.limit, over.reason)], {"Retry-After": over.retry_after}
+    return Refusal(429, details, headers=headers) if over.code == 429 else Refusal(503, details, headers=headers)
 
 
 def forwarding_of(request: Request) -> dict[str, str]:

@@ -47,6 +47,7 @@ _HEADERS: Final[dict[int, Schema]] = {
     401: {"WWW-Authenticate": {"schema": {"type": "string"}}},
     405: {"Allow": _ALLOW},
     426: {"Upgrade": {"schema": {"const": "websocket"}}},
+    429: {"Retry-After": _SECONDS},
     503: {"Retry-After": _SECONDS},
 }
 """What comes in the head of a refusal, by status."""
@@ -62,13 +63,14 @@ _REASONS: Final = {
     415: "The body is not JSON, or is compressed.",
     421: "The Host is not one of this server's names.",
     426: "Only a request to upgrade to a WebSocket is answered here.",
+    429: "Over a limit, which `details` names. Try again after `Retry-After`.",
     431: "The head of the request is too large.",
     500: "A bug of the server's; `details` names the entry in its log.",
     501: "The body comes in a transfer coding that is not known here.",
     503: "Not now: the server is full, about to end, or cannot tell. Try again after `Retry-After`.",
 }
 
-_ANY: Final = (400, 401, 403, 405, 408, 421, 431, 500, 501, 503)
+_ANY: Final = (400, 401, 403, 405, 408, 421, 429, 431, 500, 501, 503)
 """The refusals that may befall any request."""
 
 _SECURITY: Final[list[Schema]] = [{"token": []}, {"serviceKey": []}, {"ticket": []}, {}]
