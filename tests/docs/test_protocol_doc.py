@@ -36,6 +36,7 @@ ERROR_CODES = {
     "already_greeted",
     "too_many_watched",
     "forbidden",
+    "too_many_requests",
     "unavailable",
 }
 
