@@ -6,6 +6,7 @@ import secrets
 import time
 from pathlib import Path
 
+from presence_protocol.user_ids import UserId, kind_of
 from presence_server.identity.authentication import Authentication, ByAddress, ByApplication, ByToken, Way
 from presence_server.identity.claims import Rules
 from presence_server.identity.jwks import KeySet, fetch_of
@@ -15,7 +16,6 @@ from presence_server.identity.revocations import Revocations
 from presence_server.identity.service_keys import KeyFileError, ServiceKeys
 from presence_server.identity.tickets import Tickets
 from presence_server.identity.tokens import TokenVerifier
-from presence_server.identity.user_ids import user_id_of_claim
 from presence_server.identity.webhook import AskApplication
 from presence_server.logs import get_logger
 from presence_server.settings import Settings, SettingsError
@@ -28,7 +28,7 @@ class Everyone:
 
     is_open = True
 
-    def may_see(self, viewer: int | None, user_id: int) -> bool:
+    def may_see(self, viewer: UserId | None, user_id: UserId) -> bool:
         return True
 
 
@@ -56,7 +56,7 @@ class Access:
 
     def _way(self) -> Way:
         settings = self._settings
-        rules = Rules(user_id_of_claim, settings.jwt_user_claim, settings.jwt_leeway)
+        rules = Rules(kind_of(settings.user_ids).of_claim, settings.jwt_user_claim, settings.jwt_leeway)
         if settings.auth == "jwt":
             try:
                 keys = keys_of_setting(settings.jwt_key) if settings.jwt_key else ()

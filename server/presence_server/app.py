@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from presence_protocol.errors import FieldError
+from presence_protocol.user_ids import STRING, kind_of
 from presence_server import __version__
 from presence_server.access import Access, Everyone
 from presence_server.application.admission import Admission
@@ -31,14 +32,14 @@ from presence_server.application.ceilings import Ceilings
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
-from presence_server.application.keys import UserKeys
+from presence_server.application.keys import UserKeys, keys_drawn
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.clock import SystemClock
 from presence_server.domain.interest import Interest
 from presence_server.domain.shard import Lifetimes
-from presence_server.domain.table import PresenceTable
+from presence_server.domain.table import PresenceTable, TableOfStrings
 from presence_server.engines.memory import MemoryEngine
 from presence_server.garbage import collect_when_due, settle
 from presence_server.identity.networks import Networks
@@ -75,7 +76,8 @@ class BindError(Exception):
 
 def build_gateway(settings: Settings, clock: Clock, random: Random, connection_limit: int) -> Gateway:
     """The application with all its parts, not yet on any loop."""
-    table = PresenceTable(
+    kind = kind_of(settings.user_ids)
+    table = (TableOfStrings if kind is STRING else PresenceTable)(
         Lifetimes(
             settings.grace_period,
             settings.rest_lifetime,
@@ -90,7 +92,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     )
     engine = MemoryEngine(table, random.getrandbits(48), clock)
     interest = Interest()
-    keys = UserKeys.drawn(random)
+    keys = keys_drawn(kind, random)
     driver = Driver(clock)
     sockets = OpenSockets()
     intervals = settings.flush_interval, settings.max_flush_interval
@@ -103,6 +105,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.max_message,
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
+        kind,
     )
     access = Access(settings)
     allowances = allowances_of(settings, keys)

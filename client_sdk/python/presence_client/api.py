@@ -28,6 +28,7 @@ from presence_client.route import Route
 from presence_client.values import Token, patience_of, token_of, until_of, user_ids_of
 from presence_protocol.limits import MAX_WAIT
 from presence_protocol.messages import Detail, PlatformName, StatusEntry, StatusName
+from presence_protocol.user_ids import UserId
 
 TIMEOUT: Final = 10.0
 """Seconds that an answer is waited for."""
@@ -36,7 +37,7 @@ TIMEOUT: Final = 10.0
 class UserSummary(msgspec.Struct, rename="camel", frozen=True):
     """A user's public status. `last_active_time`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
 
-    user_id: int
+    user_id: UserId
     status: StatusName
     last_active_time: str | None = None
 
@@ -52,7 +53,7 @@ class DeviceStatus(msgspec.Struct, rename="camel", frozen=True):
 class UserStatus(msgspec.Struct, rename="camel", frozen=True):
     """A user's public status with their devices, which are none when OFFLINE. Times as in `UserSummary`."""
 
-    user_id: int
+    user_id: UserId
     status: StatusName
     last_active_time: str | None
     devices: list[DeviceStatus]
@@ -61,7 +62,7 @@ class UserStatus(msgspec.Struct, rename="camel", frozen=True):
 class UserDetail(msgspec.Struct, rename="camel", frozen=True):
     """What watchers see of a user: status, the distinct platforms of their devices, text. Times as in `UserSummary`."""
 
-    user_id: int
+    user_id: UserId
     status: StatusName
     last_active_time: str | None
     platforms: list[str]
@@ -132,7 +133,7 @@ class PresenceApi:
     # -- the document's five -----------------------------------------------------------------------------------------
 
     async def online(
-        self, user_id: int, device_id: str, platform: PlatformName, *, idle: bool | None = None
+        self, user_id: UserId, device_id: str, platform: PlatformName, *, idle: bool | None = None
     ) -> UserSummary:
         """Bring a device online; call `heartbeat` from now on, or it is offline after 2.5 heartbeat intervals.
 
@@ -141,20 +142,20 @@ class PresenceApi:
         body = {"userId": user_id, "deviceId": device_id, "platform": platform}
         return await self._ask("POST", "/online", UserSummary, _with_idle(body, idle))
 
-    async def offline(self, user_id: int, device_id: str) -> None:
+    async def offline(self, user_id: UserId, device_id: str) -> None:
         """End a device, whatever holds it, its WebSocket included. No error if it is not online."""
         await self._ask("POST", "/offline", type(None), {"userId": user_id, "deviceId": device_id})
 
-    async def status(self, user_id: int) -> UserStatus:
+    async def status(self, user_id: UserId) -> UserStatus:
         """The public status of one user, with their devices. An unknown user is OFFLINE."""
         return await self._ask("GET", _path_of(user_id), UserStatus)
 
-    async def statuses(self, user_ids: Iterable[int]) -> list[UserDetail]:
+    async def statuses(self, user_ids: Iterable[UserId]) -> list[UserDetail]:
         """The public status of several users, in the order and with the repeats of `user_ids`; at most 1,000."""
         body = {"userIds": user_ids_of("user_ids", user_ids), "detail": True}
         return await self._ask("POST", "/status/batch", list[UserDetail], body)
 
-    async def heartbeat(self, user_id: int, device_id: str, *, idle: bool | None = None) -> float:
+    async def heartbeat(self, user_id: UserId, device_id: str, *, idle: bool | None = None) -> float:
         """Keep a device online. Returns the seconds until the next heartbeat is due.
 
         Raises:
@@ -168,7 +169,7 @@ class PresenceApi:
 
     async def set_status(
         self,
-        user_id: int,
+        user_id: UserId,
         status: StatusName,
         until: datetime | timedelta | str | None = None,
         text: str | None = None,
@@ -178,11 +179,11 @@ class PresenceApi:
         given = {name: value for name, value in body.items() if value is not None}
         return await self._ask("PUT", _path_of(user_id), UserStatus, given)
 
-    async def clear_status(self, user_id: int) -> UserStatus:
+    async def clear_status(self, user_id: UserId) -> UserStatus:
         """Let a user's devices speak for themselves again."""
         return await self._ask("DELETE", _path_of(user_id), UserStatus)
 
-    async def changes(self, user_ids: Iterable[int], cursor: str | None = None, *, wait: float = 0.0) -> ChangeSet:
+    async def changes(self, user_ids: Iterable[UserId], cursor: str | None = None, *, wait: float = 0.0) -> ChangeSet:
         """What changed of these users since `cursor` (None: everything), waiting up to `wait` seconds for something.
 
         `wait`: 0 to 60. Nothing is missed between two calls; several changes of a user are told as one.
@@ -231,7 +232,7 @@ class PresenceApi:
                 raise  # the token function's own
             raise Unreachable(self._http.route.address.given, "no token in time") from None
 
-    async def _server_time(self, user_id: int, until: datetime | timedelta | str | None) -> float:
+    async def _server_time(self, user_id: UserId, until: datetime | timedelta | str | None) -> float:
         """What a duration counts from, in seconds since 1970: the server's time, since this machine's may be wrong."""
         if isinstance(until, timedelta) and self._clock is None:
             await self._exchange("GET", _path_of(user_id), None, 0.0)  # for its Date
@@ -251,7 +252,7 @@ class PresenceApi:
         return RequestFailed(answer.status, refusal.error, answer.reason, refusal.details, answer.retry_after)
 
 
-def _path_of(user_id: int) -> str:
+def _path_of(user_id: UserId) -> str:
     return f"/status/{user_ids_of('user_id', user_id)[0]}"
 
 

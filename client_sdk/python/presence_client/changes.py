@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from presence_protocol.messages import StatusEntry
+from presence_protocol.user_ids import UserId
 
 
 class Change(NamedTuple):
@@ -12,7 +13,7 @@ class Change(NamedTuple):
     after: StatusEntry
 
     @property
-    def user_id(self) -> int:
+    def user_id(self) -> UserId:
         """Whose change it is."""
         return self.after.user_id
 
@@ -40,7 +41,7 @@ class Conflated:
     """
 
     def __init__(self) -> None:
-        self._waiting: dict[int, Change] = {}
+        self._waiting: dict[UserId, Change] = {}
 
     def __len__(self) -> int:
         return len(self._waiting)
@@ -60,6 +61,6 @@ class Conflated:
             return self._waiting.pop(user_id)
         raise KeyError("no change waits")
 
-    def forget(self, user_id: int) -> None:
+    def forget(self, user_id: UserId) -> None:
         """The user is watched no longer."""
         self._waiting.pop(user_id, None)

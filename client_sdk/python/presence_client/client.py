@@ -44,6 +44,7 @@ from presence_protocol.messages import (
     Statuses,
     StatusName,
 )
+from presence_protocol.user_ids import UserId
 
 TIMEOUT: Final = 10.0
 """Seconds that a call waits, for a connection and for its reply."""
@@ -69,7 +70,7 @@ class PresenceClient:
         links: LinkFactory,
         *,
         token: Token | None = None,
-        watch: Iterable[int] = (),
+        watch: Iterable[UserId] = (),
         open_timeout: float = TIMEOUT,
         timeout: float = TIMEOUT,
         policy: Policy = Policy(),  # noqa: B008 - immutable
@@ -258,7 +259,7 @@ class PresenceClient:
 
     # -- requests ------------------------------------------------------------------------------------------------
 
-    async def watch(self, user_ids: Iterable[int] | int, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def watch(self, user_ids: Iterable[UserId] | UserId, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Watch more users; returns when their entries are in `view`. The list is restored on each reconnect.
 
         Raises:
@@ -271,7 +272,7 @@ class PresenceClient:
         ids = user_ids_of("user_ids", user_ids)
         await self._call(lambda core, now: core.watch(ids), timeout)
 
-    async def unwatch(self, user_ids: Iterable[int] | int, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
+    async def unwatch(self, user_ids: Iterable[UserId] | UserId, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
         """Watch users no longer. Their entries leave `view` at once, connected or not; returns when it is confirmed.
 
         Raises:
@@ -342,7 +343,7 @@ class PresenceClient:
         seconds = seconds_of("idle_for", idle_for)
         await self._call(lambda core, now: core.activity(idle, seconds, now), timeout)
 
-    async def query(self, user_ids: Iterable[int] | int, *, timeout: float | None = None) -> list[StatusEntry]:  # noqa: ASYNC109
+    async def query(self, user_ids: Iterable[UserId] | UserId, *, timeout: float | None = None) -> list[StatusEntry]:  # noqa: ASYNC109
         """Ask once, without watching: entries in the order and with the repeats of `user_ids` (at most 1,000).
 
         Raises:
@@ -445,12 +446,12 @@ class PresenceClient:
 def connect(
     url: str,
     *,
-    user_id: int | None = None,
+    user_id: UserId | None = None,
     device_id: str | None = None,
     platform: PlatformName | None = None,
     observer: bool = False,
     token: Token | None = None,
-    watch: Iterable[int] = (),
+    watch: Iterable[UserId] = (),
     status: StatusName | None = None,
     codec: Literal["msgpack", "json"] = "msgpack",
     transport: Transport = "auto",

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 
 from presence_client.core import Core
 from presence_protocol.messages import StatusEntry
+from presence_protocol.user_ids import UserId
 
 
-class ClientView(Mapping[int, StatusEntry]):
+class ClientView(Mapping[UserId, StatusEntry]):
     """What is known of the watched users: a read-only mapping from user id to entry, always the newest.
 
     An entry has `user_id`, `status`, `platforms`, `last_active_time` (UTC as in `2025-11-09T15:00:00Z`, or None),
@@ -18,10 +19,10 @@ class ClientView(Mapping[int, StatusEntry]):
         self._core = core
         self._origin = origin
 
-    def __getitem__(self, user_id: int) -> StatusEntry:
+    def __getitem__(self, user_id: UserId) -> StatusEntry:
         return self._core.view.entries[user_id]
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[UserId]:
         return iter(list(self._core.view.entries))  # as of now: whoever awaits meanwhile is not disturbed
 
     def __len__(self) -> int:
@@ -31,7 +32,7 @@ class ClientView(Mapping[int, StatusEntry]):
         return f"<ClientView of {len(self)} users{f', stale since {self.stale_since}' if self.stale else ''}>"
 
     @property
-    def watched(self) -> frozenset[int]:
+    def watched(self) -> frozenset[UserId]:
         """The users asked for, whether their entries have come yet or not."""
         return frozenset(self._core.view.watched)
 

@@ -23,6 +23,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.session import Role, Session, State, event_of
+from presence_protocol.user_ids import UserId
 from presence_protocol.view import View
 
 TOKEN_TIMEOUT: Final = 30.0
@@ -76,7 +77,7 @@ class Conversation:
         self.kind = kind
         self.session = Session(Role.CLIENT)
         self.view: View | None = None
-        self.hello_ids: list[int] = []
+        self.hello_ids: list[UserId] = []
         self.said_idle: tuple[bool, float] | None = None
         self.told: set[int] = set()
         self.welcome: Welcome | None = None

@@ -68,6 +68,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.session import State
+from presence_protocol.user_ids import UserId
 from presence_protocol.view import View
 
 POLICY = Policy()
@@ -260,7 +261,7 @@ class Core:
 
     # -- requests --------------------------------------------------------------------------------------------------
 
-    def watch(self, user_ids: Iterable[int]) -> int:
+    def watch(self, user_ids: Iterable[UserId]) -> int:
         """Watch these too. The ticket is settled when the entries of all of them are held."""
         ticket = self._ticket()
         ids = list(dict.fromkeys(user_ids))
@@ -270,7 +271,7 @@ class Core:
                 self._settle(ticket)
         return ticket
 
-    def unwatch(self, user_ids: Iterable[int]) -> int:
+    def unwatch(self, user_ids: Iterable[UserId]) -> int:
         """Watch these no longer; what is held of them is forgotten at once."""
         ticket = self._ticket()
         if self._may_ask(ticket):
@@ -539,7 +540,7 @@ class Core:
         idle, since = self._idle or (False, now)
         return Activity(idle=idle, idle_for_ms=min(int((now - since) * 1000), MAX_IDLE_FOR) if idle else None)
 
-    def _watch(self, user_ids: Iterable[int]) -> None:
+    def _watch(self, user_ids: Iterable[UserId]) -> None:
         """Ask for those of these whom nobody asked for yet; without a connection, the next hello or welcome will."""
         if self._main is None or not self._main.is_live:
             self.view.watch(user_ids)
@@ -563,7 +564,7 @@ class Core:
             self._settle(ticket, error=error)
         return error is None
 
-    def _excess(self, user_ids: list[int]) -> RequestFailed | None:
+    def _excess(self, user_ids: list[UserId]) -> RequestFailed | None:
         """Why these may not be watched too: the server would end the connection, or refuse each hello to come."""
         if self._limits is None:
             return None
@@ -588,7 +589,7 @@ class Core:
             self._actions.append(Became(state))
 
 
-def _too_large(user_ids: list[int], limits: Limits | None) -> RequestFailed | None:
+def _too_large(user_ids: list[UserId], limits: Limits | None) -> RequestFailed | None:
     if limits is None or len(user_ids) * BYTES_OF_ID <= limits.max_message:
         return None
     reason = f"{len(user_ids)} ids do not fit into one message of {limits.max_message} bytes"

@@ -21,8 +21,9 @@ from presence_client.client import PresenceClient, connect
 from presence_client.commands.console import Unwritable, discard_output, prepare, say
 from presence_client.commands.signals import until_told
 from presence_client.errors import PresenceError
+from presence_protocol.user_ids import UserId
 
-NAMES: Final = {10001: "ann", 10002: "bob", 10003: "cleo"}
+NAMES: Final[dict[UserId, str]] = {10001: "ann", 10002: "bob", 10003: "cleo"}
 ANN, BOB, CLEO = NAMES
 
 GRACE: Final = 3

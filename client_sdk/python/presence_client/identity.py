@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from presence_protocol import fields
 from presence_protocol.messages import Hello, PlatformName, StatusName
+from presence_protocol.user_ids import UserId
 
 
 @dataclass
@@ -18,7 +19,7 @@ class Identity:
         ValueError: an argument is missing, or cannot be right.
     """
 
-    user_id: int | None = None
+    user_id: UserId | None = None
     device_id: str | None = None
     platform: PlatformName | None = None
     observer: bool = False
@@ -40,7 +41,7 @@ class Identity:
         if self.status is not None:
             check("status", fields.status(self.status))
 
-    def hello(self, watch: list[int], cursor: str | None, is_first: bool) -> Hello:
+    def hello(self, watch: list[UserId], cursor: str | None, is_first: bool) -> Hello:
         """The first message of a connection. `is_first`: nobody was welcomed so far."""
         return Hello(
             user_id=self.user_id,

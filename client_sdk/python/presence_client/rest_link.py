@@ -43,6 +43,7 @@ from presence_protocol.messages import (
     Watch,
     Welcome,
 )
+from presence_protocol.user_ids import UserId
 
 WAIT_MS: Final = 25_000
 """How long a poll may wait: less than the 30 to 60 s after which proxies commonly cut."""
@@ -113,7 +114,7 @@ class RestLink:
         self._epoch: int | None = None  # of the last answer
         self._idle: bool | None = None  # the level that was said last
         self._is_welcomed = self._is_over = self._is_continued = False
-        self._user_ids: dict[int, None] = {}
+        self._user_ids: dict[UserId, None] = {}
         self._cursor: str | None = None
         self._unanswered: list[Watch] = []
         self._unwritten: list[SetStatus | Activity] = []

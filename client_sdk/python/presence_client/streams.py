@@ -9,6 +9,7 @@ from typing import Generic, TypeVar
 
 from presence_client.changes import Change, Conflated
 from presence_client.errors import PresenceError
+from presence_protocol.user_ids import UserId
 
 T = TypeVar("T")
 
@@ -42,7 +43,7 @@ class ChangeStream:
         self._waiting.put(change)
         self._wake.set()
 
-    def forget(self, user_id: int) -> None:
+    def forget(self, user_id: UserId) -> None:
         """The user is watched no longer."""
         self._waiting.forget(user_id)
 

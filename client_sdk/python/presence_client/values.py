@@ -4,9 +4,11 @@ import math
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from presence_client.errors import InvalidSetting
 from presence_protocol import fields, limits
+from presence_protocol.user_ids import NUMBER, IdKind, UserId
 
 AskForToken = Callable[[], str | Awaitable[str | None] | None]
 
@@ -42,18 +44,21 @@ def check_header(name: str, value: str) -> None:
             raise InvalidSetting(name, f"cannot go into a header: character {index} is U+{ord(character):04X}")
 
 
-def user_ids_of(name: str, user_ids: Iterable[int] | int) -> list[int]:
-    """One user id, or several, as a list.
+def user_ids_of(name: str, user_ids: Iterable[UserId] | UserId, kind: IdKind = NUMBER) -> list[UserId]:
+    """One user id, or several, as a list. Text is one id where ids are spelt as text.
 
     Raises:
         ValueError: one of them is none.
     """
-    if isinstance(user_ids, str | bytes) or not isinstance(user_ids, int | Iterable):
+    is_one = isinstance(user_ids, int) or (isinstance(user_ids, str) and kind is not NUMBER)
+    if not is_one and (isinstance(user_ids, str | bytes) or not isinstance(user_ids, Iterable)):
         raise ValueError(f"{name} must be a user id, or several, not {user_ids!r}")
-    ids = [user_ids] if isinstance(user_ids, int) else list(user_ids)
+    ids: list[Any] = [user_ids] if is_one else list(user_ids)  # type: ignore[arg-type]
     for index, user_id in enumerate(ids):
-        if (reason := fields.user_id(user_id)) is not None:
-            raise ValueError(f"{name}[{index}] {reason}, not {user_id!r}")
+        try:
+            ids[index] = kind.parse(user_id)
+        except ValueError as reason:
+            raise ValueError(f"{name}[{index}] {reason}, not {user_id!r}") from None
     return ids
 
 

@@ -9,11 +9,12 @@ from collections.abc import Iterable
 from presence_client.changes import Change
 from presence_client.errors import PresenceError, RequestFailed
 from presence_protocol.messages import Diff, Error, Snapshot, StatusEntry
+from presence_protocol.user_ids import UserId
 from presence_protocol.view import View, is_shown_alike
 
 
 class _Waiter:
-    def __init__(self, missing: set[int]) -> None:
+    def __init__(self, missing: set[UserId]) -> None:
         self.missing = missing
         self.last_refusal: RequestFailed | None = None
 
@@ -23,7 +24,7 @@ class Watchlist:
 
     def __init__(self, now: float) -> None:
         self.view = View(now)
-        self._told: dict[int, StatusEntry] = {}
+        self._told: dict[UserId, StatusEntry] = {}
         self._waiters: dict[int, _Waiter] = {}
 
     def adopt(self, view: View) -> None:
@@ -46,10 +47,10 @@ class Watchlist:
         entries = message.statuses if isinstance(message, Snapshot) else message.changes
         return changes, self._came(entry.user_id for entry in [*entries, *changed] if self._holds(entry.user_id))
 
-    def _holds(self, user_id: int) -> bool:
+    def _holds(self, user_id: UserId) -> bool:
         return user_id in self.view.entries
 
-    def unwatch(self, user_ids: Iterable[int]) -> list[int]:
+    def unwatch(self, user_ids: Iterable[UserId]) -> list[int]:
         """Forget these, which were watched. Returns the tickets that wait no longer."""
         ids = list(user_ids)
         self.view.unwatch(ids)
@@ -77,7 +78,7 @@ class Watchlist:
             del self._waiters[ticket]
         return refused, False
 
-    def wait(self, ticket: int, user_ids: Iterable[int]) -> bool:
+    def wait(self, ticket: int, user_ids: Iterable[UserId]) -> bool:
         """Let `ticket` wait for the entries of these; False if all of them are there."""
         missing = {user_id for user_id in user_ids if not self._holds(user_id)}
         if missing:
@@ -95,7 +96,7 @@ class Watchlist:
         self._waiters = {}
         return tickets
 
-    def _came(self, user_ids: Iterable[int]) -> list[int]:
+    def _came(self, user_ids: Iterable[UserId]) -> list[int]:
         ids = set(user_ids)
         for waiter in self._waiters.values():
             waiter.missing -= ids

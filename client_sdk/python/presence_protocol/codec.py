@@ -7,6 +7,7 @@ earlier one was wrong.
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
@@ -17,9 +18,13 @@ from presence_protocol.messages import (
     FIELDS,
     AnyClientMessage,
     AnyServerMessage,
+    Fields,
     StatusEntry,
+    fields_by_type,
 )
 from presence_protocol.text import byte_order_mark, lone_surrogate
+from presence_protocol.user_ids import NUMBER, IdKind, told_in_json, told_in_msgpack
+from presence_protocol.variants import Variants
 
 # ValueError covers msgspec's DecodeError, UnicodeDecodeError, and an integer too long for int().
 DECODE_FAILURES: Final = (ValueError, RecursionError, OverflowError)
@@ -38,6 +43,7 @@ class Codec:
         decode_server: Callable[[bytes], AnyServerMessage],
         encode: Callable[[Any], bytes],
         diff: Callable[[list[bytes], str], tuple[bytes, ...]],
+        fields_by_type: Fields = FIELDS,
     ) -> None:
         self.name = name
         self.subprotocol = subprotocol
@@ -49,6 +55,7 @@ class Codec:
         Pieces, since whoever puts them into a frame copies them in any case. The cursor is one of the server's own:
         printable ASCII, without quotes or backslashes.
         """
+        self._fields_by_type = fields_by_type
         self._decode_any = decode_any
         self._decode_client = decode_client
         self._decode_server = decode_server
@@ -105,12 +112,12 @@ class Codec:
         name = raw.get("type")
         if name is None:
             raise InvalidMessage("invalid_request", [FieldError("type", "is required")], id)
-        if type(name) is not str or name not in FIELDS:
-            known = ", ".join(FIELDS)
+        if type(name) is not str or name not in self._fields_by_type:
+            known = ", ".join(self._fields_by_type)
             raise InvalidMessage("unknown_type", [FieldError("type", f"must be one of {known}")], id)
-        message_type, rules = FIELDS[name]
+        message_type, rules = self._fields_by_type[name]
         if name == "hello" and raw.get("observer") is True:
-            rules = _OBSERVER_RULES
+            rules = rules | _OBSERVER_RULES
         if errors := fields.find_errors(raw, rules):
             raise InvalidMessage("invalid_request", errors, id)
         try:
@@ -127,10 +134,9 @@ def _absent(_value: Any) -> str:
     return "must be left out: an observer has no user and no device"
 
 
-_OBSERVER_RULES = FIELDS["hello"][1] | {
+_OBSERVER_RULES = {
     "userId": fields.Field(_absent),
     "deviceId": fields.Field(_absent),
-    "platform": fields.Field(fields.platform),
 }
 
 SERVER_TYPES: Final = frozenset(
@@ -175,27 +181,55 @@ def _msgpack_diff(entries: list[bytes], cursor: str) -> tuple[bytes, ...]:
     return _DIFF_HEAD, array, b"".join(entries), _CURSOR_KEY, _PACK(cursor)
 
 
-JSON: Final = Codec(
-    name="json",
-    subprotocol=limits.SUBPROTOCOL_JSON,
-    is_binary=False,
-    decode_any=msgspec.json.Decoder().decode,
-    decode_client=msgspec.json.Decoder(AnyClientMessage).decode,
-    decode_server=msgspec.json.Decoder(AnyServerMessage).decode,
-    encode=msgspec.json.Encoder().encode,
-    diff=_json_diff,
-)
+_encode_json = msgspec.json.Encoder(enc_hook=told_in_json).encode
+_encode_msgpack = msgspec.msgpack.Encoder(enc_hook=told_in_msgpack).encode
+_decode_any_json = msgspec.json.Decoder().decode
+_decode_any_msgpack = msgspec.msgpack.Decoder(_plain_map(MAX_DEPTH)).decode
 
-MSGPACK: Final = Codec(
-    name="msgpack",
-    subprotocol=limits.SUBPROTOCOL_MSGPACK,
-    is_binary=True,
-    decode_any=msgspec.msgpack.Decoder(_plain_map(MAX_DEPTH)).decode,
-    decode_client=msgspec.msgpack.Decoder(AnyClientMessage).decode,
-    decode_server=msgspec.msgpack.Decoder(AnyServerMessage).decode,
-    encode=msgspec.msgpack.Encoder().encode,
-    diff=_msgpack_diff,
-)
 
-CODECS: Final = (JSON, MSGPACK)
-"""Indexed by the number that a session keeps of its codec."""
+def _codecs(client: Any, server: Any, fields_by_type: Fields) -> tuple[Codec, Codec]:
+    """JSON's and msgpack's, for messages of these types."""
+    return (
+        Codec(
+            name="json",
+            subprotocol=limits.SUBPROTOCOL_JSON,
+            is_binary=False,
+            decode_any=_decode_any_json,
+            decode_client=msgspec.json.Decoder(client).decode,
+            decode_server=msgspec.json.Decoder(server).decode,
+            encode=_encode_json,
+            diff=_json_diff,
+            fields_by_type=fields_by_type,
+        ),
+        Codec(
+            name="msgpack",
+            subprotocol=limits.SUBPROTOCOL_MSGPACK,
+            is_binary=True,
+            decode_any=_decode_any_msgpack,
+            decode_client=msgspec.msgpack.Decoder(client).decode,
+            decode_server=msgspec.msgpack.Decoder(server).decode,
+            encode=_encode_msgpack,
+            diff=_msgpack_diff,
+            fields_by_type=fields_by_type,
+        ),
+    )
+
+
+JSON, MSGPACK = CODECS = _codecs(AnyClientMessage, AnyServerMessage, FIELDS)
+"""Those of the usual settings. `CODECS` is indexed by the number that a session keeps of its codec.
+
+Encoding, names and subprotocols are the same for ids and platforms of all kinds; decoding is not: see `codecs_of`.
+"""
+
+
+@lru_cache(maxsize=64)
+def codecs_of(kind: IdKind, platforms: tuple[str, ...] = fields.PLATFORMS) -> tuple[Codec, Codec]:
+    """As `CODECS`, for ids of `kind` and for these platforms."""
+    if kind is NUMBER and platforms == fields.PLATFORMS:
+        return CODECS
+    variants = Variants(kind, platforms)
+    rules = {
+        name: (variants.of(one), of_fields)
+        for name, (one, of_fields) in fields_by_type(kind.refusal, fields.one_of(platforms)).items()
+    }
+    return _codecs(variants.of_union(AnyClientMessage), variants.of_union(AnyServerMessage), rules)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from presence_protocol import limits
 from presence_protocol.errors import FieldError
 from presence_protocol.text import refusal
+from presence_protocol.user_ids import NUMBER
 
 STATUSES = ("ONLINE", "AWAY", "BUSY", "OFFLINE")
 PLATFORMS = ("WEB", "IOS", "ANDROID", "PC")
@@ -32,12 +33,6 @@ class Field(NamedTuple):
     required: bool = False
     nullable: bool = True
     each: bool = False
-
-
-def user_id(value: Any) -> str | None:
-    if type(value) is int and 1 <= value <= limits.MAX_USER_ID:
-        return None
-    return f"must be an integer from 1 to {limits.MAX_USER_ID}"
 
 
 def device_id(value: Any) -> str | None:
@@ -119,6 +114,7 @@ def _date(days: int) -> str:
     return datetime.fromtimestamp(days * 86_400, UTC).strftime("%Y-%m-%d")
 
 
+user_id = NUMBER.refusal
 message_id = integer(-limits.MAX_USER_ID, limits.MAX_USER_ID)
 idle_for = integer(0, limits.MAX_IDLE_FOR)
 wait = integer(0, limits.MAX_WAIT)

@@ -7,14 +7,23 @@ The constraints stand in the types, so that one decode both parses and validates
 words, for the answer to a message that failed.
 """
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field
 
 from presence_protocol import fields, limits
-from presence_protocol.fields import Field
+from presence_protocol.fields import Field, Rule
+from presence_protocol.user_ids import NUMBER, IdKindName
 
-UserId = Annotated[int, Meta(ge=1, le=limits.MAX_USER_ID)]
+if TYPE_CHECKING:
+    from presence_protocol.user_ids import UserId as UserId
+
+    ToldUserId = UserId
+else:
+    # A decoder of these classes takes numbers; `variants` makes the same classes for ids of other kinds.
+    UserId = NUMBER.wire
+    ToldUserId = Annotated[int, Meta(title="userId")]
+
 MessageId = Annotated[int, Meta(ge=-limits.MAX_USER_ID, le=limits.MAX_USER_ID)]
 IdleFor = Annotated[int, Meta(ge=0, le=limits.MAX_IDLE_FOR)]
 StatusName = Literal["ONLINE", "AWAY", "BUSY", "OFFLINE"]
@@ -123,7 +132,7 @@ class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
     Platforms are plain strings here: a client must bear one that a newer server has added.
     """
 
-    user_id: int
+    user_id: ToldUserId
     status: StatusName
     platforms: list[str]
     last_active_time: str | None
@@ -151,7 +160,7 @@ class SelfDevice(Struct, rename="camel"):
 class SelfView(Struct, rename="camel"):
     """A user's own truth; `status` has the override applied, so it is OFFLINE while invisible."""
 
-    user_id: int
+    user_id: ToldUserId
     status: StatusName
     override: Override | None
     devices: list[SelfDevice]
@@ -185,10 +194,12 @@ class Welcome(ServerMessage, tag="welcome"):
     resumed: bool
     self_: SelfView | None = field(name="self")
     limits: Limits
+    user_ids: IdKindName | None = None
+    """The kind of user ids that the server speaks."""
 
 
 class SelfChanged(ServerMessage, tag="self"):
-    user_id: int
+    user_id: ToldUserId
     status: StatusName
     override: Override | None
     devices: list[SelfDevice]
@@ -251,48 +262,56 @@ class Expiring(ServerMessage, tag="expiring"):
 AnyServerMessage = Welcome | SelfChanged | Snapshot | Diff | Statuses | Ok | Pong | Error | Reconnect | Expiring
 
 
-_USER_IDS = {"userIds": Field(fields.user_id, required=True, nullable=False, each=True)}
 _ID = {"id": Field(fields.message_id)}
 
-FIELDS: dict[str, tuple[type[Any], dict[str, Field]]] = {
-    "hello": (
-        Hello,
-        _ID
-        | {
-            "userId": Field(fields.user_id, required=True, nullable=False),
-            "deviceId": Field(fields.device_id, required=True, nullable=False),
-            "platform": Field(fields.platform, required=True, nullable=False),
-            "observer": Field(fields.boolean),
-            "token": Field(fields.text),
-            "idle": Field(fields.boolean),
-            "idleForMs": Field(fields.idle_for),
-            "status": Field(fields.status),
-            "watch": Field(fields.user_id, each=True),
-            "cursor": Field(fields.text),
-        },
-    ),
-    "watch": (Watch, _ID | _USER_IDS),
-    "unwatch": (Unwatch, _ID | _USER_IDS),
-    "status": (
-        SetStatus,
-        _ID
-        | {
-            "status": Field(fields.status, required=True),
-            "until": Field(fields.timestamp),
-            "statusText": Field(fields.status_text),
-        },
-    ),
-    "activity": (
-        Activity,
-        _ID
-        | {
-            "idle": Field(fields.boolean, required=True, nullable=False),
-            "idleForMs": Field(fields.idle_for),
-        },
-    ),
-    "query": (Query, _ID | _USER_IDS),
-    "auth": (Auth, _ID | {"token": Field(fields.text, required=True, nullable=False)}),
-    "ping": (Ping, _ID),
-    "bye": (Bye, _ID),
-}
-"""By `type`: the message's class and the rule of each field, for the second pass over what failed to decode."""
+Fields = dict[str, tuple[type[Any], dict[str, Field]]]
+
+
+def fields_by_type(user_id: Rule, platform: Rule) -> Fields:
+    """By `type`: the message's class and the rule of each field, for the second pass over what failed to decode."""
+    user_ids = {"userIds": Field(user_id, required=True, nullable=False, each=True)}
+    return {
+        "hello": (
+            Hello,
+            _ID
+            | {
+                "userId": Field(user_id, required=True, nullable=False),
+                "deviceId": Field(fields.device_id, required=True, nullable=False),
+                "platform": Field(platform, required=True, nullable=False),
+                "observer": Field(fields.boolean),
+                "token": Field(fields.text),
+                "idle": Field(fields.boolean),
+                "idleForMs": Field(fields.idle_for),
+                "status": Field(fields.status),
+                "watch": Field(user_id, each=True),
+                "cursor": Field(fields.text),
+            },
+        ),
+        "watch": (Watch, _ID | user_ids),
+        "unwatch": (Unwatch, _ID | user_ids),
+        "status": (
+            SetStatus,
+            _ID
+            | {
+                "status": Field(fields.status, required=True),
+                "until": Field(fields.timestamp),
+                "statusText": Field(fields.status_text),
+            },
+        ),
+        "activity": (
+            Activity,
+            _ID
+            | {
+                "idle": Field(fields.boolean, required=True, nullable=False),
+                "idleForMs": Field(fields.idle_for),
+            },
+        ),
+        "query": (Query, _ID | user_ids),
+        "auth": (Auth, _ID | {"token": Field(fields.text, required=True, nullable=False)}),
+        "ping": (Ping, _ID),
+        "bye": (Bye, _ID),
+    }
+
+
+FIELDS: Fields = fields_by_type(fields.user_id, fields.platform)
+"""Those of a server whose settings are the usual ones."""

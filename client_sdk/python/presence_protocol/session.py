@@ -48,11 +48,19 @@ class Mark(Enum):
     IGNORED = "ignored"
 
 
-def _events(messages: object) -> dict[type, str]:
-    return {message: message.__struct_config__.tag for message in get_args(messages)}
+class _Events(dict[type, str]):
+    """By class of message. A class that is a variant of another (see `variants`) is looked up once."""
+
+    def __missing__(self, message: type) -> str:
+        event = self[message] = self[message.__base__]  # type: ignore[index]
+        return event
 
 
-_EVENT_OF: Final = _events(AnyClientMessage) | _events(AnyServerMessage)
+def _events(messages: object) -> _Events:
+    return _Events({message: message.__struct_config__.tag for message in get_args(messages)})
+
+
+_EVENT_OF: Final = _Events(_events(AnyClientMessage) | _events(AnyServerMessage))
 
 CLIENT_EVENTS: Final = frozenset(_events(AnyClientMessage).values())
 """Events that only a client causes."""

@@ -19,11 +19,12 @@ than the first of them.
 from collections.abc import Collection, Container, Iterable
 
 from presence_protocol.messages import AnyServerMessage, Diff, Error, Snapshot, StatusEntry, Welcome
+from presence_protocol.user_ids import UserId
 
-Entries = dict[int, StatusEntry]
+Entries = dict[UserId, StatusEntry]
 
 
-def unknown(user_id: int) -> StatusEntry:
+def unknown(user_id: UserId) -> StatusEntry:
     """The entry of a user of whom nothing is known."""
     return StatusEntry(user_id=user_id, status="OFFLINE", platforms=[], last_active_time=None, version=0)
 
@@ -38,7 +39,9 @@ def is_shown_alike(one: StatusEntry, other: StatusEntry) -> bool:
     )
 
 
-def apply_snapshot(view: Entries, statuses: Iterable[StatusEntry], asked: Collection[int] | None) -> list[StatusEntry]:
+def apply_snapshot(
+    view: Entries, statuses: Iterable[StatusEntry], asked: Collection[UserId] | None
+) -> list[StatusEntry]:
     """Replace what `view` holds of the users asked for; versions may go back.
 
     With `asked`, entries of other users are ignored, and users that the snapshot does not name become unknown.
@@ -56,7 +59,7 @@ def apply_snapshot(view: Entries, statuses: Iterable[StatusEntry], asked: Collec
     return [entry for entry in named.values() if _put(view, entry)]
 
 
-def apply_diff(view: Entries, changes: Iterable[StatusEntry], watched: Container[int]) -> list[StatusEntry]:
+def apply_diff(view: Entries, changes: Iterable[StatusEntry], watched: Container[UserId]) -> list[StatusEntry]:
     """Merge by greater version: equal and smaller ones change nothing. Entries of users not watched are ignored.
 
     Returns the entries that changed what is shown.
@@ -90,33 +93,33 @@ class View:
 
     def __init__(self, now: float) -> None:
         self.entries: Entries = {}
-        self.watched: set[int] = set()
+        self.watched: set[UserId] = set()
         self.cursor: str | None = None
         self.stale_since: float | None = now
-        self._awaited: dict[int, int] = {}  # user -> the id of the watch that will be answered with an entry
+        self._awaited: dict[UserId, int] = {}  # user -> the id of the watch that will be answered with an entry
         self._hello_open = False  # hello's snapshot is still to come, or to be completed
-        self._hello_asked: dict[int, None] = {}  # its users that no part has named yet, in order
+        self._hello_asked: dict[UserId, None] = {}  # its users that no part has named yet, in order
         self._is_resumed = False
 
     def __repr__(self) -> str:
         freshness = "fresh" if self.stale_since is None else f"stale since {self.stale_since}"
         return f"<View of {len(self.watched)}, {len(self._awaited)} awaited, {freshness}>"
 
-    def hello(self) -> tuple[list[int], str | None]:
+    def hello(self) -> tuple[list[UserId], str | None]:
         """What to put into a hello: `watch`, and the `cursor` that speaks for these users (None: none does)."""
         if self.cursor is None or not self.entries:
             self.cursor = None
-            self._hello_asked = dict.fromkeys(sorted(self.watched))
+            self._hello_asked = dict.fromkeys(_in_order(self.watched))
         else:
-            self._hello_asked = dict.fromkeys(sorted(self.entries))
+            self._hello_asked = dict.fromkeys(_in_order(self.entries))
         self._hello_open = True
         self._is_resumed = False
         self._awaited = {}
         return list(self._hello_asked), self.cursor
 
-    def left_out(self) -> list[int]:
+    def left_out(self) -> list[UserId]:
         """Watched users whom the last hello left out, or whose look-up failed: `watch` them after the welcome."""
-        return sorted(self.watched.difference(self._hello_asked, self._awaited, self.entries))
+        return _in_order(self.watched.difference(self._hello_asked, self._awaited, self.entries))
 
     def fork(self) -> "View":
         """A copy for a connection that is to replace the present one, which this view goes on following.
@@ -143,7 +146,7 @@ class View:
         self.entries = {user_id: entry for user_id, entry in former.entries.items() if user_id in self._hello_asked}
         self.stale_since = former.stale_since
 
-    def watch(self, user_ids: Iterable[int], id: int | None = None) -> list[int]:
+    def watch(self, user_ids: Iterable[UserId], id: int | None = None) -> list[UserId]:
         """`watch` is about to be sent with this `id`; without one: it cannot be, and the next hello will ask.
 
         Returns those of the users whom nobody asked for yet: what to send, if any.
@@ -154,10 +157,10 @@ class View:
             self._awaited.update(dict.fromkeys(wanted, id))
         return wanted
 
-    def _is_asked(self, user_id: int) -> bool:
+    def _is_asked(self, user_id: UserId) -> bool:
         return user_id in self.entries or user_id in self._awaited or user_id in self._hello_asked
 
-    def unwatch(self, user_ids: Iterable[int]) -> None:
+    def unwatch(self, user_ids: Iterable[UserId]) -> None:
         """`unwatch` was sent, or could not be."""
         gone = set(user_ids)
         self.watched -= gone
@@ -237,7 +240,7 @@ class View:
             changed += apply_snapshot(self.entries, (), self._withdraw(part.id))
         return changed
 
-    def _withdraw(self, id: int) -> list[int]:
+    def _withdraw(self, id: int) -> list[UserId]:
         """Stop waiting for what the request was to answer; returns the users in question."""
         users = [user_id for user_id, request in self._awaited.items() if request == id]
         for user_id in users:
@@ -252,3 +255,8 @@ class View:
             for user_id in self._hello_asked:
                 self.entries.pop(user_id, None)
             self._caught_up()
+
+
+def _in_order(user_ids: Iterable[UserId]) -> list[UserId]:
+    """Always the same order, which says nothing. Ids of one client are of one kind."""
+    return sorted(user_ids)

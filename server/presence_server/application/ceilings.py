@@ -11,6 +11,7 @@ from typing import Final
 
 from presence_server.application.allowances import COME_BACK, TooMuch
 from presence_server.domain.interest import Interest
+from presence_server.domain.model import UserKey
 
 WATCHERS: Final = "max_watchers"
 EDGES: Final = "max_edges"
@@ -40,7 +41,7 @@ class Ceilings:
         """New work. None: it may be."""
         return self.refuse(MEMORY) if self.is_short else None
 
-    def edges(self, interest: Interest, new: Sequence[int]) -> TooMuch | None:
+    def edges(self, interest: Interest, new: Sequence[UserKey]) -> TooMuch | None:
         """A watcher of `new` users, whom it does not watch yet. None: it may."""
         if not new:
             return None

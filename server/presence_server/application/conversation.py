@@ -36,7 +36,7 @@ from presence_server.application.ports import Wanted
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Session, session_id
 from presence_server.application.slices import messages
-from presence_server.domain.model import Override, Platform, Shown, Status
+from presence_server.domain.model import Override, Platform, Shown, Status, UserKey
 from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
 
 if TYPE_CHECKING:
@@ -151,7 +151,7 @@ def _renewed(hub: HubPort, session: Session, message: Auth, made: Principal | De
 
 
 def _connected(
-    hub: HubPort, session: Session, hello: Hello, watch: list[int], now: float, made: Transition | None
+    hub: HubPort, session: Session, hello: Hello, watch: list[UserKey], now: float, made: Transition | None
 ) -> None:
     if session.is_over:
         return  # it left while the engine was at it; its end was submitted after its beginning
@@ -163,7 +163,9 @@ def _connected(
         _watch_first(hub, session, hello, watch, made.continued, now)
 
 
-def _watch_first(hub: HubPort, session: Session, hello: Hello, watch: list[int], continued: bool, now: float) -> None:
+def _watch_first(
+    hub: HubPort, session: Session, hello: Hello, watch: list[UserKey], continued: bool, now: float
+) -> None:
     """The watch list of the hello, as keys, has to be known before `welcome` can say whether the cursor is covered."""
     watched = None if hello.watch is None else watch
     answer = partial(_welcome, hub, session, hello.id, watched, hello.cursor, continued, now)
@@ -178,7 +180,7 @@ def _welcome(
     hub: HubPort,
     session: Session,
     id: int | None,
-    watched: list[int] | None,
+    watched: list[UserKey] | None,
     given: str | None,
     continued: bool,
     now: float,
@@ -207,6 +209,7 @@ def _welcome(
             max_message=hub.limits.max_message,
             max_batch=hub.limits.max_batch,
         ),
+        user_ids=hub.limits.user_ids.name,
     )
     hub.send(session, welcome)
     if not known:
@@ -298,7 +301,7 @@ def _may_watch(hub: HubPort, session: Session, id: int | None) -> bool:
     return denied is None
 
 
-def _ask(hub: HubPort, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
+def _ask(hub: HubPort, session: Session, id: int | None, user_ids: list[UserKey], start: int, now: float) -> None:
     """Ask for those from `start` on: for all if they are few, else for the next piece, when it is its turn."""
     if hub.is_at_once(len(user_ids)):
         _look_up(hub, session, id, user_ids, start, now)
@@ -311,7 +314,7 @@ def _one_step(step: Callable[[], None]) -> Iterator[None]:
     yield from ()
 
 
-def _look_up(hub: HubPort, session: Session, id: int | None, user_ids: list[int], start: int, now: float) -> None:
+def _look_up(hub: HubPort, session: Session, id: int | None, user_ids: list[UserKey], start: int, now: float) -> None:
     piece = user_ids[start : start + min(slices.PIECE, hub.part_bytes // LEAST_ENTRY)]
     hub.lookup(session.viewer, piece, now, partial(_tell, hub, session, id, user_ids, start, now))
 
@@ -320,7 +323,7 @@ def _tell(
     hub: HubPort,
     session: Session,
     id: int | None,
-    user_ids: list[int],
+    user_ids: list[UserKey],
     start: int,
     now: float,
     found: list[Shown] | None,
@@ -354,14 +357,27 @@ def check_until(until: int, utc: float) -> str | None:
     return None
 
 
-HANDLERS: Final[dict[type[Any], Callable[[HubPort, Session, Any, float], None]]] = {
-    Hello: _hello,
-    Watch: _watch,
-    Unwatch: _watch,
-    SetStatus: _status,
-    Activity: _activity,
-    Query: _query,
-    Auth: _auth,
-    Ping: _ping,
-    Bye: _bye,
-}
+Handler = Callable[["HubPort", Session, Any, float], None]
+
+
+class _Handlers(dict[type[Any], Handler]):
+    """By class of message. A class that is a variant of another is looked up once."""
+
+    def __missing__(self, message: type[Any]) -> Handler:
+        handler = self[message] = self[message.__base__]  # type: ignore[index]
+        return handler
+
+
+HANDLERS: Final = _Handlers(
+    {
+        Hello: _hello,
+        Watch: _watch,
+        Unwatch: _watch,
+        SetStatus: _status,
+        Activity: _activity,
+        Query: _query,
+        Auth: _auth,
+        Ping: _ping,
+        Bye: _bye,
+    }
+)

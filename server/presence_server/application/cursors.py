@@ -13,6 +13,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from presence_server.application.ports import Engine
+from presence_server.domain.model import UserKey
 
 MAX_CURSOR = 100
 """Longest cursor that is read at all, in characters; ours have about 30."""
@@ -41,9 +42,9 @@ def parse(text: str) -> Cursor | None:
     return cursor if cursor.epoch >= 0 <= cursor.seq and str(cursor) == text else None
 
 
-def digest_of(user_ids: Iterable[int]) -> str:
-    """A digest of a set of ids, whatever their order and repeats."""
-    text = ",".join(map(str, sorted(set(user_ids))))
+def digest_of(user_ids: Iterable[UserKey]) -> str:
+    """A digest of a set of ids, whatever their order and repeats. No id holds a slash."""
+    text = "/".join(sorted(map(str, set(user_ids))))
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 

@@ -6,7 +6,7 @@ from presence_protocol.fields import format_time
 from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
 from presence_server.application.keys import UserKeys
-from presence_server.domain.model import OFFLINE, Truth, UserPresence
+from presence_server.domain.model import OFFLINE, Truth, UserKey, UserPresence
 
 PART_BYTES = 98_304
 """Bytes of entries in one answer at most. One part is made when the one before has gone out, so that this is what a
@@ -29,7 +29,7 @@ def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
     )
 
 
-def unknown(user_id: int) -> UserPresence:
+def unknown(user_id: UserKey) -> UserPresence:
     """What is shown of a user never heard of, or of one whom the asker may not see."""
     return UserPresence(user_id, OFFLINE, None, 0, 0)
 

@@ -39,7 +39,7 @@ from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
 from presence_server.application.tallies import Histogram
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import OFFLINE, UserPresence
+from presence_server.domain.model import OFFLINE, UserKey, UserPresence
 
 SLICE_DELIVERIES: Final = 20_000
 """Appends to outboxes in one slice: about half a millisecond."""
@@ -117,12 +117,12 @@ class Fanout:
         self._part_bytes = part_bytes(max_message, PART_BYTES)
         self._few = min(FEW, max(1, self._part_bytes // 1000))
         self._outlets = Outlets(sockets)
-        self._changed: dict[int, int] = {}
+        self._changed: dict[UserKey, int] = {}
         self._since: list[float] = []
         """When each of those changed first: in their order, and rising."""
         self._flushed: list[float] = []
         """Of the flush under way."""
-        self._heavy: dict[int, _Heavy] = {}
+        self._heavy: dict[UserKey, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
         self._settled = 0
         self._settled_before = 0
@@ -169,7 +169,7 @@ class Fanout:
 
     # -- the tick ------------------------------------------------------------------------------------------------
 
-    def gather(self, user_id: int, version: int, since: float) -> None:
+    def gather(self, user_id: UserKey, version: int, since: float) -> None:
         """`user_id` changed, at `since` or when that change could be told: tell the watchers with the next flush."""
         if not self._changed and not self.is_under_way:
             # All before this change was written; it is the first that was not.
@@ -191,7 +191,7 @@ class Fanout:
         """What rides is older than what is about to be sent: drop it."""
         self._outlets.riders.pop(slot, None)
 
-    def _before(self, user_id: int) -> int:
+    def _before(self, user_id: UserKey) -> int:
         """The seq just before that of `user_id`'s change: what was settled when it came."""
         return max(0, self._engine.presence(user_id).seq - 1)
 
@@ -243,7 +243,7 @@ class Fanout:
         took, most = self._took, self._max_flush_interval
         return max(self._flush_interval, min(2 * took * self._saved, max(most - 2 * lasted, took / 2), most))
 
-    def _flush(self, changed: dict[int, int], target: int) -> Iterator[None]:
+    def _flush(self, changed: dict[UserKey, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
         room = self._slice_deliveries
         entries: tuple[bytes, bytes] = (b"", b"")
@@ -278,7 +278,7 @@ class Fanout:
         if not self._heavy:
             self._settled = target
 
-    def _add_heavy(self, user_id: int, version: int, slots: array[int], since: float) -> None:
+    def _add_heavy(self, user_id: UserKey, version: int, slots: array[int], since: float) -> None:
         under_way = self._heavy.get(user_id)
         if under_way is None:
             self._heavy[user_id] = _Heavy(version, slots, since)
@@ -305,7 +305,7 @@ class Fanout:
             elif not self._heavy and not self._changed and self._flushing is None:
                 self._settled = self._engine.seq
 
-    def _encode(self, user_id: int, version: int) -> tuple[bytes, bytes]:
+    def _encode(self, user_id: UserKey, version: int) -> tuple[bytes, bytes]:
         presence = self._engine.presence(user_id)
         if presence.version < version:
             # Forgotten since it changed: what is forgotten was OFFLINE.

@@ -60,7 +60,7 @@ from presence_server.application.sight import Sight
 from presence_server.application.slices import DONE
 from presence_server.application.watching import Watching
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import Change
+from presence_server.domain.model import Change, UserKey
 from presence_server.domain.transitions import (
     AnyTransition,
     Disconnect,
@@ -170,7 +170,7 @@ class Hub:
         )
         self._expiry = Expiry()
         self._sessions: dict[int, Session] = {}
-        self._by_user: dict[int, tuple[Session, ...]] = {}
+        self._by_user: dict[UserKey, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
         self._effects: list[Effect] = []
         self._reading_on: dict[Session, None] = {}
@@ -313,7 +313,7 @@ class Hub:
             self.engine.submit(transition, now, done)
             return self.take()
 
-    def lookup(self, viewer: int | None, user_ids: list[int], now: float, done: Found) -> None:
+    def lookup(self, viewer: UserKey | None, user_ids: list[UserKey], now: float, done: Found) -> None:
         """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now. All are keys."""
         look_up(self.engine, self.sight, viewer, user_ids, now, done)
 
@@ -331,7 +331,9 @@ class Hub:
         if principal.expires_at is not None or len(self._expiry):
             self._expiry.follow(session, now, self.clock.utc())
 
-    def revoke(self, user_id: int, device_id: str | None, is_refused: Refuses, now: float) -> tuple[int, list[Effect]]:
+    def revoke(
+        self, user_id: UserKey, device_id: str | None, is_refused: Refuses, now: float
+    ) -> tuple[int, list[Effect]]:
         """End the connections of a user whose credentials were revoked; and how many those were.
 
         `user_id` is the id itself. `device_id`: those of one device only. A connection that a service holds for the
@@ -471,11 +473,11 @@ class Hub:
             # An engine answers late. Nobody is about to perform effects, and no diff may overtake what is sent here.
             self.fanout.write_message(session.slot, session, message)
 
-    def _publish(self, user_id: int, version: int, now: float) -> None:
+    def _publish(self, user_id: UserKey, version: int, now: float) -> None:
         if self._pacing.admit(user_id, version, now):
             self._gather(user_id, version, now)
 
-    def _gather(self, user_id: int, version: int, now: float) -> None:
+    def _gather(self, user_id: UserKey, version: int, now: float) -> None:
         if self.interest.is_watched(user_id):
             self.fanout.gather(user_id, version, now)
             self._wake()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
+from presence_protocol.user_ids import NUMBER, IdKind
 from presence_server.application.liveness import LinkTimes
 
 
@@ -19,3 +20,4 @@ class HubLimits(NamedTuple):
     max_message: int = MAX_MESSAGE
     min_publish_interval: float = 1.0
     times: LinkTimes = LinkTimes()
+    user_ids: IdKind = NUMBER

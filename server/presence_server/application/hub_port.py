@@ -19,6 +19,7 @@ from presence_server.application.ports import Clock, Engine, Peer, Wanted
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Session
 from presence_server.application.watching import Watching
+from presence_server.domain.model import UserKey
 
 
 class HubPort(Protocol):
@@ -61,4 +62,4 @@ class HubPort(Protocol):
 
     def begin(self, session: Session, steps: Iterator[None]) -> None: ...
 
-    def lookup(self, viewer: int | None, user_ids: list[int], now: float, done: Found) -> None: ...
+    def lookup(self, viewer: UserKey | None, user_ids: list[UserKey], now: float, done: Found) -> None: ...

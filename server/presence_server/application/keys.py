@@ -1,4 +1,6 @@
-"""User ids as the server's tables know them: multiplied by a number that is drawn at the start.
+"""User ids as the server's tables know them: numbers are multiplied by one that is drawn at the start.
+
+Strings need none of this, see `StringKeys`. All that follows is about numbers.
 
 Clients choose user ids, and Python's hash of an integer is that integer. Whoever knows how a dict probes can choose
 ids of which each collides with all before it: 38,000 of them, one message, stopped a server for seconds. So no table
@@ -27,6 +29,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from random import Random
+from typing import Final
+
+from presence_protocol.user_ids import INT64, NUMBER, STRING, IdKind, Snowflake, UserId
+from presence_server.domain.model import UserKey
 
 _BITS = 30
 """So many bits that an id of up to 30 takes no more memory as a key, and that one digit of Python's holds it."""
@@ -47,23 +53,23 @@ class UserKeys:
     def drawn(cls, random: Random) -> UserKeys:
         return cls(random.randrange(1 << _BITS - 1, 1 << _BITS) | 1)
 
-    def key(self, user_id: int) -> int:
+    def key(self, user_id: UserId) -> UserKey:
         """The key of one id; of 0, which stands for no user, 0."""
         return user_id * self._multiplier
 
-    def keys(self, user_ids: Iterable[int]) -> list[int]:
+    def keys(self, user_ids: Iterable[UserId]) -> list[UserKey]:
         """The key of each, in their order and with their repeats."""
         multiplier = self._multiplier
         return [user_id * multiplier for user_id in user_ids]
 
-    def distinct(self, user_ids: Sequence[int], most: int) -> list[int] | None:
+    def distinct(self, user_ids: Sequence[UserId], most: int) -> list[UserKey] | None:
         """The key of each id, once, in their order; None if there are more than `most`.
 
         However long the list is, no more than that many are remembered.
         """
         if len(user_ids) <= most:
             return list(dict.fromkeys(self.keys(user_ids)))
-        found: dict[int, None] = {}
+        found: dict[UserKey, None] = {}
         given = iter(user_ids)
         while chunk := dict.fromkeys(islice(given, _CHUNK)):
             found.update(dict.fromkeys(self.keys(chunk)))
@@ -71,9 +77,41 @@ class UserKeys:
                 return None
         return list(found)
 
-    def user_id(self, key: int) -> int:
+    def user_id(self, key: UserKey) -> UserId:
         """The id of a key."""
-        return key // self._multiplier
+        return key // self._multiplier  # type: ignore[operator]
+
+
+class SnowflakeKeys(UserKeys):
+    """Keys of ids that JSON tells as strings."""
+
+    __slots__ = ()
+
+    def user_id(self, key: UserKey) -> UserId:
+        return Snowflake(key // self._multiplier)  # type: ignore[operator]
+
+
+class StringKeys(UserKeys):
+    """Strings are their own keys: Python salts their hashes (SipHash), so nobody can choose some that collide."""
+
+    __slots__ = ()
+
+    def key(self, user_id: UserId) -> UserKey:
+        return user_id
+
+    def keys(self, user_ids: Iterable[UserId]) -> list[UserKey]:
+        return list(user_ids)
+
+    def user_id(self, key: UserKey) -> UserId:
+        return key
+
+
+_CLASSES: Final = {NUMBER: UserKeys, INT64: SnowflakeKeys, STRING: StringKeys}
+
+
+def keys_drawn(kind: IdKind, random: Random) -> UserKeys:
+    """The keys of one server, whose ids are of `kind`."""
+    return _CLASSES[kind].drawn(random)
 
 
 PLAIN = UserKeys()

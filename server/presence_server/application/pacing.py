@@ -7,6 +7,7 @@ full again are dropped in bulk: they live in two generations, and the older one 
 from __future__ import annotations
 
 from presence_server.domain.deadlines import Deadlines
+from presence_server.domain.model import UserKey
 
 BURST = 5
 
@@ -17,13 +18,13 @@ class Pacing:
     def __init__(self, interval: float) -> None:
         self._interval = interval
         # user -> the time at which the bucket would be full again if nothing more was taken
-        self._full_at: dict[int, float] = {}
-        self._older: dict[int, float] = {}
+        self._full_at: dict[UserKey, float] = {}
+        self._older: dict[UserKey, float] = {}
         self._turned_at = float("-inf")
-        self._held: Deadlines[int] = Deadlines(resolution=0.01)
-        self._held_version: dict[int, int] = {}
+        self._held: Deadlines[UserKey] = Deadlines(resolution=0.01)
+        self._held_version: dict[UserKey, int] = {}
 
-    def admit(self, user_id: int, version: int, now: float) -> bool:
+    def admit(self, user_id: UserKey, version: int, now: float) -> bool:
         """Whether the change may be published now. If not, it is held, in place of any held before it."""
         if not self._interval:
             return True
@@ -37,7 +38,7 @@ class Pacing:
         self._held_version[user_id] = version
         return False
 
-    def _take(self, user_id: int, now: float) -> float:
+    def _take(self, user_id: UserKey, now: float) -> float:
         """Take a token. Returns the time from which it may be used."""
         if now - self._turned_at > (BURST + 1) * self._interval:
             self._older, self._full_at, self._turned_at = self._full_at, {}, now
@@ -46,7 +47,7 @@ class Pacing:
         self._full_at[user_id] = full_at
         return full_at - BURST * self._interval
 
-    def release(self, now: float) -> list[tuple[int, int]]:
+    def release(self, now: float) -> list[tuple[UserKey, int]]:
         """The held changes that may be published now: user and the version last held."""
         return [(user_id, self._held_version.pop(user_id)) for user_id in self._held.pop_due(now)]
 

@@ -20,7 +20,7 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.ports import Engine
 from presence_server.application.sight import Sight
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import UserPresence
+from presence_server.domain.model import UserKey, UserPresence
 
 
 class Answer(NamedTuple):
@@ -52,8 +52,8 @@ class Poll:
 
     def __init__(
         self,
-        user_ids: list[int],
-        visible: list[int],
+        user_ids: list[UserKey],
+        visible: list[UserKey],
         cursor: str | None,
         may_wait: bool,
         on_answer: Callable[[Answer | None], None],
@@ -87,8 +87,8 @@ class Polls:
 
     def open(
         self,
-        viewer: int | None,
-        user_ids: list[int],
+        viewer: UserKey | None,
+        user_ids: list[UserKey],
         cursor: str | None,
         may_wait: bool,
         now: float,

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
+from presence_protocol.user_ids import UserId
 from presence_server.application.principals import Denied, Principal
-from presence_server.domain.model import Change, Shown, Truth, UserPresence
+from presence_server.domain.model import Change, Shown, Truth, UserKey, UserPresence
 from presence_server.domain.transitions import AnyTransition, Evicted, Transition
 
 
@@ -35,7 +36,7 @@ class Clock(Protocol):
 class TruthChanged(NamedTuple):
     """Something changed that `user_id` may see of themselves: override, devices, platforms, idleness."""
 
-    user_id: int
+    user_id: UserKey
 
 
 EngineEvent = Change | Evicted | TruthChanged
@@ -107,31 +108,31 @@ class Engine(Protocol):
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None: ...
 
-    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
+    def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, spoke: bool) -> None:
         """Connection `holder` was heard; `spoke`: by a message other than a ping. May be gathered; never answers."""
         ...
 
-    def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None: ...
+    def follow(self, user_ids: Sequence[UserKey], now: float, done: Callable[[bool], None]) -> None: ...
 
-    def unfollow(self, user_ids: Iterable[int]) -> None: ...
+    def unfollow(self, user_ids: Iterable[UserKey]) -> None: ...
 
-    def presence(self, user_id: int) -> UserPresence:
+    def presence(self, user_id: UserKey) -> UserPresence:
         """A followed user's public state."""
         ...
 
-    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+    def changed_since(self, user_ids: Iterable[UserKey], seq: int) -> list[UserPresence]:
         """Those of the followed `user_ids` with a greater seq, in the order of their seqs."""
         ...
 
-    def truth(self, user_id: int) -> Truth:
+    def truth(self, user_id: UserKey) -> Truth:
         """What a user with a session on this node may see of themselves."""
         ...
 
-    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+    def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         """What anybody may ask of each of `user_ids`, in their order; None if it cannot be had now."""
         ...
 
-    def restamp(self, user_id: int, now: float) -> None: ...
+    def restamp(self, user_id: UserKey, now: float) -> None: ...
 
     def sweep(self, now: float) -> None: ...
 
@@ -154,7 +155,7 @@ class Peer(NamedTuple):
 class Wanted(NamedTuple):
     """As whom it would like to speak, as far as it has said so."""
 
-    user_id: int | None = None
+    user_id: UserId | None = None
     device_id: str | None = None
 
 
@@ -186,7 +187,7 @@ class Visibility(Protocol):
     @property
     def is_open(self) -> bool: ...
 
-    def may_see(self, viewer: int | None, user_id: int) -> bool:
+    def may_see(self, viewer: UserId | None, user_id: UserId) -> bool:
         """May `viewer` (None: nobody in particular) see `user_id`? Whom one may not see looks never heard of."""
         ...
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from presence_protocol.user_ids import UserId
+
 READ: Final = "read"
 """See everybody."""
 WRITE: Final = "write"
@@ -38,7 +40,7 @@ class Principal(NamedTuple):
     """
 
     name: str
-    user_id: int | None = None
+    user_id: UserId | None = None
     scopes: frozenset[str] = frozenset()
     device_id: str | None = None
     platforms: frozenset[str] | None = None
@@ -51,11 +53,13 @@ class Principal(NamedTuple):
         return self.user_id is None
 
     @property
-    def viewer(self) -> int | None:
+    def viewer(self) -> UserId | None:
         """Through whose eyes it sees; None: a service's, which see everybody."""
         return self.user_id
 
-    def may_speak_for(self, user_id: int, device_id: str | None = None, platform: str | None = None) -> Denied | None:
+    def may_speak_for(
+        self, user_id: UserId, device_id: str | None = None, platform: str | None = None
+    ) -> Denied | None:
         """Whether it may act as `user_id`, on that device and platform where they are known. None lets it."""
         if self.is_service:
             return self.needs(WRITE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from presence_protocol.codec import CODECS, Codec
 from presence_protocol.messages import AnyServerMessage, Unwatch, Watch
 from presence_protocol.session import State
+from presence_server.domain.model import UserKey
 
 if TYPE_CHECKING:
     from presence_server.application.allowances import Spender
@@ -71,8 +72,8 @@ class Session:
         self.is_counted = False  # among the connections of its spender
         self.spender: Spender | None = None  # whose limits it is held to; None: nobody's
         self.state = State.OPEN
-        self.user_id = 0  # an observer's stays 0
-        self.viewer = 0  # through whose eyes it sees; 0: a service's, which see everybody
+        self.user_id: UserKey = 0  # an observer's stays 0
+        self.viewer: UserKey = 0  # through whose eyes it sees; 0: a service's, which see everybody
         self.device_id = ""
         self.platform = ""
         self.session_number = number

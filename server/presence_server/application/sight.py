@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Visibility
+from presence_server.domain.model import UserKey
 
 
 class Sight:
@@ -11,7 +12,7 @@ class Sight:
         self._visibility = visibility
         self._keys = keys
 
-    def seen(self, viewer: int | None, asked: list[int]) -> list[int]:
+    def seen(self, viewer: UserKey | None, asked: list[UserKey]) -> list[UserKey]:
         """Those of `asked` whom `viewer` (None or 0: nobody in particular) may see; `asked` itself if that is all."""
         if self._visibility.is_open:
             return asked

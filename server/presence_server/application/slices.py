@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from presence_server.application.entries import parts
-from presence_server.domain.model import UserPresence
+from presence_server.domain.model import UserKey, UserPresence
 
 PIECE = 500
 """Users in one step: a millisecond at most."""
@@ -32,7 +32,7 @@ DONE: Final = object()
 """What `next(steps, DONE)` gives when there is no step left."""
 
 
-def pieces(user_ids: list[int]) -> Iterator[tuple[list[int], bool]]:
+def pieces(user_ids: list[UserKey]) -> Iterator[tuple[list[UserKey], bool]]:
     """Cut into what one step may do, and whether it is the last; at least one piece, even of nothing."""
     if len(user_ids) <= PIECE:
         yield user_ids, True

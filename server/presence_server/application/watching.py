@@ -25,7 +25,7 @@ from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import UserPresence
+from presence_server.domain.model import UserKey, UserPresence
 
 LOOKUP_TIMEOUT: Final = 10.0
 """Seconds after its watch arrived at which a look-up is answered with 503 and the interest withdrawn."""
@@ -42,7 +42,7 @@ class Lookup:
 
     __slots__ = ("answer", "deadline", "over", "session", "size", "user_ids")
 
-    def __init__(self, session: Session, size: int, user_ids: list[int], answer: Answer, deadline: float) -> None:
+    def __init__(self, session: Session, size: int, user_ids: list[UserKey], answer: Answer, deadline: float) -> None:
         self.session = session
         self.size = size
         self.user_ids = user_ids
@@ -116,12 +116,12 @@ class Watching:
         else:
             self.watch(session, user_ids, now, partial(self._answer, user_ids, message.id))
 
-    def has_room(self, session: Session, user_ids: list[int]) -> bool:
+    def has_room(self, session: Session, user_ids: list[UserKey]) -> bool:
         """Whether `session` may watch `user_ids`, which differ, as well."""
         room = self._max_watched - self._interest.count(session.slot)
         return len(user_ids) <= room or len(self._interest.missing(session.slot, user_ids)) <= room
 
-    def watch(self, session: Session, user_ids: list[int], now: float, answer: Answer) -> None:
+    def watch(self, session: Session, user_ids: list[UserKey], now: float, answer: Answer) -> None:
         """Follow those of `user_ids`, which differ, who may be seen, and do the steps of `answer`. All are keys."""
         new = self._interest.missing(session.slot, self._sight.seen(session.viewer, user_ids))
         lookup = Lookup(session, len(user_ids), new, answer, now + LOOKUP_TIMEOUT)
@@ -169,7 +169,7 @@ class Watching:
         if pending and not session.is_over:
             session.pending = pending
 
-    def _unwatch(self, user_ids: list[int], id: int | None, lookup: Lookup, _known: bool) -> Iterator[None]:
+    def _unwatch(self, user_ids: list[UserKey], id: int | None, lookup: Lookup, _known: bool) -> Iterator[None]:
         session = lookup.session
         for piece, is_last in pieces(user_ids):
             self._engine.unfollow(self._interest.unwatch(session.slot, piece))
@@ -178,7 +178,7 @@ class Watching:
         if id is not None:
             self._send(session, Ok(id=id))
 
-    def _answer(self, user_ids: list[int], id: int | None, lookup: Lookup, known: bool) -> Iterator[None]:
+    def _answer(self, user_ids: list[UserKey], id: int | None, lookup: Lookup, known: bool) -> Iterator[None]:
         if known:
             yield from self.tell(lookup, user_ids, id)
         else:
@@ -189,7 +189,7 @@ class Watching:
         """What to say of a watch that could not be carried out."""
         return unavailable(id) if lookup is None or lookup.over is None else too_much(lookup.over, id)
 
-    def tell(self, lookup: Lookup, user_ids: list[int], id: int | None) -> Iterator[None]:
+    def tell(self, lookup: Lookup, user_ids: list[UserKey], id: int | None) -> Iterator[None]:
         """Send a snapshot of `user_ids`, the last part with the cursor."""
         session = lookup.session
         for piece, is_last in pieces(user_ids):
@@ -212,7 +212,7 @@ class Watching:
         """A snapshot of nobody, for its cursor."""
         self._send_part(session, [], False, None)
 
-    def _visible(self, session: Session, user_ids: list[int]) -> Iterable[UserPresence]:
+    def _visible(self, session: Session, user_ids: list[UserKey]) -> Iterable[UserPresence]:
         """The public state of each of `user_ids`, as far as `session` may see it."""
         presence = self._engine.presence
         seen = self._sight.seen(session.viewer, user_ids)

@@ -21,6 +21,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
+from presence_server.domain.model import UserKey
+
 
 class InterestStatistics(NamedTuple):
     watchers: int
@@ -38,15 +40,15 @@ class Interest:
     """The edges between watchers and the users whom they watch."""
 
     def __init__(self) -> None:
-        self._numbers: dict[int, int] = {}  # by user: the topic's number
+        self._numbers: dict[UserKey, int] = {}  # by user: the topic's number
         # By topic number, both; a number whose topic is gone is in `_free`.
-        self._users: list[int] = []
+        self._users: list[UserKey] = []
         self._watchers: list[array[int]] = []
         self._free: list[int] = []
         self._watched: dict[int, array[int]] = {}  # by slot
         self._edges = 0
 
-    def missing(self, slot: int, user_ids: Sequence[int]) -> list[int]:
+    def missing(self, slot: int, user_ids: Sequence[UserKey]) -> list[UserKey]:
         """Those of `user_ids`, each named once, whom `slot` does not watch."""
         own = self._watched.get(slot)
         if own is None:
@@ -57,7 +59,7 @@ class Interest:
         already = set(own[::2])
         return [user_id for user_id in user_ids if find(user_id) not in already]
 
-    def _are_few(self, own: array[int], user_ids: Sequence[int]) -> bool:
+    def _are_few(self, own: array[int], user_ids: Sequence[UserKey]) -> bool:
         """Whether to look for these one by one costs less than one pass along `own`.
 
         Looking through an array costs some 10 ns a number; a set or dict of it 40.
@@ -84,13 +86,13 @@ class Interest:
         except ValueError:
             return None
 
-    def watch(self, slot: int, user_ids: Sequence[int]) -> list[int]:
+    def watch(self, slot: int, user_ids: Sequence[UserKey]) -> list[UserKey]:
         """Add edges. Returns the ids that `slot` did not watch before, each once."""
         added = self.missing(slot, list(dict.fromkeys(user_ids)))
         self.add(slot, added)
         return added
 
-    def add(self, slot: int, added: Sequence[int]) -> None:
+    def add(self, slot: int, added: Sequence[UserKey]) -> None:
         """Add edges to users whom `slot` does not watch (see `missing`), each named once."""
         if not added:
             return
@@ -115,7 +117,7 @@ class Interest:
             self._watched[slot] = own + pairs
         self._edges += len(added)
 
-    def _add_topic(self, user_id: int) -> int:
+    def _add_topic(self, user_id: UserKey) -> int:
         if self._free:
             number = self._free.pop()
             self._users[number], self._watchers[number] = user_id, array("I")
@@ -126,7 +128,7 @@ class Interest:
         self._numbers[user_id] = number
         return number
 
-    def unwatch(self, slot: int, user_ids: Sequence[int]) -> list[int]:
+    def unwatch(self, slot: int, user_ids: Sequence[UserKey]) -> list[UserKey]:
         """Remove edges. Returns the ids that `slot` did watch, each once."""
         own = self._watched.get(slot)
         if own is None:
@@ -138,7 +140,7 @@ class Interest:
             del self._watched[slot]
         return removed
 
-    def _unwatch_few(self, slot: int, own: array[int], user_ids: Sequence[int]) -> list[int]:
+    def _unwatch_few(self, slot: int, own: array[int], user_ids: Sequence[UserKey]) -> list[UserKey]:
         removed = []
         for user_id in user_ids:
             place = self._find(slot, own, self._numbers.get(user_id))
@@ -147,7 +149,7 @@ class Interest:
                 removed.append(user_id)
         return removed
 
-    def _unwatch(self, own: array[int], user_ids: Sequence[int]) -> list[int]:
+    def _unwatch(self, own: array[int], user_ids: Sequence[UserKey]) -> list[UserKey]:
         # One pass for however many ids: thousands in one message must not cost thousands of searches.
         places = dict(zip(own[::2], range(0, len(own), 2), strict=True))
         removed = []
@@ -161,7 +163,7 @@ class Interest:
             removed.append(user_id)
         return removed
 
-    def drop(self, slot: int) -> list[int]:
+    def drop(self, slot: int) -> list[UserKey]:
         """Remove all edges of `slot`. Returns the ids that it watched."""
         own = self._watched.pop(slot, None)
         if own is None:
@@ -189,16 +191,16 @@ class Interest:
             self._watchers[last_number][last_position + 1] = place
         self._edges -= 1
 
-    def is_watched(self, user_id: int) -> bool:
+    def is_watched(self, user_id: UserKey) -> bool:
         """Whether anybody watches `user_id`; without a copy."""
         return user_id in self._numbers
 
-    def watchers(self, user_id: int) -> array[int]:
+    def watchers(self, user_id: UserKey) -> array[int]:
         """The slots that watch `user_id`, as of now."""
         number = self._numbers.get(user_id)
         return _NOBODY if number is None else self._watchers[number][::2]
 
-    def watcher_count(self, user_id: int) -> int:
+    def watcher_count(self, user_id: UserKey) -> int:
         """How many watch `user_id`; without a copy."""
         number = self._numbers.get(user_id)
         return 0 if number is None else len(self._watchers[number]) // 2
@@ -207,7 +209,7 @@ class Interest:
     def edges(self) -> int:
         return self._edges
 
-    def watched(self, slot: int) -> Iterator[int]:
+    def watched(self, slot: int) -> Iterator[UserKey]:
         """The ids that `slot` watches."""
         return map(self._users.__getitem__, self._watched.get(slot, _NOBODY)[::2])
 

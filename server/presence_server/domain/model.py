@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+UserKey = int | str
+"""What the tables know a user by: made of the user's id where it enters, see `application.keys`."""
+
 
 class Status(StrEnum):
     ONLINE = "ONLINE"
@@ -77,7 +80,7 @@ class Device:
     __slots__ = ("activity", "device_id", "holder", "last_active", "online_time", "platform", "session", "user_id")
 
     def __init__(
-        self, user_id: int, device_id: str, platform: Platform, session: int, now: float, online_time: int
+        self, user_id: UserKey, device_id: str, platform: Platform, session: int, now: float, online_time: int
     ) -> None:
         self.user_id = user_id
         self.device_id = device_id
@@ -116,7 +119,7 @@ class UserRecord:
 
     __slots__ = ("_devices", "override", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
 
-    def __init__(self, user_id: int) -> None:
+    def __init__(self, user_id: UserKey) -> None:
         self.user_id = user_id
         self._devices: Device | tuple[Device, ...] = ()
         self.override: Override | None = None
@@ -165,7 +168,7 @@ class UserRecord:
 class UserPresence(NamedTuple):
     """The public state of one user at one version. `last_active` is that version's, in whole seconds, or None."""
 
-    user_id: int
+    user_id: UserKey
     public: PublicState
     last_active: int | None
     version: int
@@ -183,7 +186,7 @@ class Shown(NamedTuple):
 class Truth(NamedTuple):
     """What a user may see of themselves: the status with the override applied, and all that is beneath it."""
 
-    user_id: int
+    user_id: UserKey
     status: Status
     override: Override | None
     devices: tuple[Device, ...]
@@ -192,7 +195,7 @@ class Truth(NamedTuple):
 class Change(NamedTuple):
     """A user's public state went from `before` to `after`."""
 
-    user_id: int
+    user_id: UserKey
     before: PublicState
     after: PublicState
     version: int

@@ -7,7 +7,7 @@ went last, whoever sets enough of them would end everybody's last seen, and all 
 
 from collections import OrderedDict
 
-from presence_server.domain.model import UserRecord
+from presence_server.domain.model import UserKey, UserRecord
 
 
 class Remembered:
@@ -15,8 +15,8 @@ class Remembered:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._plain: OrderedDict[int, UserRecord] = OrderedDict()
-        self._overridden: OrderedDict[int, UserRecord] = OrderedDict()
+        self._plain: OrderedDict[UserKey, UserRecord] = OrderedDict()
+        self._overridden: OrderedDict[UserKey, UserRecord] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._plain) + len(self._overridden)
@@ -33,6 +33,6 @@ class Remembered:
         _, oldest = fullest.popitem(last=False)
         return oldest
 
-    def discard(self, user_id: int) -> None:
+    def discard(self, user_id: UserKey) -> None:
         if self._plain.pop(user_id, None) is None:
             self._overridden.pop(user_id, None)

@@ -23,6 +23,7 @@ from presence_server.domain.model import (
     Idle,
     Override,
     Status,
+    UserKey,
     UserRecord,
 )
 from presence_server.domain.overrides import ended, on_top
@@ -84,13 +85,13 @@ class Shared:
         self.floor = 0
         """The greatest seq of any record that was ever forgotten."""
         self._second = 0
-        self._lately: deque[tuple[int, int]] = deque(maxlen=LATELY)
+        self._lately: deque[tuple[int, UserKey]] = deque(maxlen=LATELY)
 
-    def note(self, user_id: int, seq: int) -> None:
+    def note(self, user_id: UserKey, seq: int) -> None:
         """The user's record has a new seq, the greatest of all."""
         self._lately.append((seq, user_id))
 
-    def changed_after(self, seq: int) -> set[int] | None:
+    def changed_after(self, seq: int) -> set[UserKey] | None:
         """The users whose record may have a greater seq; None if they are too many to know.
 
         Whoever resumes soon after need not have each user looked at whom they watch: the records of thousands lie far
@@ -110,7 +111,7 @@ class Shared:
 
 class Shard:
     def __init__(self, shared: Shared, forget: Callable[[UserRecord], None]) -> None:
-        self.users: dict[int, UserRecord] = {}
+        self.users: dict[UserKey, UserRecord] = {}
         self._shared = shared
         self._forget = forget
 
@@ -219,7 +220,7 @@ class Shard:
             self._shared.unseen.keep(record, now)
         return self._conclude(record, utc, truth_changed=truth_changed)
 
-    def touch(self, user_id: int, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
+    def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of `holder` was heard; `spoke`: with a message other than a ping, which ends inferred idleness."""
         held = self._held(user_id, device_id, holder)
         if held is None:
@@ -260,14 +261,14 @@ class Shard:
 
     # -- parts of transitions ------------------------------------------------------------------------------------
 
-    def _record(self, user_id: int) -> UserRecord:
+    def _record(self, user_id: UserKey) -> UserRecord:
         record = self.users.get(user_id)
         if record is None:
             record = self.users[user_id] = UserRecord(user_id)
             self._shared.users_by_status[Status.OFFLINE] += 1
         return record
 
-    def _held(self, user_id: int, device_id: str, holder: int) -> tuple[UserRecord, Device] | None:
+    def _held(self, user_id: UserKey, device_id: str, holder: int) -> tuple[UserRecord, Device] | None:
         """Record and device, if `holder` still holds it: an ended connection must not touch its successor."""
         record = self.users.get(user_id)
         device = None if record is None else record.find(device_id)

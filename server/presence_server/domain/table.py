@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from presence_server.domain.deadlines import Deadlines
-from presence_server.domain.model import OFFLINE, Device, Shown, Status, Truth, UserPresence, UserRecord
+from presence_server.domain.model import OFFLINE, Device, Shown, Status, Truth, UserKey, UserPresence, UserRecord
 from presence_server.domain.shard import Lifetimes, Shard, Shared
 from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
 from presence_server.domain.versions import Versions
@@ -62,8 +62,8 @@ class PresenceTable:
         self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
         self._find = [shard.users.get for shard in self._shards]
 
-    def _shard(self, user_id: int) -> Shard:
-        return self._shards[user_id % len(self._shards)]
+    def _shard(self, user_id: UserKey) -> Shard:
+        return self._shards[user_id % len(self._shards)]  # type: ignore[index]
 
     def _forget(self, record: UserRecord) -> None:
         del self._shard(record.user_id).users[record.user_id]
@@ -78,11 +78,11 @@ class PresenceTable:
     def apply(self, transition: AnyTransition, now: float, utc: float) -> Transition:
         return self._shard(transition.user_id).apply(transition, now, utc)
 
-    def touch(self, user_id: int, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
+    def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of connection `holder` was heard; see `Shard.touch`."""
         return self._shard(user_id).touch(user_id, device_id, holder, now, utc, spoke)
 
-    def expire(self, now: float, utc: float) -> Iterator[tuple[int, Transition]]:
+    def expire(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
         """End what is due: each user, and what came of it.
 
         First the overrides whose `until` the calendar has reached or passed by `utc`, then what has lasted its time by
@@ -94,7 +94,7 @@ class PresenceTable:
         yield from self._expire(self._shared.untils, utc, now, utc)
         yield from self._expire(self._shared.deadlines, now, now, utc)
 
-    def _expire(self, wheel: Deadlines[K], hand: float, now: float, utc: float) -> Iterator[tuple[int, Transition]]:
+    def _expire(self, wheel: Deadlines[K], hand: float, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
         due = iter(wheel.pop_due(hand))
         try:
             for key in due:
@@ -108,7 +108,7 @@ class PresenceTable:
             for key in due:
                 wheel.set(key, hand)
 
-    def restamp(self, user_id: int, utc: float) -> None:
+    def restamp(self, user_id: UserKey, utc: float) -> None:
         """The user's last Change is handed to fan-out only now: let its record say so.
 
         If the record that took it was forgotten since, no cursor from before can be trusted to know of the Change.
@@ -123,22 +123,22 @@ class PresenceTable:
 
     # -- questions ---------------------------------------------------------------------------------------------
 
-    def record(self, user_id: int) -> UserRecord | None:
+    def record(self, user_id: UserKey) -> UserRecord | None:
         return self._shard(user_id).users.get(user_id)
 
-    def _records(self, user_ids: Iterable[int]) -> list[UserRecord | None]:
+    def _records(self, user_ids: Iterable[UserKey]) -> list[UserRecord | None]:
         """As `record`, of many: in a hot loop the calls would cost more than what they do."""
         find, count = self._find, len(self._find)
-        return [find[user_id % count](user_id) for user_id in user_ids]
+        return [find[user_id % count](user_id) for user_id in user_ids]  # type: ignore[index]
 
-    def presence(self, user_id: int) -> UserPresence:
+    def presence(self, user_id: UserKey) -> UserPresence:
         """The public state of `user_id`; of a user never heard of, OFFLINE at version 0."""
         record = self.record(user_id)
         if record is None:
             return UserPresence(user_id, OFFLINE, None, 0, 0)
         return UserPresence(user_id, record.public, record.stamped_active or None, record.version, record.seq)
 
-    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+    def changed_since(self, user_ids: Iterable[UserKey], seq: int) -> list[UserPresence]:
         """Those of `user_ids` whose last Change was handed out after `seq`, in the order in which it was."""
         lately = self._shared.changed_after(seq)
         if lately is not None:
@@ -149,7 +149,7 @@ class PresenceTable:
         changed.sort(key=lambda record: record.seq)
         return [self.presence(record.user_id) for record in changed]
 
-    def shown(self, user_id: int) -> Shown:
+    def shown(self, user_id: UserKey) -> Shown:
         """What anybody may ask of `user_id`: no devices while OFFLINE to all, the last activity live otherwise."""
         record = self.record(user_id)
         presence = self.presence(user_id)
@@ -161,12 +161,12 @@ class PresenceTable:
         """From now on a heartbeat keeps its device for `factor` times the usual."""
         self._shared.stretch = factor
 
-    def statuses(self, user_ids: Iterable[int]) -> list[Status]:
+    def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
         """The public status of each of `user_ids`, in their order: 45 ns each, where `shown` takes a microsecond."""
         find, count = self._find, len(self._find)
-        return [find[user_id % count](user_id, _NOBODY).public.status for user_id in user_ids]
+        return [find[user_id % count](user_id, _NOBODY).public.status for user_id in user_ids]  # type: ignore[index]
 
-    def truth(self, user_id: int) -> Truth:
+    def truth(self, user_id: UserKey) -> Truth:
         """What `user_id` may see of themselves."""
         record = self.record(user_id)
         if record is None:
@@ -202,3 +202,18 @@ class PresenceTable:
     def __repr__(self) -> str:
         statistics = self.statistics()
         return f"<PresenceTable of {statistics.users} users with {statistics.devices} devices>"
+
+
+class TableOfStrings(PresenceTable):
+    """A table whose keys are strings, for which there is no remainder. Their hash is salted, and so is the choice."""
+
+    def _shard(self, user_id: UserKey) -> Shard:
+        return self._shards[hash(user_id) % len(self._shards)]
+
+    def _records(self, user_ids: Iterable[UserKey]) -> list[UserRecord | None]:
+        find, count = self._find, len(self._find)
+        return [find[hash(user_id) % count](user_id) for user_id in user_ids]
+
+    def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
+        find, count = self._find, len(self._find)
+        return [find[hash(user_id) % count](user_id, _NOBODY).public.status for user_id in user_ids]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from presence_server.domain.model import Change, Device, Override, Platform, Status
+from presence_server.domain.model import Change, Device, Override, Platform, Status, UserKey
 
 
 class Connect(NamedTuple):
@@ -17,7 +17,7 @@ class Connect(NamedTuple):
     `idle` None keeps what a continued session was, and makes a new one active. `status` counts only for a new one.
     """
 
-    user_id: int
+    user_id: UserKey
     device_id: str
     platform: Platform
     holder: int
@@ -30,7 +30,7 @@ class Connect(NamedTuple):
 class Disconnect(NamedTuple):
     """The link of connection `holder` ended uncleanly: grace, if it still holds the device."""
 
-    user_id: int
+    user_id: UserKey
     device_id: str
     holder: int
 
@@ -38,7 +38,7 @@ class Disconnect(NamedTuple):
 class Leave(NamedTuple):
     """Connection `holder` ended its device deliberately, if it still holds it."""
 
-    user_id: int
+    user_id: UserKey
     device_id: str
     holder: int
 
@@ -46,7 +46,7 @@ class Leave(NamedTuple):
 class Online(NamedTuple):
     """REST `/online`. On a connected device it changes nothing but platform and idleness."""
 
-    user_id: int
+    user_id: UserKey
     device_id: str
     platform: Platform
     session: int
@@ -56,7 +56,7 @@ class Online(NamedTuple):
 class Heartbeat(NamedTuple):
     """REST `/heartbeat`: refused (`Transition.device` None) for a device that is not online."""
 
-    user_id: int
+    user_id: UserKey
     device_id: str
     idle: bool | None = None
 
@@ -64,14 +64,14 @@ class Heartbeat(NamedTuple):
 class Offline(NamedTuple):
     """REST `/offline`: ends the device, whatever holds it."""
 
-    user_id: int
+    user_id: UserKey
     device_id: str
 
 
 class SetActivity(NamedTuple):
     """A connection says whether its device is idle, and for how many seconds already."""
 
-    user_id: int
+    user_id: UserKey
     device_id: str
     holder: int
     idle: bool
@@ -81,7 +81,7 @@ class SetActivity(NamedTuple):
 class SetOverride(NamedTuple):
     """Set the user's override, or clear it with None."""
 
-    user_id: int
+    user_id: UserKey
     override: Override | None
 
 

@@ -8,7 +8,7 @@ rejected: it would unmask somebody who is invisible, and tell nobody.
 
 from collections import OrderedDict
 
-from presence_server.domain.model import UserRecord
+from presence_server.domain.model import UserKey, UserRecord
 
 
 class Unseen:
@@ -17,7 +17,7 @@ class Unseen:
     def __init__(self, limit: int, lifetime: float) -> None:
         self._limit = limit
         self._lifetime = lifetime
-        self._since: OrderedDict[int, tuple[float, UserRecord]] = OrderedDict()
+        self._since: OrderedDict[UserKey, tuple[float, UserRecord]] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self._since)
@@ -31,7 +31,7 @@ class Unseen:
         self._since[record.user_id] = (now, record)
         self._since.move_to_end(record.user_id)
 
-    def discard(self, user_id: int) -> None:
+    def discard(self, user_id: UserKey) -> None:
         self._since.pop(user_id, None)
 
     def pop_due(self, now: float) -> list[UserRecord]:

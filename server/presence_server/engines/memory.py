@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
-from presence_server.domain.model import Shown, Status, Truth, UserPresence
+from presence_server.domain.model import Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
 
@@ -35,43 +35,43 @@ class MemoryEngine:
         self._tell(transition.user_id, made, now)
         done(made)
 
-    def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
+    def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, spoke: bool) -> None:
         self._tell(user_id, self._table.touch(user_id, device_id, holder, now, self._utc(), spoke), now)
 
-    def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
+    def follow(self, user_ids: Sequence[UserKey], now: float, done: Callable[[bool], None]) -> None:
         done(True)
 
-    def unfollow(self, user_ids: Iterable[int]) -> None:
+    def unfollow(self, user_ids: Iterable[UserKey]) -> None:
         pass
 
-    def presence(self, user_id: int) -> UserPresence:
+    def presence(self, user_id: UserKey) -> UserPresence:
         return self._table.presence(user_id)
 
-    def changed_since(self, user_ids: Iterable[int], seq: int) -> list[UserPresence]:
+    def changed_since(self, user_ids: Iterable[UserKey], seq: int) -> list[UserPresence]:
         return self._table.changed_since(user_ids, seq)
 
-    def truth(self, user_id: int) -> Truth:
+    def truth(self, user_id: UserKey) -> Truth:
         return self._table.truth(user_id)
 
-    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+    def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         done([self._table.shown(user_id) for user_id in user_ids])
 
     def stretch(self, factor: float) -> None:
         """From now on a heartbeat keeps its device for `factor` times the usual. (No part of the port.)"""
         self._table.stretch(factor)
 
-    def statuses(self, user_ids: Iterable[int]) -> list[Status]:
+    def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
         """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""
         return self._table.statuses(user_ids)
 
-    def restamp(self, user_id: int, now: float) -> None:
+    def restamp(self, user_id: UserKey, now: float) -> None:
         self._table.restamp(user_id, self._utc())
 
     def sweep(self, now: float) -> None:
         for user_id, made in self._table.expire(now, self._utc()):
             self._tell(user_id, made, now)
 
-    def _tell(self, user_id: int, made: Transition, now: float) -> None:
+    def _tell(self, user_id: UserKey, made: Transition, now: float) -> None:
         if made.change is not None:
             self._listener(made.change, now)
         for evicted in made.evicted:

@@ -6,7 +6,6 @@ jwt_keys        keys that tokens are verified with, and the algorithms that each
 jwks            keys that are fetched from the issuer, and kept when it is down
 claims          what a verified token says -> a principal
 tokens          a signed token -> a principal
-user_ids        the user id that a claim holds
 webhook         the application is asked
 tickets         one-time credentials that may stand in a URL
 authentication  all of them together

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
+from presence_protocol.user_ids import UserId
 from presence_server.application.principals import SCOPES, Denied, Principal
 
 CLAIM: Final = "presence"
@@ -19,7 +20,7 @@ KNOWN: Final = frozenset(("device", "platforms", "observe", "scopes"))
 class Rules(NamedTuple):
     """How claims are read. `leeway` is in seconds; `user_id` gives the id, or raises ValueError with the reason."""
 
-    user_id: Callable[[Any], int]
+    user_id: Callable[[Any], UserId]
     user_claim: str = "sub"
     leeway: float = 5.0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
+from presence_protocol.user_ids import UserId
 from presence_server.application.principals import Principal
 
 MAX_REVOCATIONS: Final = 100_000
@@ -26,9 +27,9 @@ class Revocations:
     """By user, and by user and device. Times are in seconds since 1970."""
 
     def __init__(self) -> None:
-        self._by_target: dict[tuple[int, str | None], Revocation] = {}
+        self._by_target: dict[tuple[UserId, str | None], Revocation] = {}
 
-    def add(self, user_id: int, device_id: str | None, issued_before: float, now: float) -> None:
+    def add(self, user_id: UserId, device_id: str | None, issued_before: float, now: float) -> None:
         """Refuse tokens of `user_id` (bound to `device_id` if one is given) issued before `issued_before`."""
         target = user_id, device_id
         older = self._by_target.pop(target, None)

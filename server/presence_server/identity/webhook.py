@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx
 
+from presence_protocol.user_ids import UserId
 from presence_server.application.principals import Denied, Principal
 from presence_server.identity.claims import CLAIM, KNOWN, Rules, principal_of
 from presence_server.identity.jwks import PLAIN
@@ -62,7 +63,7 @@ class AskApplication:
             await self._client.aclose()
 
     def verify(
-        self, token: str, address: str, user_id: int | None, device_id: str | None, now: float, done: Done
+        self, token: str, address: str, user_id: UserId | None, device_id: str | None, now: float, done: Done
     ) -> None:
         """Tell `done` whose token it is. `now` is in seconds since 1970. Questions about one token are asked once."""
         name = sha256(token.encode("utf-8", "surrogatepass")).digest()

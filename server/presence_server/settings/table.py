@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from presence_protocol.user_ids import KINDS
 from presence_server.identity.networks import LOOPBACK, parse_network
 from presence_server.settings.declaration import (
     Declaration,
@@ -148,6 +149,11 @@ class Settings:
         (), "names that requests may use for this server, beside localhost and addresses", empty="none"
     )
     root_path: str = text("", "path below which a proxy serves it, such as /presence", empty="none")
+    user_ids: str = text(
+        "number",
+        "what user ids are: number: 1 to 2^53-1; int64: 1 to 2^63-1, strings in JSON; string: 1 to 64 characters",
+        choices=tuple(KINDS),
+    )
     engine: str = text("memory", "where the table of users lives")
     log_format: str = text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
     log_level: str = text("info", "least level that is logged", choices=("debug", "info", "warning", "error"))

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
+from presence_protocol.codec import codecs_of
+from presence_protocol.fields import PLATFORMS
 from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.hub import Hub
@@ -21,6 +23,7 @@ from presence_server.transports.hosts import HostPolicy
 from presence_server.transports.http.books import Books
 from presence_server.transports.journal import LogJournal
 from presence_server.transports.origins import OriginPolicy
+from presence_server.transports.rest.bodies import Bodies
 from presence_server.transports.websocket.deflate import Deflation
 from presence_server.transports.websocket.direct import OpenSockets
 from presence_server.transports.websocket.parsers import Parsers
@@ -109,6 +112,7 @@ class Gateway:
         admission: Admission,
         http_places: HttpPlaces,
         root_path: str = "",
+        platforms: tuple[str, ...] = PLATFORMS,
     ) -> None:
         """`root_path`: where a proxy serves this server, such as `/presence`; empty where it does so at the root."""
         self.root_path = root_path
@@ -128,6 +132,10 @@ class Gateway:
         self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self._heartbeat_interval = heartbeat_interval
+        self.user_ids = hub.limits.user_ids
+        self.platforms = platforms
+        self.codecs = codecs_of(self.user_ids, platforms)
+        self.bodies = Bodies(self.user_ids, platforms)
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)
         """What REST clients are asked for now: longer while the server is busy, and their lives with it."""
         self._stretch = 1.0

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from presence_protocol.user_ids import NUMBER
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import SCOPES, Denied, Principal
 from presence_server.identity.authentication import Authentication, ByToken, bearer
@@ -16,7 +17,6 @@ from presence_server.identity.revocations import Revocations
 from presence_server.identity.service_keys import ServiceKeys, line_of, new_key, parse_scopes
 from presence_server.identity.tickets import TICKET_LIFE, Tickets
 from presence_server.identity.tokens import TokenVerifier
-from presence_server.identity.user_ids import user_id_of_claim
 from server.identity.keys import NOW, SECRET, claims, sign
 from support.who import trusting
 
@@ -37,7 +37,7 @@ def ask(
 @pytest.fixture
 def door(tmp_path: Path) -> Authentication:
     (tmp_path / "keys").write_text(line_of("crm", KEY, parse_scopes("read")), "utf-8")
-    verifier = TokenVerifier((key_of(SECRET),), None, Rules(user_id_of_claim))
+    verifier = TokenVerifier((key_of(SECRET),), None, Rules(NUMBER.of_claim))
     return Authentication(ByToken(verifier), Tickets(lambda: "t1"), Revocations(), ServiceKeys(tmp_path / "keys"))
 
 

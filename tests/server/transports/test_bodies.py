@@ -14,16 +14,18 @@ from presence_server.transports.rest import schemas
 from presence_server.transports.rest.bodies import (
     RULES,
     BatchBody,
+    Bodies,
     Body,
     ChangesBody,
     DeviceBody,
     OnlineBody,
     OverrideBody,
     RevokeBody,
-    decode,
 )
 from presence_server.transports.rest.envelope import Refusal
 from support.rest import mismatches
+
+decode = Bodies().decode
 
 SCHEMAS = {
     OnlineBody: schemas.ONLINE_BODY,

@@ -12,12 +12,14 @@ import pytest
 from starlette.applications import Starlette
 
 from application.kit import ManualClock
+from presence_protocol.user_ids import NUMBER
 from presence_server.application.admission import Admission
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal, trusted
+from presence_server.transports.rest.bodies import Bodies
 from presence_server.transports.rest.desk import BASE_PATH, Desk
 from presence_server.transports.rest.endpoints import RestApi
 from support.rest import check_refusal, refused
@@ -77,6 +79,8 @@ def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, st
         driver=driver,
         max_message=1000,
         hello_timeout=5.0,
+        user_ids=NUMBER,
+        bodies=Bodies(),
         clients_of=lambda _address, _headers: None,
         over_asking=lambda _address, _headers: None,
         admission=Admission(0.0, 0.0),

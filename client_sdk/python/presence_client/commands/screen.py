@@ -13,6 +13,7 @@ from presence_client.api import UserDetail
 from presence_client.commands.console import write
 from presence_protocol.messages import StatusEntry
 from presence_protocol.text import cleaned
+from presence_protocol.user_ids import UserId
 
 COLOURS: Final = {"ONLINE": "32", "AWAY": "33", "BUSY": "31", "OFFLINE": "2"}
 """ANSI colours by status, where the terminal has any."""
@@ -21,7 +22,7 @@ COLOURS: Final = {"ONLINE": "32", "AWAY": "33", "BUSY": "31", "OFFLINE": "2"}
 class Row(NamedTuple):
     """One user. `last_active`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
 
-    user_id: int
+    user_id: UserId
     status: str
     platforms: list[str]
     last_active: str | None

@@ -8,9 +8,10 @@ from presence_client.api import PresenceApi
 from presence_client.commands.console import say
 from presence_client.commands.reach import Reach
 from presence_client.commands.screen import Row, line_of
+from presence_protocol.user_ids import UserId
 
 
-async def run(reach: Reach, user_ids: Sequence[int]) -> int:
+async def run(reach: Reach, user_ids: Sequence[UserId]) -> int:
     """Returns the exit code.
 
     Raises:

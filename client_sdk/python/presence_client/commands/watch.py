@@ -17,6 +17,7 @@ from presence_client.commands.console import reader_gone, say
 from presence_client.commands.reach import Reach
 from presence_client.commands.screen import Row, Table, clock, line_of, state_line
 from presence_protocol.messages import StatusEntry
+from presence_protocol.user_ids import UserId
 
 WATCHING: Final = "watching"
 
@@ -24,7 +25,7 @@ REDRAW: float = 0.1
 """Seconds between two drawings of the table at least: eyes are not faster."""
 
 
-async def run(reach: Reach, user_ids: Sequence[int], *, is_json: bool) -> int:
+async def run(reach: Reach, user_ids: Sequence[UserId], *, is_json: bool) -> int:
     """Watch until cancelled. Returns the exit code.
 
     Raises:
@@ -68,7 +69,7 @@ def _json_of(entry: StatusEntry) -> str:
     return text
 
 
-async def _draw(client: PresenceClient, url: str, user_ids: Sequence[int], width: int) -> None:
+async def _draw(client: PresenceClient, url: str, user_ids: Sequence[UserId], width: int) -> None:
     table = Table(sys.stdout)
     stirred = asyncio.Event()
 
@@ -100,7 +101,7 @@ def _head(client: PresenceClient, state: ConnectionState, url: str) -> str:
     return f"{url}  {state_line(state, WATCHING)}{stale}"
 
 
-def _rows(client: PresenceClient, user_ids: Sequence[int], width: int, is_coloured: bool) -> list[str]:
+def _rows(client: PresenceClient, user_ids: Sequence[UserId], width: int, is_coloured: bool) -> list[str]:
     rows = []
     for user_id in user_ids:
         entry = client.view.get(user_id)

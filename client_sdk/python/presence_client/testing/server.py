@@ -49,6 +49,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.session import CLOSE, event_of
+from presence_protocol.user_ids import UserId
 
 QUICK = Backoff(base=0.01, cap=0.05)
 """Tests need not wait for a second until a client comes back."""
@@ -64,7 +65,7 @@ class FakePresenceServer:
         ping_interval: float = 25.0,
         pong_timeout: float = 10.0,
         max_watched: int = limits.MAX_WATCHED,
-        authenticate: Callable[[str | None, int | None], bool] | None = None,
+        authenticate: Callable[[str | None, UserId | None], bool] | None = None,
     ) -> None:
         """`grace_period`, `ping_interval`, `pong_timeout` in seconds; 0 of the first: a lost link is OFFLINE at once.
 
@@ -77,7 +78,7 @@ class FakePresenceServer:
         set back; new ones work."""
         self.refusal: tuple[int, float | None] | None = None
         """HTTP status and Retry-After (seconds) with which new connections are refused."""
-        self.received: list[tuple[int | None, AnyClientMessage]] = []
+        self.received: list[tuple[UserId | None, AnyClientMessage]] = []
         """Every message that came, with the user who sent it: None for an observer, and for each hello."""
         self._grace_period = grace_period
         self._limits = Limits(
@@ -104,12 +105,12 @@ class FakePresenceServer:
     def connect(
         self,
         *,
-        user_id: int | None = None,
+        user_id: UserId | None = None,
         device_id: str | None = None,
         platform: PlatformName | None = None,
         observer: bool = False,
         token: Token | None = None,
-        watch: Iterable[int] = (),
+        watch: Iterable[UserId] = (),
         status: StatusName | None = None,
         codec: Literal["msgpack", "json"] = "json",
         open_timeout: float = 5.0,
@@ -140,7 +141,7 @@ class FakePresenceServer:
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     def set(
-        self, user_id: int, status: StatusName, platforms: Sequence[PlatformName] = ("WEB",), text: str | None = None
+        self, user_id: UserId, status: StatusName, platforms: Sequence[PlatformName] = ("WEB",), text: str | None = None
     ) -> None:
         """Let a user look like this for everybody, whatever their devices say, until `release`."""
         is_offline = status == "OFFLINE"
@@ -149,16 +150,16 @@ class FakePresenceServer:
         )
         self._changed(user_id)
 
-    def release(self, user_id: int) -> None:
+    def release(self, user_id: UserId) -> None:
         """Let a user's own devices speak for them again."""
         self._users.user(user_id).fixed = None
         self._changed(user_id)
 
-    def entry(self, user_id: int) -> StatusEntry:
+    def entry(self, user_id: UserId) -> StatusEntry:
         """What others see of a user, now."""
         return self._users.entry(user_id)
 
-    def watchers(self, user_id: int) -> int:
+    def watchers(self, user_id: UserId) -> int:
         """How many connections watch a user."""
         return sum(user_id in link.watched for link in self._links)
 
@@ -167,12 +168,12 @@ class FakePresenceServer:
         """How many connections are open."""
         return len(self._links)
 
-    def cut(self, user_id: int | None = None) -> None:
+    def cut(self, user_id: UserId | None = None) -> None:
         """Drop the connections of one user, or all, without a close frame. The clients come back by themselves."""
         for link in self._of(user_id):
             link.cut()
 
-    def close(self, code: int, reason: str = "", user_id: int | None = None) -> None:
+    def close(self, code: int, reason: str = "", user_id: UserId | None = None) -> None:
         """Close the connections of one user, or all, with a code: see `presence_protocol.close_codes`."""
         for link in self._of(user_id):
             self._close(link, code, reason)
@@ -209,7 +210,7 @@ class FakePresenceServer:
             if busy and self.latency:
                 await asyncio.sleep(self.latency / 10)
 
-    def _of(self, user_id: int | None) -> list[MemoryLink]:
+    def _of(self, user_id: UserId | None) -> list[MemoryLink]:
         return [link for link in self._links if user_id is None or link.user_id == user_id]
 
     # -- connections: for the links ------------------------------------------------------------------------------
@@ -345,7 +346,7 @@ class FakePresenceServer:
             self._tell(link, Snapshot(id=id, statuses=part, more=True))
         self._tell(link, Snapshot(id=id, statuses=last, cursor=self._cursor()))
 
-    def _set_status(self, user_id: int, message: SetStatus) -> None:
+    def _set_status(self, user_id: UserId, message: SetStatus) -> None:
         override = None
         if message.status is not None:
             until = None if message.until is None else format_time(parse_time(message.until) or 0)
@@ -353,7 +354,7 @@ class FakePresenceServer:
         self._users.user(user_id).say(override)
         self._said(user_id)
 
-    def _said(self, user_id: int) -> None:
+    def _said(self, user_id: UserId) -> None:
         """The override is another one: see to its end, and tell."""
         user = self._users.user(user_id)
         self._stop_timer(user_id)
@@ -369,7 +370,7 @@ class FakePresenceServer:
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
-    def _changed(self, user_id: int, but: MemoryLink | None = None) -> None:
+    def _changed(self, user_id: UserId, but: MemoryLink | None = None) -> None:
         """Tell the user the truth (except on `but`, which is about to be welcomed), and watchers what they see."""
         truth = self._users.self_view(user_id)
         for link in self._of(user_id):

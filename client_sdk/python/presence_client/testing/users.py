@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from presence_protocol.fields import PLATFORMS, format_time
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry, StatusName
+from presence_protocol.user_ids import UserId
 from presence_protocol.view import unknown
 
 
@@ -52,24 +53,24 @@ class Users:
 
     def __init__(self) -> None:
         self.seq = 0
-        self._users: dict[int, User] = {}
-        self._entries: dict[int, StatusEntry] = {}
+        self._users: dict[UserId, User] = {}
+        self._entries: dict[UserId, StatusEntry] = {}
 
-    def user(self, user_id: int) -> User:
+    def user(self, user_id: UserId) -> User:
         return self._users.setdefault(user_id, User())
 
-    def entry(self, user_id: int) -> StatusEntry:
+    def entry(self, user_id: UserId) -> StatusEntry:
         """What others see."""
         return self._entries.get(user_id) or unknown(user_id)
 
-    def entries(self, user_ids: Iterable[int]) -> list[StatusEntry]:
+    def entries(self, user_ids: Iterable[UserId]) -> list[StatusEntry]:
         return [self.entry(user_id) for user_id in user_ids]
 
-    def self_view(self, user_id: int) -> SelfView:
+    def self_view(self, user_id: UserId) -> SelfView:
         user = self.user(user_id)
         return SelfView(user_id, user.status, user.override, list(user.devices.values()))
 
-    def update(self, user_id: int) -> StatusEntry | None:
+    def update(self, user_id: UserId) -> StatusEntry | None:
         """Take into account that something about the user changed: the new entry, or None if it shows nowhere."""
         before, user = self.entry(user_id), self.user(user_id)
         platforms, text = [], None
@@ -87,7 +88,7 @@ class Users:
         self._entries[user_id] = after
         return after
 
-    def put_device(self, user_id: int, device_id: str, platform: str, idle: bool | None) -> bool:
+    def put_device(self, user_id: UserId, device_id: str, platform: str, idle: bool | None) -> bool:
         """The device is there. Returns whether it was before."""
         devices = self.user(user_id).devices
         former = devices.get(device_id)

@@ -14,6 +14,7 @@ from presence_protocol.codec import Codec
 from presence_protocol.errors import InvalidMessage
 from presence_protocol.messages import AnyClientMessage, AnyServerMessage
 from presence_protocol.session import Role, Session
+from presence_protocol.user_ids import UserId
 
 
 class ServerEnd(Protocol):
@@ -53,9 +54,9 @@ class MemoryLink:
 
     def __init__(self, server: ServerEnd, codec: Codec) -> None:
         self.session = Session(Role.SERVER)
-        self.user_id: int | None = None
+        self.user_id: UserId | None = None
         self.device_id = ""
-        self.watched: set[int] = set()
+        self.watched: set[UserId] = set()
         self._server = server
         self._codec = codec
         self._to_server, self._to_client = Pipe(), Pipe()

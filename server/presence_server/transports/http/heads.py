@@ -29,6 +29,7 @@ OF_INTEREST: Final = frozenset(
 _PLAIN: Final = re.compile(rb"/[!-\"$&->@-~]*")  # a path without query, fragment or escapes
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:\[\]%-]*")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+_SLASH: Final = re.compile("%2f", re.IGNORECASE)  # one that is data, and divides nothing (RFC 3986 section 2.2)
 
 
 class BadHead(Exception):
@@ -103,7 +104,7 @@ def read_target(method: bytes, url: bytes) -> Target:
         path = raw.decode("ascii")
     except UnicodeDecodeError:
         raise BadHead(400, "request", "has a target that is not ASCII") from None
-    return Target(unquote(path) if "%" in path else path, raw, parsed.query or b"", host)
+    return Target(unquote(_SLASH.sub("%252F", path)) if "%" in path else path, raw, parsed.query or b"", host)
 
 
 def read_wishes(version: str, special: Sequence[tuple[bytes, bytes]]) -> Wishes:

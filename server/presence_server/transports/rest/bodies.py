@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -13,9 +12,11 @@ from starlette.requests import ClientDisconnect, Request
 from presence_protocol import fields
 from presence_protocol.codec import DECODE_FAILURES
 from presence_protocol.errors import FieldError
-from presence_protocol.fields import Field, find_errors
+from presence_protocol.fields import Field, Rule, find_errors
 from presence_protocol.messages import PlatformName, StatusName, UserId, require
 from presence_protocol.text import byte_order_mark, lone_surrogate
+from presence_protocol.user_ids import NUMBER, IdKind
+from presence_protocol.variants import Variants
 from presence_server.transports.rest.envelope import Refusal
 
 MAX_DRAINED: Final = 16 * 1024 * 1024
@@ -97,26 +98,34 @@ def _issued_before(raw: Any) -> str | None:
     return fields.timestamp(raw) if isinstance(raw, str) else "must be a time, or whole seconds since 1970"
 
 
-_USER = {"userId": Field(fields.user_id, required=True, nullable=False)}
-_DEVICE = _USER | {"deviceId": Field(fields.device_id, required=True, nullable=False)}
-_IDLE = {"idle": Field(fields.boolean)}
-_USERS = {"userIds": Field(fields.user_id, required=True, nullable=False, each=True)}
+_DEVICE_ID: Final = {"deviceId": Field(fields.device_id, required=True, nullable=False)}
+_IDLE: Final = {"idle": Field(fields.boolean)}
 
-RULES: Final[dict[type[Body], dict[str, Field]]] = {
-    OnlineBody: _DEVICE | {"platform": Field(fields.platform, required=True, nullable=False)} | _IDLE,
-    DeviceBody: _DEVICE | _IDLE,
-    BatchBody: _USERS | {"detail": Field(fields.boolean)},
-    OverrideBody: {
-        "status": Field(fields.status, required=True, nullable=False),
-        "until": Field(fields.timestamp),
-        "statusText": Field(fields.status_text),
-    },
-    RevokeBody: _USER | {"issuedBefore": Field(_issued_before), "deviceId": Field(fields.device_id)},
-    ChangesBody: _USERS | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
-}
-"""The rule of each field in words, for the second pass over a body that failed to decode."""
+Rules = dict[type[Body], dict[str, Field]]
 
-_DECODERS: Final = {body: msgspec.json.Decoder(body).decode for body in RULES}
+
+def rules_of(user_id: Rule, platform: Rule) -> Rules:
+    """The rule of each field in words, for the second pass over a body that failed to decode."""
+    user = {"userId": Field(user_id, required=True, nullable=False)}
+    users = {"userIds": Field(user_id, required=True, nullable=False, each=True)}
+    device = user | _DEVICE_ID
+    return {
+        OnlineBody: device | {"platform": Field(platform, required=True, nullable=False)} | _IDLE,
+        DeviceBody: device | _IDLE,
+        BatchBody: users | {"detail": Field(fields.boolean)},
+        OverrideBody: {
+            "status": Field(fields.status, required=True, nullable=False),
+            "until": Field(fields.timestamp),
+            "statusText": Field(fields.status_text),
+        },
+        RevokeBody: user | {"issuedBefore": Field(_issued_before), "deviceId": Field(fields.device_id)},
+        ChangesBody: users | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
+    }
+
+
+RULES: Final = rules_of(fields.user_id, fields.platform)
+"""Those of a server whose settings are the usual ones."""
+
 _decode_any = msgspec.json.Decoder().decode
 
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
@@ -125,28 +134,53 @@ _CLOSE: Final = {"Connection": "close"}
 B = TypeVar("B", bound=Body)
 
 
-async def read(request: Request, body_type: type[B], limit: int) -> B:
-    """The body of `request`, of at most `limit` bytes. That it arrives in time is the connection's to see to.
+class Bodies:
+    """Reads the bodies of one server: ids of its kind, and its platforms."""
 
-    Raises:
-        Refusal: 400 with each wrong field, 413 or 415.
-    """
-    _check_media_type(request)
-    return decode(await _read_bytes(request, limit), body_type)
+    def __init__(self, user_ids: IdKind = NUMBER, platforms: tuple[str, ...] = fields.PLATFORMS) -> None:
+        if user_ids is NUMBER and platforms == fields.PLATFORMS:
+            self.rules = RULES
+            self._types: dict[type[Body], Any] = {body: body for body in RULES}
+        else:
+            self.rules = rules_of(user_ids.refusal, fields.one_of(platforms))
+            variants = Variants(user_ids, platforms)
+            self._types = {body: variants.of(body) for body in RULES}
+        self._decoders = {body: msgspec.json.Decoder(one).decode for body, one in self._types.items()}
+
+    async def read(self, request: Request, body_type: type[B], limit: int) -> B:
+        """The body of `request`, of at most `limit` bytes. That it arrives in time is the connection's to see to.
+
+        Raises:
+            Refusal: 400 with each wrong field, 413 or 415.
+        """
+        _check_media_type(request)
+        return self.decode(await _read_bytes(request, limit), body_type)
+
+    def decode_valid(self, data: bytes, body_type: type[B]) -> B | None:
+        """Decode `data`; None if anything is wrong with it."""
+        try:
+            return self._decoders[body_type](data)  # type: ignore[no-any-return]
+        except DECODE_FAILURES:
+            return None
+
+    def decode(self, data: bytes, body_type: type[B]) -> B:
+        """Decode `data`, or say in a Refusal each thing that is wrong with it."""
+        if (body := self.decode_valid(data, body_type)) is not None:
+            return body
+        raw = _raw_of(data)
+        rules = self.rules[body_type]
+        if errors := find_errors(raw, rules):
+            raise Refusal(400, errors)
+        try:
+            made: B = msgspec.convert({key: raw[key] for key in rules if key in raw}, self._types[body_type])
+        except msgspec.ValidationError as reason:
+            # The rules in words missed what the types refuse: still an answer, if a less helpful one.
+            raise Refusal(400, [FieldError("body", str(reason))]) from None
+        return made
 
 
-def decode_valid(data: bytes, body_type: type[B]) -> B | None:
-    """Decode `data`; None if anything is wrong with it."""
-    try:
-        return _DECODERS[body_type](data)  # type: ignore[return-value]
-    except DECODE_FAILURES:
-        return None
-
-
-def decode(data: bytes, body_type: type[B]) -> B:
-    """Decode `data`, or say in a Refusal each thing that is wrong with it."""
-    if (body := decode_valid(data, body_type)) is not None:
-        return body
+def _raw_of(data: bytes) -> dict[str, Any]:
+    """The object that `data` is. Raises Refusal if it is none."""
     if (mark := byte_order_mark(data)) is not None:
         raise Refusal(
             400,
@@ -168,17 +202,7 @@ def decode(data: bytes, body_type: type[B]) -> B:
         raise Refusal(400, [FieldError("body", f"is not JSON: {words}")]) from None
     if type(raw) is not dict:
         raise Refusal(400, [FieldError("body", "must be a JSON object")])
-    return _convert(raw, body_type, RULES[body_type])
-
-
-def _convert(raw: dict[str, Any], body_type: type[B], rules: Mapping[str, Field]) -> B:
-    if errors := find_errors(raw, rules):
-        raise Refusal(400, errors)
-    try:
-        return msgspec.convert({key: raw[key] for key in rules if key in raw}, body_type)
-    except msgspec.ValidationError as reason:
-        # The rules in words missed what the types refuse: still an answer, if a less helpful one.
-        raise Refusal(400, [FieldError("body", str(reason))]) from None
+    return raw
 
 
 def _check_media_type(request: Request) -> None:

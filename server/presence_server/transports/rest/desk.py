@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote_to_bytes
 from uuid import uuid4
 
 from starlette.requests import Request
@@ -18,11 +18,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.errors import FieldError
-from presence_protocol.limits import MAX_USER_ID
+from presence_protocol.user_ids import UserId
 from presence_server.application.allowances import TooMuch
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal
-from presence_server.domain.model import Shown
+from presence_server.domain.model import Shown, UserKey
 from presence_server.domain.transitions import AnyTransition, Transition
 from presence_server.identity.networks import FORWARDING
 from presence_server.logs import get_logger
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
 
 BASE_PATH: Final = "/api/v1/presence"
+_BASE: Final = BASE_PATH.encode() + b"/"
 
 ENGINE_TIMEOUT: Final = 10.0
 """Seconds that a request waits for the engine."""
@@ -103,12 +104,26 @@ class Desk:
         finally:
             polls.leave(spender)
 
-    def viewer_key(self, who: Principal) -> int:
+    def user_id_of(self, request: Request) -> UserId:
+        """The user id in the path, which is the segment after the endpoint's name.
+
+        Raises:
+            Refusal: 400: it is none. Of numbers: anything but plain ASCII digits without a leading zero, in range.
+        """
+        # status/10001, whatever path a proxy serves it below
+        segment = request.scope["raw_path"].rpartition(_BASE)[2].split(b"/")[1]
+        try:
+            # What is not UTF-8 becomes surrogates, which no kind takes.
+            return self._gateway.user_ids.of_text(unquote_to_bytes(segment).decode("utf-8", "surrogateescape"))
+        except ValueError as reason:
+            raise Refusal(400, [FieldError("userId", str(reason))]) from None
+
+    def viewer_key(self, who: Principal) -> UserKey:
         """Through whose eyes it sees, as a key; 0: a service's, which see everybody."""
         return 0 if who.viewer is None else self._keys.key(who.viewer)
 
     async def body(self, request: Request, body_type: type[bodies.B]) -> bodies.B:
-        return await bodies.read(request, body_type, self._gateway.max_message)
+        return await self._gateway.bodies.read(request, body_type, self._gateway.max_message)
 
     def refuse_if_draining(self) -> None:
         if self._gateway.hub.is_draining:
@@ -136,7 +151,7 @@ class Desk:
 
         return await self.ask(begin)
 
-    async def look_up(self, viewer: int | None, user_id: int) -> Shown:
+    async def look_up(self, viewer: UserId | None, user_id: UserId) -> Shown:
         """What `viewer` (None: a service) may ask of `user_id`; both as clients write them."""
         who = 0 if viewer is None else self._keys.key(viewer)
         found: list[Shown] = await self.ask(partial(self._gateway.hub.lookup, who, [self._keys.key(user_id)]))
@@ -206,18 +221,6 @@ def ticket_of(query: bytes) -> str | None:
             reason = "must not stand in a URL, where it is logged; ask POST /ticket for a ticket"
             raise Refusal(400, [FieldError(name, reason)])
     return given.get("ticket")
-
-
-def user_id_of(request: Request) -> int:
-    """The user id in the path.
-
-    Raises:
-        Refusal: 400: anything but plain ASCII digits without a leading zero, or out of range.
-    """
-    text = request.path_params["user_id"]
-    if text.isascii() and text.isdigit() and text[0] != "0" and len(text) <= 16 and int(text) <= MAX_USER_ID:
-        return int(text)
-    raise Refusal(400, [FieldError("userId", f"must be an integer from 1 to {MAX_USER_ID}")])
 
 
 def route(path: str, by_method: dict[str, Endpoint]) -> Route:

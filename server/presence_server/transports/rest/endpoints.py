@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import msgspec
 from msgspec import Raw, Struct
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -20,11 +19,12 @@ from starlette.routing import Route
 
 from presence_protocol.errors import FieldError
 from presence_protocol.fields import format_time, parse_time
+from presence_protocol.user_ids import STRING, UserId
 from presence_server.application import slices
 from presence_server.application.conversation import check_until
 from presence_server.application.entries import entry_of
 from presence_server.application.polls import Answer, Polls
-from presence_server.domain.model import Device, Override, Platform, Shown, Status
+from presence_server.domain.model import Device, Override, Platform, Shown, Status, UserKey
 from presence_server.domain.transitions import Heartbeat, Offline, Online, SetOverride
 from presence_server.logs import get_logger
 from presence_server.transports.rest import bodies
@@ -36,10 +36,9 @@ from presence_server.transports.rest.desk import (
     options,
     route,
     unavailable,
-    user_id_of,
     within,
 )
-from presence_server.transports.rest.envelope import Refusal, failure, success, success_body
+from presence_server.transports.rest.envelope import Refusal, encode, failure, success, success_body
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
@@ -60,13 +59,16 @@ class RestApi:
 
     def routes(self) -> list[Route]:
         """One route a path, so that a wrong method is told all that would be right."""
+        one: dict[str, Endpoint] = {"GET": self.status, "PUT": self.set_override, "DELETE": self.clear_override}
+        # Among strings there is a user `batch`.
+        many = {"POST": self.batch} | (one if self._gateway.user_ids is STRING else {})
         return [
             route("/online", {"POST": self.online}),
             route("/offline", {"POST": self.offline}),
             route("/heartbeat", {"POST": self.heartbeat}),
             route("/changes", {"POST": self.changes}),
-            route("/status/batch", {"POST": self.batch}),
-            route("/status/{user_id}", {"GET": self.status, "PUT": self.set_override, "DELETE": self.clear_override}),
+            route("/status/batch", many),
+            route("/status/{user_id}", one),
             route("/ws", {"GET": _upgrade_required}),
         ]
 
@@ -104,7 +106,7 @@ class RestApi:
         return success(*heartbeat_answer(self._gateway.heartbeat_interval_ms))
 
     async def status(self, request: Request) -> Response:
-        user_id = user_id_of(request)
+        user_id = self._desk.user_id_of(request)
         who = await self._desk.who(request)
         allow(who.may_watch())
         self._desk.queries(who, 1)
@@ -129,7 +131,7 @@ class RestApi:
     # -- beyond the document -----------------------------------------------------------------------------------------
 
     async def set_override(self, request: Request) -> Response:
-        user_id = user_id_of(request)
+        user_id = self._desk.user_id_of(request)
         who = await self._desk.who(request)
         allow(who.may_speak_for(user_id))
         body = await self._desk.body(request, bodies.OverrideBody)
@@ -148,7 +150,7 @@ class RestApi:
         return success(_status_of(user_id, await self._desk.look_up(user_id, user_id)))
 
     async def clear_override(self, request: Request) -> Response:
-        user_id = user_id_of(request)
+        user_id = self._desk.user_id_of(request)
         who = await self._desk.who(request)
         allow(who.may_speak_for(user_id))
         self._desk.refuse_if_draining()
@@ -183,13 +185,13 @@ class RestApi:
         def steps() -> Iterator[None]:
             for start in range(0, len(found), slices.PIECE):
                 piece = list(map(word, found[start : start + slices.PIECE]))
-                worded.append(msgspec.json.encode(piece)[1:-1])
+                worded.append(encode(piece)[1:-1])
                 yield
 
         await self._gateway.turns.do(steps())
         return Raw(b"[%b]" % b",".join(worded))
 
-    def _begin_poll(self, viewer: int, body: bodies.ChangesBody) -> tuple[_Polling, float]:
+    def _begin_poll(self, viewer: UserKey, body: bodies.ChangesBody) -> tuple[_Polling, float]:
         """The poll, and for how many seconds it may wait.
 
         Raises:
@@ -227,7 +229,7 @@ class _Polling:
     """A long poll, and the futures that tell of it: that it waits, and its answer."""
 
     def __init__(
-        self, polls: Polls, viewer: int, keys: list[int], cursor: str | None, may_wait: bool, now: float
+        self, polls: Polls, viewer: UserKey, keys: list[UserKey], cursor: str | None, may_wait: bool, now: float
     ) -> None:
         loop = asyncio.get_running_loop()
         self.answered: asyncio.Future[Answer | None] = loop.create_future()
@@ -267,7 +269,7 @@ def _time(seconds: int | None) -> str | None:
     return None if seconds is None else format_time(seconds)
 
 
-def _summary_of(user_id: int, shown: Shown) -> dict[str, Any]:
+def _summary_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
     return {
         "userId": user_id,
         "status": shown.presence.public.status.value,
@@ -275,7 +277,7 @@ def _summary_of(user_id: int, shown: Shown) -> dict[str, Any]:
     }
 
 
-def _status_of(user_id: int, shown: Shown) -> dict[str, Any]:
+def _status_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
     return _summary_of(user_id, shown) | {"devices": [_device_of(device) for device in shown.devices]}
 
 
@@ -287,11 +289,11 @@ def heartbeat_answer(interval_ms: int) -> tuple[dict[str, int], str]:
 class Summary(Struct, rename="camel", gc=False):
     """One user in the answer about many."""
 
-    user_id: int
+    user_id: UserId
     status: Status
 
 
-def status_body(user_id: int, shown: Shown) -> bytes:
+def status_body(user_id: UserId, shown: Shown) -> bytes:
     """The whole body that tells of one user."""
     return success_body(_status_of(user_id, shown))
 
@@ -304,7 +306,7 @@ def _device_of(device: Device) -> dict[str, Any]:
     }
 
 
-def _detail_of(user_id: int, shown: Shown) -> dict[str, Any]:
+def _detail_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
     public = shown.presence.public
     detail = _summary_of(user_id, shown) | {"platforms": [platform.value for platform in public.platforms]}
     return detail if public.text is None else detail | {"statusText": public.text}

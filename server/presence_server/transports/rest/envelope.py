@@ -10,6 +10,7 @@ from msgspec import Struct
 from starlette.responses import Response
 
 from presence_protocol.errors import FieldError
+from presence_protocol.user_ids import told_in_json
 
 RETRY_AFTER: Final = 5
 """Seconds after which a client that was turned away may try again."""
@@ -62,7 +63,7 @@ class Envelope(Struct):
     data: Any
 
 
-_encode = msgspec.json.Encoder().encode
+encode = msgspec.json.Encoder(enc_hook=told_in_json).encode
 
 NOT_STORED: Final = {"Cache-Control": "no-store"}
 """Presence is true for the moment: no cache may tell of it later."""
@@ -73,14 +74,14 @@ def success(data: Any, message: str = "success") -> Response:
 
 
 def success_body(data: Any, message: str = "success") -> bytes:
-    return _encode(Envelope(200, message, data))
+    return encode(Envelope(200, message, data))
 
 
 def error_body(status: int, details: Sequence[FieldError] = (), error: str | None = None) -> bytes:
     usual, message = ERRORS[status]
     error = error or usual
     named = [{"field": field, "reason": reason} for field, reason in details]
-    return _encode(Envelope(status, MESSAGES.get(error, message), {"error": error, "details": named}))
+    return encode(Envelope(status, MESSAGES.get(error, message), {"error": error, "details": named}))
 
 
 def error_headers(status: int) -> dict[str, str]:

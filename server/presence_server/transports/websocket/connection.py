@@ -322,7 +322,8 @@ class WebSocketConnection(DirectProtocol):
         try:
             if (opcode is _BINARY) is not codec.is_binary:
                 raise MalformedMessage(f"{codec.subprotocol} takes {'binary' if codec.is_binary else 'text'} frames")
-            effects = hub.handle(session, codec.decode_client(payload), now)
+            message = self._gateway.codecs[session.codec_number].decode_client(payload)
+            effects = hub.handle(session, message, now)
         except MalformedMessage as malformed:
             effects = hub.fail(session, CloseCode.MALFORMED, malformed.reason, now)
         except InvalidMessage as invalid:
