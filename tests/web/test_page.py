@@ -629,3 +629,11 @@ def test_the_api_documentation_fits_every_screen(tab: Tab, width: int, scheme: s
     assert tab.page.evaluate("document.documentElement.scrollWidth") <= width
     shade = lightness(tab.page.evaluate("getComputedStyle(document.body).backgroundColor"))
     assert shade < 60 if scheme == "dark" else shade > 200
+
+
+def test_whoever_is_not_let_in_is_told_why(context: BrowserContext) -> None:
+    with run_server(auth="jwt", jwt_key="k" * 40) as server:
+        page = context.new_page()
+        page.goto(f"{server.url}/?people=501")
+        expect(page.get_by_test_id("link-501")).to_contain_text("closed: 4401")
+        expect(page.get_by_test_id("note-501")).to_contain_text("This page has no token")

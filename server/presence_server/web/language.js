@@ -78,6 +78,7 @@ const ENGLISH = {
     "The proxy does not pass WebSockets: the server answers over HTTP, and no WebSocket opens. See “Behind a proxy” in docs/operations.md, then press Reconnect.",
   originRefused:
     "The server refuses this page's origin: the proxy must pass the Host header on, or allowed_origins must name the origin. Then press Reconnect.",
+  noToken: "This page has no token: it is for trying a server that runs with --auth none.",
   continued: "the session continued",
   newSession: "a new session",
   resumed: "the view resumed",
@@ -185,6 +186,7 @@ const CHINESE = {
   proxyWithoutWebSockets:
     "代理不转发 WebSocket：服务器可以通过 HTTP 访问，但 WebSocket 打不开。请看 docs/operations.md 的“Behind a proxy”一节，然后按“重新连接”。",
   originRefused: "服务器拒绝本页面的来源：代理必须原样转发 Host 头，或者在 allowed_origins 中列出该来源。然后按“重新连接”。",
+  noToken: "本页面没有令牌：它用于试用以 --auth none 运行的服务器。",
   continued: "会话已继续",
   newSession: "新的会话",
   resumed: "视图已恢复",

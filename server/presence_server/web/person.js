@@ -9,6 +9,9 @@ const NEEDS_LINK = ["idle", "busy", "invisible", "clear", "pull"];
 
 /** Tries that no WebSocket came of, though HTTP did: after these, what is between does not pass them. */
 const ENOUGH_TRIES = 2;
+/** Close codes: of whoever says goodbye, and of whoever was not let in. */
+const NORMAL = 1000;
+const NO_CREDENTIALS = 4401;
 const SERVER = new URL(".", document.baseURI).href;
 
 export class Person {
@@ -315,13 +318,16 @@ export class Person {
     this.#press("idle", !isGone && this.#isIdle());
     this.#press("busy", !isGone && self.override?.status === "BUSY");
     this.#press("invisible", !isGone && self.override?.status === "OFFLINE");
-    note.dataset.obstacle = String(this.#obstacle !== null);
+    note.dataset.obstacle = String(this.#obstacle !== null || (this.#client.closeCode ?? NORMAL) !== NORMAL);
     setText(note, this.#obstacle ? say(this.#obstacle) : isGone ? this.#goneNote() : this.#truthNote());
   }
 
   #goneNote() {
-    const { self, state } = this.#client;
-    if (!self) return state === "closed" || state === "online" ? "" : this.#notes().join(" · ");
+    const { self, state, closeCode, closeReason } = this.#client;
+    if (state === "closed" && closeCode !== null && closeCode !== NORMAL) {
+      return closeCode === NO_CREDENTIALS ? `${closeReason}. ${say("noToken")}` : closeReason;
+    }
+    if (!self) return "";
     return say(this.#hasOthers() ? "goneOthersStay" : "gone", { user: this.userId });
   }
 
