@@ -18,7 +18,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-BASE = "/api/v1/presence"
+BASE = "/api/v1/presence"  # as documented, whatever the product says
 SCRIPT = Path(sys.executable).parent / "presence-server"
 
 # The system's own proxy settings must not come between a test and its server.

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from presence_protocol.paths import WS_PATH
 from presence_server.app import build_gateway
 from presence_server.settings import Settings
 from presence_server.transports.websocket.connection import WebSocketConnection
-from presence_server.transports.websocket.handshake import WS_PATH, shake_hands
+from presence_server.transports.websocket.handshake import shake_hands
 from support.raw import upgrade
 
 

@@ -7,8 +7,8 @@ from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from presence_client.errors import InvalidSetting
+from presence_protocol.paths import BASE_PATH, WS_PATH
 
-BASE_PATH: Final = "/api/v1/presence"
 DEFAULT_URL: Final = "http://127.0.0.1:8004"
 
 _SCHEMES: Final = {"http": ("http", "ws"), "ws": ("http", "ws"), "https": ("https", "wss"), "wss": ("https", "wss")}
@@ -57,7 +57,7 @@ class Address(NamedTuple):
         if schemes is None or port == 0 or "?" in url or "#" in url or not url.isprintable():
             raise InvalidSetting("", f"{_shown(url)!r} is not a server's URL, such as {DEFAULT_URL}")
         path = quote(parts.path.rstrip("/"), safe=_IN_PATHS)
-        path = path.removesuffix("/ws") if path.endswith(f"{BASE_PATH}/ws") else path
+        path = path.removesuffix("/ws") if path.endswith(WS_PATH) else path
         path = path if path.endswith(BASE_PATH) else path + BASE_PATH
         place = host if port is None else f"{host}:{port}"
         rest, websocket = (f"{scheme}://{place}{path}" for scheme in schemes)

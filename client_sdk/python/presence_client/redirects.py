@@ -8,7 +8,8 @@ host, as browsers and HTTP libraries have it.
 from typing import Final, NamedTuple
 from urllib.parse import urljoin, urlsplit
 
-from presence_client.address import BASE_PATH, Origin, redacted
+from presence_client.address import Origin, redacted
+from presence_protocol.paths import BASE_PATH
 
 MAX_REDIRECTS: Final = 5
 """In a row. A loop is noticed by it."""

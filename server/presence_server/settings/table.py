@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
 from presence_protocol.user_ids import KINDS
 from presence_server.identity.networks import LOOPBACK, parse_network
 from presence_server.settings.declaration import (
@@ -68,11 +69,11 @@ class Settings:
     unseen_for: float = seconds(86_400.0, "for which the override of a user who never came is kept")
     shards: int = count(64, "parts that the table of users is split into", most=65536)
     max_connections: int = count(0, "open connections; 0 is what the open-file limit allows", least=0)
-    max_watched: int = count(5000, "users that one connection may watch", most=1_000_000)
+    max_watched: int = count(MAX_WATCHED, "users that one connection may watch", most=1_000_000)
     max_devices: int = count(
         16, "devices of one user; a further one ends one whose link is gone, else the one longest idle", most=1000
     )
-    max_batch: int = count(1000, "user ids in one query", most=100_000)
+    max_batch: int = count(MAX_BATCH, "user ids in one query", most=100_000)
     limits: str = text(
         "auto",
         "whether rates below apply: auto: on loopback with auth none only those that differ from their defaults",
@@ -106,7 +107,7 @@ class Settings:
     max_header: int = count(
         65_536, "first line and headers of one HTTP request", unit="bytes", least=1024, most=1024**2
     )
-    max_message: int = count(262_144, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
+    max_message: int = count(MAX_MESSAGE, "one message or REST body", unit="bytes", least=1024, most=16 * 1024**2)
     max_unsent: int = count(
         268_435_456,
         "that wait in full sockets, of all connections together; above it, those who hold most are dropped",

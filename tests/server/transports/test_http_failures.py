@@ -12,6 +12,7 @@ import pytest
 from starlette.applications import Starlette
 
 from application.kit import ManualClock
+from presence_protocol.paths import BASE_PATH
 from presence_protocol.user_ids import NUMBER
 from presence_server.application.admission import Admission
 from presence_server.application.ceilings import Ceilings
@@ -20,7 +21,7 @@ from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal, trusted
 from presence_server.transports.rest.bodies import Bodies
-from presence_server.transports.rest.desk import BASE_PATH, Desk
+from presence_server.transports.rest.desk import Desk
 from presence_server.transports.rest.endpoints import RestApi
 from support.rest import check_refusal, refused
 from support.server import Answer

@@ -18,6 +18,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.errors import FieldError
+from presence_protocol.paths import BASE_PATH
 from presence_protocol.user_ids import UserId
 from presence_server.application.allowances import TooMuch
 from presence_server.application.ports import Peer, Wanted
@@ -32,7 +33,6 @@ from presence_server.transports.rest.envelope import Refusal, failure
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
 
-BASE_PATH: Final = "/api/v1/presence"
 _BASE: Final = BASE_PATH.encode() + b"/"
 
 ENGINE_TIMEOUT: Final = 10.0

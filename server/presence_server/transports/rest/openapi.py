@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from presence_protocol.paths import BASE_PATH, WS_PATH
 from presence_server.transports.rest import schemas
-from presence_server.transports.rest.desk import BASE_PATH
 from presence_server.transports.rest.envelope import ERRORS
 from presence_server.transports.rest.schemas import Schema, list_of, record, ref
 from presence_server.transports.rest.words import LANGUAGES, Words, in_language
@@ -375,11 +375,11 @@ def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
             "version": version,
             "summary": Words("Realtime presence", "实时在线状态服务"),
             "description": Words(
-                "Who is online. The WebSocket at `/api/v1/presence/ws` is the heartbeat and tells changes as they "
+                f"Who is online. The WebSocket at `{WS_PATH}` is the heartbeat and tells changes as they "
                 "happen; docs/protocol.md describes it. REST stands beside it. An answer is "
                 '`{"code", "message", "data"}`, the HTTP status equal to `code`; a refusal has a stable code in '
                 "`data.error`.",
-                "在线状态服务。`/api/v1/presence/ws` 上的 WebSocket 就是心跳，并实时推送变化，见 docs/protocol.md；"
+                f"在线状态服务。`{WS_PATH}` 上的 WebSocket 就是心跳，并实时推送变化，见 docs/protocol.md；"
                 '另有 REST 接口。响应为 `{"code", "message", "data"}`，HTTP 状态码与 `code` 相同；'
                 "出错时 `data.error` 为稳定的错误码。",
             ),

@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
+from presence_protocol.paths import BASE_PATH
 from presence_protocol.user_ids import UserId
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal
@@ -24,7 +25,6 @@ from presence_server.domain.model import Shown, Status, UserKey
 from presence_server.domain.transitions import Heartbeat, Transition
 from presence_server.identity.networks import FORWARDING
 from presence_server.transports.rest.bodies import BatchBody, DeviceBody
-from presence_server.transports.rest.desk import BASE_PATH
 from presence_server.transports.rest.endpoints import Summary, heartbeat_answer, status_body
 from presence_server.transports.rest.envelope import success_body
 

@@ -25,6 +25,7 @@ from websockets.typing import Subprotocol
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.codec import CODECS
 from presence_protocol.errors import FieldError
+from presence_protocol.paths import WS_PATH
 from presence_server.application.refusals import too_much
 from presence_server.identity.networks import FORWARDING, NO_PROXY
 from presence_server.transports.hosts import REASON
@@ -35,8 +36,6 @@ from presence_server.transports.websocket.parsers import let_go
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
-
-WS_PATH: Final = "/api/v1/presence/ws"
 
 LONGEST: Final = 8 * 1024
 """Bytes of a usual head."""
