@@ -23,6 +23,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from presence_protocol.errors import FieldError
+from presence_protocol.paths import BASE_PATH
 from presence_protocol.user_ids import STRING, kind_of
 from presence_server import __version__
 from presence_server.access import Access, Everyone
@@ -58,7 +59,7 @@ from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
 from presence_server.transports.rest.credentials import CredentialsApi
-from presence_server.transports.rest.desk import BASE_PATH, Desk, forwarding_of, refused_by
+from presence_server.transports.rest.desk import Desk, forwarding_of, refused_by
 from presence_server.transports.rest.endpoints import RestApi, on_http_exception
 from presence_server.transports.rest.envelope import Refusal, failure
 from presence_server.transports.rest.openapi import openapi_route

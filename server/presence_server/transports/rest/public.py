@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from starlette.requests import Request
 
+from presence_protocol.paths import BASE_PATH
 from presence_server.transports.operations import PATHS
-from presence_server.transports.rest.desk import BASE_PATH, forwarding_of, refused_by
+from presence_server.transports.rest.desk import forwarding_of, refused_by
 from presence_server.transports.rest.envelope import failure
 
 if TYPE_CHECKING:
