@@ -305,7 +305,7 @@ class FakeLink:
         self.is_stopped = is_still_slow
         if self.is_blocked:
             self.is_blocked = False
-            self._world.perform(self._world.hub.drained(self.session, self._world.now))
+            self._world.perform(self._world.hub.unblocked(self.session, self._world.now))
 
 
 class Given(NamedTuple):

@@ -127,7 +127,7 @@ def test_one_that_drains_and_fills_in_turn_is_served_at_most_every_tenth_of_a_se
         world.online(ANN)
         world.offline(ANN)
         world.flush()
-        world.perform(world.hub.drained(client.session, world.now))
+        world.perform(world.hub.unblocked(client.session, world.now))
         assert client.take() == []
     world.wait(0.25)
     assert len(client.take(Diff)) == 1

@@ -8,7 +8,7 @@ from application.kit import ANN, START, Client, World
 from presence_protocol.messages import Ping
 from presence_protocol.session import State
 from presence_server.application.hub_limits import HubLimits
-from presence_server.application.liveness import LinkTimes, Liveness, Verdict
+from presence_server.application.liveness import LinkFailure, LinkTimes, Liveness
 from presence_server.application.sessions import Session
 from presence_server.domain.shard import Lifetimes
 
@@ -23,9 +23,9 @@ class Scene:
         self.liveness = Liveness(TIMES)
         self.liveness.add(self.session, START)
         if state is State.LIVE:
-            self.liveness.greet(self.session, START)
+            self.liveness.start_pings(self.session, START)
 
-    def at(self, seconds: float) -> list[Verdict]:
+    def at(self, seconds: float) -> list[LinkFailure]:
         return [verdict for _, verdict in self.liveness.sweep(START + seconds)]
 
     def block(self, seconds: float) -> None:
@@ -34,7 +34,7 @@ class Scene:
 
     def drain(self, seconds: float) -> None:
         self.session.blocked_since = 0.0
-        self.liveness.drain(self.session, START + seconds)
+        self.liveness.unblock(self.session, START + seconds)
 
 
 def test_without_a_hello_it_ends_in_time_whatever_its_socket_does() -> None:
@@ -42,7 +42,7 @@ def test_without_a_hello_it_ends_in_time_whatever_its_socket_does() -> None:
         scene = Scene(State.OPEN)
         disturb(scene)
         assert scene.at(9.9) == []
-        assert scene.at(10) == [Verdict.HELLO_TIMEOUT]
+        assert scene.at(10) == [LinkFailure.HELLO_TIMEOUT]
         assert scene.at(100) == []
 
 
@@ -62,7 +62,7 @@ def test_an_unanswered_ping_is_its_end_and_silence_alone_is_not() -> None:
     assert scene.at(24.9) == []
     assert scene.at(25) == []
     assert scene.at(34.9) == []
-    assert scene.at(35) == [Verdict.DEAD]
+    assert scene.at(35) == [LinkFailure.DEAD]
 
 
 def test_a_sweep_that_comes_late_pings_before_it_judges() -> None:
@@ -81,7 +81,7 @@ def test_while_it_is_blocked_that_counts() -> None:
     scene.block(26)
     assert scene.at(35.5) == []
     assert scene.at(55.9) == []
-    assert scene.at(56) == [Verdict.TOO_SLOW]
+    assert scene.at(56) == [LinkFailure.TOO_SLOW]
 
 
 def test_one_that_died_before_it_blocked_is_not_given_more_time_by_that() -> None:
@@ -89,7 +89,7 @@ def test_one_that_died_before_it_blocked_is_not_given_more_time_by_that() -> Non
     scene.at(25)
     scene.block(34)  # its ping is still unanswered
     assert scene.at(34.9) == []
-    assert scene.at(35) == [Verdict.TOO_SLOW]
+    assert scene.at(35) == [LinkFailure.TOO_SLOW]
 
 
 def test_one_that_takes_some_now_and_then_is_alive() -> None:
@@ -98,7 +98,7 @@ def test_one_that_takes_some_now_and_then_is_alive() -> None:
     scene.drain(30)
     scene.block(31)
     assert scene.at(60.9) == []
-    assert scene.at(61) == [Verdict.TOO_SLOW]
+    assert scene.at(61) == [LinkFailure.TOO_SLOW]
 
 
 def test_a_ping_that_fills_the_socket_leaves_it_the_time_of_who_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from application.kit import ANN, BOB, World
 from presence_server.application.cursors import Cursor, digest_of
-from presence_server.application.polls import Answer, Poll
+from presence_server.application.polls import Poll, PollAnswer
 from presence_server.domain.model import Status
 
 
@@ -14,7 +14,7 @@ class Waiter:
     """Whoever made the request."""
 
     def __init__(self, world: World, users: list[int], cursor: str | None = None, may_wait: bool = True) -> None:
-        self.answers: list[Answer | None] = []
+        self.answers: list[PollAnswer | None] = []
         self.waits = 0
         self._world = world
         self.poll: Poll = world.polls.open(
@@ -24,11 +24,11 @@ class Waiter:
     def _on_wait(self) -> None:
         self.waits += 1
 
-    def close(self) -> Answer | None:
+    def close(self) -> PollAnswer | None:
         return self._world.polls.close(self.poll)
 
 
-def seen(answer: Answer | None) -> list[tuple[int, str]]:
+def seen(answer: PollAnswer | None) -> list[tuple[int, str]]:
     assert answer is not None
     return [(presence.user_id, presence.public.status.value) for presence in answer.changes]
 

@@ -18,7 +18,7 @@ from presence_server.application.entries import entry_of
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
 from presence_server.application.liveness import LinkTimes
-from presence_server.application.polls import Answer, Poll
+from presence_server.application.polls import Poll, PollAnswer
 from presence_server.domain.model import Status
 from presence_server.domain.shard import Lifetimes
 
@@ -37,7 +37,7 @@ class Poller:
         self.given: Given | None = None
         self._world = world
         self._poll: Poll | None = None
-        self._answers: list[Answer | None] = []
+        self._answers: list[PollAnswer | None] = []
 
     def ask(self) -> None:
         self._answers = []

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from presence_client.attempts import End
-from presence_client.rest_link import Answer, Call, Cancel, RestLink
+from presence_client.rest_link import Call, Cancel, HttpAnswer, RestLink
 from presence_protocol.messages import (
     Activity,
     Bye,
@@ -30,8 +30,8 @@ from presence_protocol.messages import (
 HELLO = Hello(user_id=1, device_id="d", platform="PC")
 OBSERVER = Hello(observer=True)
 DEVICE = {"userId": 1, "deviceId": "d"}
-BEAT = Answer(200, {"nextHeartbeatInterval": 30_000})
-GONE = Answer(404, {"error": "device_not_online", "details": []})
+BEAT = HttpAnswer(200, {"nextHeartbeatInterval": 30_000})
+GONE = HttpAnswer(404, {"error": "device_not_online", "details": []})
 
 
 def raw(user_id: int, version: int = 1, status: str = "ONLINE") -> dict[str, Any]:
@@ -42,8 +42,8 @@ def entry(user_id: int, version: int = 1, status: Any = "ONLINE") -> StatusEntry
     return StatusEntry(user_id, status, ["WEB"], None, version)
 
 
-def changes(*entries: dict[str, Any], cursor: str = "c1", resumed: bool = False) -> Answer:
-    return Answer(200, {"changes": list(entries), "cursor": cursor, "resumed": resumed})
+def changes(*entries: dict[str, Any], cursor: str = "c1", resumed: bool = False) -> HttpAnswer:
+    return HttpAnswer(200, {"changes": list(entries), "cursor": cursor, "resumed": resumed})
 
 
 def user_ids(call: Call) -> list[int]:
@@ -94,7 +94,7 @@ class World:
         (call,) = [call for call in self.calls if call.path == path]
         return call
 
-    def answer(self, answer: Answer, call: Call | None = None) -> None:
+    def answer(self, answer: HttpAnswer, call: Call | None = None) -> None:
         call = call or self.call()
         self.calls.remove(call)
         self.link.answered(call.number, answer, self.now)
@@ -129,7 +129,7 @@ def test_a_new_device_goes_online_and_asks_for_the_interval() -> None:
     world.say(HELLO)
     world.answer(GONE)
     assert world.call()[1:4] == ("POST", "/online", DEVICE | {"platform": "PC"})
-    world.answer(Answer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
+    world.answer(HttpAnswer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
     assert world.call().path == "/heartbeat"
     world.answer(BEAT)
     (welcome,) = world.heard()
@@ -141,7 +141,7 @@ def test_the_status_to_begin_with_is_set_before_anybody_sees_the_device() -> Non
     world.say(Hello(user_id=1, device_id="d", platform="PC", status="OFFLINE"))
     world.answer(GONE)
     assert world.call()[1:4] == ("PUT", "/status/1", {"status": "OFFLINE"})
-    world.answer(Answer(200, {}))
+    world.answer(HttpAnswer(200, {}))
     assert world.call().path == "/online"
 
 
@@ -227,7 +227,7 @@ def test_a_refused_watch_is_an_error_and_the_others_go_on() -> None:
     world.welcomed(2)
     world.say(Watch(id=5, user_ids=[3]))
     details = [{"field": "userIds", "reason": "must be at most 1 different ids"}]
-    world.answer(Answer(400, {"error": "invalid_request", "details": details}, "请求参数错误"))
+    world.answer(HttpAnswer(400, {"error": "invalid_request", "details": details}, "请求参数错误"))
     (error,) = world.heard()
     assert (error.id, error.code, error.error, error.details[0].field) == (5, 400, "invalid_request", "userIds")
     assert user_ids(world.call()) == [2]
@@ -246,7 +246,7 @@ def test_heartbeats_come_at_the_interval_that_the_server_asks_for() -> None:
     world = World()
     world.welcomed()
     world.wait(30)
-    world.answer(Answer(200, {"nextHeartbeatInterval": 60_000}))
+    world.answer(HttpAnswer(200, {"nextHeartbeatInterval": 60_000}))
     world.wait(59)
     assert world.calls == []
     world.wait(1)
@@ -259,7 +259,7 @@ def test_a_device_that_was_ended_comes_online_again() -> None:
     world.wait(30)
     world.answer(GONE)
     assert world.call()[2:4] == ("/online", DEVICE | {"platform": "PC"})
-    world.answer(Answer(200, {}))
+    world.answer(HttpAnswer(200, {}))
     assert world.call().path == "/heartbeat"
     assert world.heard() == []
 
@@ -280,7 +280,7 @@ def test_a_device_that_is_gone_again_at_once_ends_the_connection() -> None:
     world.welcomed()
     world.wait(30)
     world.answer(GONE)
-    world.answer(Answer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
+    world.answer(HttpAnswer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
     world.answer(GONE)
     (end,) = world.heard()
     assert (end.code, end.http_status) == (1006, 404), "and it comes back with backoff"
@@ -294,10 +294,10 @@ def test_what_changes_something_is_asked_one_after_the_other() -> None:
     assert world.call().body == DEVICE | {"idle": True}, "two requests at once may arrive in either order"
     world.answer(GONE)
     assert world.call().path == "/online"
-    world.answer(Answer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
+    world.answer(HttpAnswer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
     world.answer(BEAT)
     assert world.call()[1:4] == ("PUT", "/status/1", {"status": "BUSY"})
-    world.answer(Answer(503, None, "later"))
+    world.answer(HttpAnswer(503, None, "later"))
     assert world.call().body == DEVICE | {"idle": False}
     world.answer(BEAT)
     assert [message.id for message in world.heard()] == [1, 2, 3]
@@ -306,7 +306,7 @@ def test_what_changes_something_is_asked_one_after_the_other() -> None:
 def test_an_interval_of_nothing_is_no_loop() -> None:
     world = World()
     world.say(HELLO)
-    world.answer(Answer(200, {"nextHeartbeatInterval": 1}))
+    world.answer(HttpAnswer(200, {"nextHeartbeatInterval": 1}))
     assert world.link.deadline() == world.now + 0.1
 
 
@@ -323,10 +323,10 @@ def test_requests_become_calls_and_their_answers_replies() -> None:
     world.welcomed()
     world.say(SetStatus(id=1, status="BUSY", status_text="x"))
     assert world.call()[1:4] == ("PUT", "/status/1", {"status": "BUSY", "statusText": "x"})
-    world.answer(Answer(200, {}))
+    world.answer(HttpAnswer(200, {}))
     world.say(SetStatus(id=2, status=None))
     assert world.call()[1:4] == ("DELETE", "/status/1", None)
-    world.answer(Answer(200, {}))
+    world.answer(HttpAnswer(200, {}))
     world.say(Activity(id=3, idle=True, idle_for_ms=5))
     assert world.call()[2:4] == ("/heartbeat", DEVICE | {"idle": True})
     world.answer(BEAT)
@@ -347,8 +347,8 @@ def test_a_refused_request_is_an_error_and_the_connection_goes_on() -> None:
     world = World()
     world.welcomed()
     world.say(SetStatus(id=1, status="BUSY"), Query(id=2, user_ids=[2]))
-    world.answer(Answer(403, {"error": "forbidden", "details": []}, "没有权限"), world.find("/status/1"))
-    world.answer(Answer(503, None, "Service Unavailable"), world.find("/changes"))
+    world.answer(HttpAnswer(403, {"error": "forbidden", "details": []}, "没有权限"), world.find("/status/1"))
+    world.answer(HttpAnswer(503, None, "Service Unavailable"), world.find("/changes"))
     first, second = world.heard()
     assert (first.id, first.code, first.error, first.message) == (1, 403, "forbidden", "没有权限")
     assert (second.id, second.code, second.error) == (2, 503, "unavailable")
@@ -373,7 +373,7 @@ def test_bye_is_offline() -> None:
     world.wait(0.25)
     world.say(Bye())
     assert world.call()[2:4] == ("/offline", DEVICE), "and the poll is given up"
-    world.answer(Answer(200))
+    world.answer(HttpAnswer(200))
     assert world.heard() == [End(1000, "bye")]
     assert world.link.deadline() is None
 
@@ -391,16 +391,16 @@ def test_to_be_given_up_is_no_offline() -> None:
 @pytest.mark.parametrize(
     ("answer", "end"),
     [
-        (Answer(0, reason="Connection refused", was_reached=False), End(1006, "Connection refused", None, False)),
-        (Answer(401, None, "no"), End(4401, "no", http_status=401)),
-        (Answer(403, None, "no"), End(4403, "no", http_status=403)),
-        (Answer(503, None, "full", 7.0), End(4503, "full", 7.0, http_status=503)),
-        (Answer(429, None, "slow down", 2.0), End(4529, "slow down", 2.0, http_status=429)),
-        (Answer(502, None, "Bad Gateway"), End(1006, "HTTP 502 Bad Gateway", http_status=502)),
-        (Answer(200, "nonsense"), End(1006, "an answer, but not as a presence server answers")),
+        (HttpAnswer(0, reason="Connection refused", was_reached=False), End(1006, "Connection refused", None, False)),
+        (HttpAnswer(401, None, "no"), End(4401, "no", http_status=401)),
+        (HttpAnswer(403, None, "no"), End(4403, "no", http_status=403)),
+        (HttpAnswer(503, None, "full", 7.0), End(4503, "full", 7.0, http_status=503)),
+        (HttpAnswer(429, None, "slow down", 2.0), End(4529, "slow down", 2.0, http_status=429)),
+        (HttpAnswer(502, None, "Bad Gateway"), End(1006, "HTTP 502 Bad Gateway", http_status=502)),
+        (HttpAnswer(200, "nonsense"), End(1006, "an answer, but not as a presence server answers")),
     ],
 )
-def test_what_fails_ends_the_connection(answer: Answer, end: End) -> None:
+def test_what_fails_ends_the_connection(answer: HttpAnswer, end: End) -> None:
     world = World()
     world.say(HELLO)
     world.answer(answer)

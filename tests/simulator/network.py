@@ -182,7 +182,7 @@ class Link:
         if self.is_blocked and not self.unsent_bytes and not self.is_over_here and self.session is not None:
             self.is_blocked = False
             self.alive_at = self._world.clock.now()
-            self._world.driver.perform(self._world.hub.drained(self.session, self._world.clock.now()))
+            self._world.driver.perform(self._world.hub.unblocked(self.session, self._world.clock.now()))
 
     def _put(self, data: bytes, close: int = 0) -> None:
         self._back = max(self._back, self._world.loop.time + self._world.delay())

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
 from presence_server.application.keys import PLAIN
-from presence_server.application.polls import Answer, Poll
+from presence_server.application.polls import Poll, PollAnswer
 from presence_server.domain.model import Override, Platform, Shown
 from presence_server.domain.transitions import (
     AnyTransition,
@@ -161,7 +161,7 @@ class Poller:
     def stop(self) -> None:
         self.is_wanted = False
 
-    def answered(self, poll: _Poll, answer: Answer | None) -> None:
+    def answered(self, poll: _Poll, answer: PollAnswer | None) -> None:
         if poll is not self._under_way:
             return
         self._under_way, self.is_asking = None, False
@@ -175,7 +175,7 @@ class Poller:
         if self.is_wanted:
             self.ask(self._world.scenario.poll_wait)
 
-    def _fold(self, answer: Answer) -> None:
+    def _fold(self, answer: PollAnswer) -> None:
         for presence in answer.changes:
             entry = entry_of(presence, PLAIN)
             self._world.checker.entry(None, entry)
@@ -203,7 +203,7 @@ class _Poll:
         self._cursor = cursor
         self._wait = wait
         self._poll: Poll | None = None
-        self._answers: list[Answer | None] = []
+        self._answers: list[PollAnswer | None] = []
         self._timer: Handle | None = None
         self._is_over = False
         self._is_hung_up = False
@@ -221,7 +221,7 @@ class _Poll:
         if self._answers:
             self._finish()
 
-    def _answered(self, answer: Answer | None) -> None:
+    def _answered(self, answer: PollAnswer | None) -> None:
         if not self._answers:
             self._answers.append(answer)
             self._world.loop.serve(SOON, 0.0, self._finish)

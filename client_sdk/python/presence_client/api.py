@@ -23,7 +23,7 @@ import msgspec
 from presence_client.address import Address
 from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
 from presence_client.http import Http
-from presence_client.rest_link import Answer
+from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
 from presence_client.values import Token, patience_of, token_of, until_of, user_ids_of
 from presence_protocol.limits import MAX_WAIT
@@ -211,7 +211,7 @@ class PresenceApi:
         except msgspec.ValidationError:
             raise UnexpectedAnswer(self._http.route.address.given, 200) from None
 
-    async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> Answer:
+    async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> HttpAnswer:
         if self._last_token is None and self._token is not None:
             asked = self._token() if callable(self._token) else self._token
             given = await self._in_time(asked) if inspect.isawaitable(asked) else asked
@@ -241,7 +241,7 @@ class PresenceApi:
         epoch, then = self._clock
         return epoch + time.monotonic() - then
 
-    def _failure_of(self, answer: Answer) -> Exception:
+    def _failure_of(self, answer: HttpAnswer) -> Exception:
         url = self._http.route.address.given
         if answer.status == 0:
             return Unreachable(url, answer.reason)

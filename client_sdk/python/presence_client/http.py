@@ -10,7 +10,7 @@ import msgspec
 from presence_client.errors import InvalidSetting, UsageError
 from presence_client.failures import epoch_of, seconds_of, words_of
 from presence_client.redirects import MAX_REDIRECTS, redirect_of
-from presence_client.rest_link import Answer
+from presence_client.rest_link import HttpAnswer
 from presence_client.route import USER_AGENT, Route
 
 KEEPALIVE: Final = 3.0
@@ -51,7 +51,7 @@ class Http:
 
     async def exchange(
         self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float, token: str | None
-    ) -> Answer:
+    ) -> HttpAnswer:
         """Make a request and wait `seconds` for its answer. Never raises: what failed is in the answer.
 
         An answer that is no envelope has `data` None. A redirect is followed for GET (see `redirects`).
@@ -66,11 +66,11 @@ class Http:
             async with asyncio.timeout(seconds + SLACK):
                 return await self._exchange(method, path, body, seconds, token)
         except TimeoutError:
-            return Answer(0, reason="no answer in time")
+            return HttpAnswer(0, reason="no answer in time")
 
     async def _exchange(
         self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float, token: str | None
-    ) -> Answer:
+    ) -> HttpAnswer:
         headers = dict(self.route.headers)
         if token is not None:
             headers["authorization"] = f"Bearer {token}"
@@ -93,7 +93,7 @@ class Http:
             url = redirect.url
             if not redirect.is_trusted:
                 headers = {}
-        return Answer(response.status_code, None, f"{response.reason_phrase}, {redirect}; use that URL")
+        return HttpAnswer(response.status_code, None, f"{response.reason_phrase}, {redirect}; use that URL")
 
     def _client_for(self, url: str) -> httpx.AsyncClient:
         """The pool for a URL's scheme and proxy: one, unless redirects lead elsewhere."""
@@ -115,15 +115,15 @@ class Http:
             )
         return pools[key]
 
-    def _failed(self, url: str, failure: Exception) -> Answer:
+    def _failed(self, url: str, failure: Exception) -> HttpAnswer:
         if isinstance(failure, InvalidSetting):
-            return Answer(0, reason=str(failure), was_reached=False)
+            return HttpAnswer(0, reason=str(failure), was_reached=False)
         was_reached = not isinstance(failure, httpx.ConnectError | httpx.ConnectTimeout | httpx.ProxyError)
         reason = "no answer in time" if isinstance(failure, httpx.TimeoutException) else words_of(failure)
         proxy = self.route.proxy_for(url)
         if proxy is not None and not was_reached:
             reason = f"{reason} (by {proxy})"
-        return Answer(0, reason=reason, was_reached=was_reached)
+        return HttpAnswer(0, reason=reason, was_reached=was_reached)
 
 
 def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
@@ -131,11 +131,11 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
     return [(name.encode(), value.encode()) for name, value in headers.items()]
 
 
-def _answer_of(response: httpx.Response) -> Answer:
+def _answer_of(response: httpx.Response) -> HttpAnswer:
     epoch = epoch_of(response.headers.get("Date"))
     retry_after = seconds_of(response.headers.get("Retry-After"), epoch)
     try:
         envelope = _decode(response.content)
     except (ValueError, RecursionError):
-        return Answer(response.status_code, None, response.reason_phrase, retry_after, epoch=epoch)
-    return Answer(response.status_code, envelope.data, envelope.message, retry_after, epoch=epoch)
+        return HttpAnswer(response.status_code, None, response.reason_phrase, retry_after, epoch=epoch)
+    return HttpAnswer(response.status_code, envelope.data, envelope.message, retry_after, epoch=epoch)

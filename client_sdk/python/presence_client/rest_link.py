@@ -79,7 +79,7 @@ class Cancel(NamedTuple):
     number: int
 
 
-class Answer(NamedTuple):
+class HttpAnswer(NamedTuple):
     """What came of a request. `status` 0: nothing, `reason` says why. `data`: that of the envelope, or None.
 
     `was_reached` is False when not even TCP came about. `retry_after`: seconds, if the server said so. `epoch`: the
@@ -177,7 +177,7 @@ class RestLink:
             case Bye():
                 self._leave()
 
-    def answered(self, number: int, answer: Answer, now: float) -> None:
+    def answered(self, number: int, answer: HttpAnswer, now: float) -> None:
         """What came of a request."""
         purpose, context = self._calls.pop(number, (None, None))
         if purpose is None:
@@ -310,7 +310,7 @@ class RestLink:
 
     # -- answers ---------------------------------------------------------------------------------------------------
 
-    def _succeeded(self, purpose: str, context: Any, answer: Answer, now: float) -> None:
+    def _succeeded(self, purpose: str, context: Any, answer: HttpAnswer, now: float) -> None:
         match purpose:
             case "greet" | "beat" | "greet again":
                 interval = msgspec.convert(answer.data, dict[str, Any]).get("nextHeartbeatInterval")
@@ -341,7 +341,7 @@ class RestLink:
             case "poll":
                 self._polled(msgspec.convert(answer.data, _Changes), context, now)
 
-    def _failed(self, purpose: str, context: Any, answer: Answer, now: float) -> None:
+    def _failed(self, purpose: str, context: Any, answer: HttpAnswer, now: float) -> None:
         error = _error_of(answer)
         if purpose == "greet" and error == "device_not_online" and context is None:
             if self._me().status is not None:  # before `/online`, lest somebody invisible flashes up
@@ -362,7 +362,7 @@ class RestLink:
         else:
             self._end(_end_of(answer))
 
-    def _refuse(self, id: int | None, code: int, error: str, message: str, answer: Answer | None = None) -> None:
+    def _refuse(self, id: int | None, code: int, error: str, message: str, answer: HttpAnswer | None = None) -> None:
         details = [] if answer is None else _details_of(answer)
         self._reply(Error(id=id, code=code, error=error, message=message, details=details or None))
 
@@ -414,13 +414,13 @@ CODES: Final = {
 """By HTTP status: the close code that says the same over a WebSocket."""
 
 
-def _error_of(answer: Answer) -> str:
+def _error_of(answer: HttpAnswer) -> str:
     """The stable code in the envelope of a refusal."""
     error = answer.data.get("error") if isinstance(answer.data, dict) else None
     return error if isinstance(error, str) else "unavailable" if answer.status >= 500 else "refused"
 
 
-def _details_of(answer: Answer) -> list[Detail]:
+def _details_of(answer: HttpAnswer) -> list[Detail]:
     raw: Iterable[Any] = answer.data.get("details", ()) if isinstance(answer.data, dict) else ()
     try:
         return msgspec.convert(raw, list[Detail])
@@ -428,7 +428,7 @@ def _details_of(answer: Answer) -> list[Detail]:
         return []
 
 
-def _end_of(answer: Answer) -> End:
+def _end_of(answer: HttpAnswer) -> End:
     """How a connection ends whose own request failed."""
     code = CODES.get(answer.status, CloseCode.ABNORMAL)
     reason = answer.reason

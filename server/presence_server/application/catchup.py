@@ -35,7 +35,7 @@ class CatchUp:
         self._fanout = fanout
         self._keys = keys
         self._part_bytes = part_bytes
-        self._drained: dict[Session, None] = {}
+        self._unblocked: dict[Session, None] = {}
 
     def hold(self, session: Session) -> None:
         """Write no diffs to the session until it was served again."""
@@ -50,22 +50,22 @@ class CatchUp:
         if not session.blocked_since:
             session.blocked_since = now
         session.catching_up = None  # from where it is by then
-        self._drained.pop(session, None)
+        self._unblocked.pop(session, None)
 
-    def drain(self, session: Session) -> None:
+    def unblock(self, session: Session) -> None:
         """The session's connection can be written to again."""
         session.blocked_since = 0.0
         if session.behind and session.work is None:
-            self._drained[session] = None
+            self._unblocked[session] = None
 
     def forget(self, session: Session) -> None:
-        self._drained.pop(session, None)
+        self._unblocked.pop(session, None)
 
     def take_due(self, now: float) -> list[Session]:
-        """Those who drained and may be served now."""
-        due = [session for session in self._drained if now - session.caught_up_at >= PAUSE]
+        """Those who are unblocked and may be served now."""
+        due = [session for session in self._unblocked if now - session.caught_up_at >= PAUSE]
         for session in due:
-            del self._drained[session]
+            del self._unblocked[session]
         return due
 
     def has_lost_count(self, session: Session) -> bool:
@@ -91,7 +91,7 @@ class CatchUp:
                 yield
             if not session.link.has_room():
                 break
-        self._drained[session] = None  # one of the next sweeps will tell
+        self._unblocked[session] = None  # one of the next sweeps will tell
 
     def _missed(self, session: Session) -> list[UserPresence]:
         return self._engine.changed_since(self._interest.watched(session.slot), session.served)
@@ -122,5 +122,5 @@ class CatchUp:
         session.served = max(session.served, seq)
 
     def __len__(self) -> int:
-        """How many sessions drained and wait to be served."""
-        return len(self._drained)
+        """How many sessions are unblocked and wait to be served."""
+        return len(self._unblocked)

@@ -190,7 +190,7 @@ def _welcome(
     """`given` is the cursor of the hello. Without a `lookup` there is nobody to watch."""
     seq = resumable_seq(hub.engine, given, partial(digest_of, watched or ())) if known else None
     session.state = advance(Role.SERVER, session.state, "welcome")
-    hub.liveness.greet(session, now)
+    hub.liveness.start_pings(session, now)
     hub.journal.began(session, now)
     # The truth goes out with `welcome`; an event about it that is still due would only repeat it.
     truth = self_view_of(hub.engine.truth(session.user_id), hub.keys) if session.user_id else None

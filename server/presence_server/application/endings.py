@@ -3,7 +3,7 @@
 from typing import Final
 
 from presence_protocol.close_codes import CloseCode
-from presence_server.application.liveness import Verdict
+from presence_server.application.liveness import LinkFailure
 from presence_server.domain.transitions import Loss
 
 LOSS_CODES: Final = {
@@ -13,13 +13,13 @@ LOSS_CODES: Final = {
 }
 """For a connection that lost its device to something else than its own end."""
 
-VERDICT_CODES: Final = {
-    Verdict.HELLO_TIMEOUT: (CloseCode.HELLO_TIMEOUT, "no hello in time"),
-    Verdict.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),
+FAILURE_CODES: Final = {
+    LinkFailure.HELLO_TIMEOUT: (CloseCode.HELLO_TIMEOUT, "no hello in time"),
+    LinkFailure.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),
 }
 """For a connection that the wheel found wanting; one that is dead is dropped without a word."""
 
-VERDICT_LIMITS: Final = {Verdict.HELLO_TIMEOUT: "hello_timeout", Verdict.TOO_SLOW: "max_lag"}
+FAILURE_LIMITS: Final = {LinkFailure.HELLO_TIMEOUT: "hello_timeout", LinkFailure.TOO_SLOW: "max_lag"}
 """The settings whose limit it was."""
 
 DEAD_REASON: Final = "a ping was not answered"

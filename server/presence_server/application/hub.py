@@ -32,14 +32,14 @@ from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.catchup import CatchUp
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.conversation import HANDLERS
-from presence_server.application.endings import DEAD_REASON, LOSS_CODES, VERDICT_CODES, VERDICT_LIMITS
+from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LOSS_CODES
 from presence_server.application.entries import part_bytes, self_view_of
 from presence_server.application.expiry import Expiry
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.journal import Journal, NoJournal
 from presence_server.application.keys import UserKeys
-from presence_server.application.liveness import Liveness, Verdict
+from presence_server.application.liveness import LinkFailure, Liveness
 from presence_server.application.lookups import Found, look_up
 from presence_server.application.pacing import Pacing
 from presence_server.application.ports import (
@@ -264,12 +264,12 @@ class Hub:
             self._catchup.block(session, now)
             self.liveness.block(session)
 
-    def drained(self, session: Session, now: float) -> list[Effect]:
+    def unblocked(self, session: Session, now: float) -> list[Effect]:
         """The session's connection can be written to again."""
         with _Entered(self):
             if not session.is_over:
-                self._catchup.drain(session)
-                self.liveness.drain(session, now)
+                self._catchup.unblock(session)
+                self.liveness.unblock(session, now)
                 self._catch_up(now)
                 if session.can_go_on:
                     self.read_on(session)
@@ -369,13 +369,13 @@ class Hub:
             for user_id, version in self._pacing.release(now):
                 self.engine.restamp(user_id, now)
                 self._gather(user_id, version, now)
-            for session, verdict in self.liveness.sweep(now):
-                if verdict is Verdict.DEAD:
+            for session, failure in self.liveness.sweep(now):
+                if failure is LinkFailure.DEAD:
                     self._effects.append(Abort(session))
                     self._end(session, CloseCode.ABNORMAL, now, DEAD_REASON)
                 else:
-                    self.refusals[VERDICT_LIMITS[verdict]] += 1
-                    self.close(session, *VERDICT_CODES[verdict], now)
+                    self.refusals[FAILURE_LIMITS[failure]] += 1
+                    self.close(session, *FAILURE_CODES[failure], now)
             self.watching.sweep(now)
             if len(self._expiry):
                 self._end_expired(now)

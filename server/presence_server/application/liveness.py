@@ -17,7 +17,7 @@ from presence_server.application.sessions import Session
 from presence_server.domain.deadlines import Deadlines
 
 
-class Verdict(Enum):
+class LinkFailure(Enum):
     HELLO_TIMEOUT = "hello timeout"
     TOO_SLOW = "too slow"
     DEAD = "dead"
@@ -41,7 +41,7 @@ class Liveness:
         """A new connection, which has yet to say hello."""
         self._wheel.set(session, now + self._times.hello_timeout)
 
-    def greet(self, session: Session, now: float) -> None:
+    def start_pings(self, session: Session, now: float) -> None:
         """It said hello: from now on it is pinged."""
         session.sign_of_life = now  # it was not read from while the engine was asked
         self._wheel.set(session, now + self._times.ping_interval)
@@ -52,7 +52,7 @@ class Liveness:
         silent_until = max(session.heard, session.sign_of_life) + self._times.ping_interval + self._times.pong_timeout
         self._wheel.set(session, min(session.blocked_since + self._times.lag_limit, silent_until))
 
-    def drain(self, session: Session, now: float) -> None:
+    def unblock(self, session: Session, now: float) -> None:
         """It can be read from again. A pong that waited unread gets its full time to be seen."""
         if session.state is State.OPEN:
             return
@@ -66,24 +66,24 @@ class Liveness:
     def discard(self, session: Session) -> None:
         self._wheel.discard(session)
 
-    def sweep(self, now: float) -> Iterator[tuple[Session, Verdict]]:
+    def sweep(self, now: float) -> Iterator[tuple[Session, LinkFailure]]:
         """Ping who is due. Yields the sessions that are to end, and why."""
         for session in self._wheel.pop_due(now):
-            verdict = self._examine(session, now)
-            if verdict is not None:
-                yield session, verdict
+            failure = self._examine(session, now)
+            if failure is not None:
+                yield session, failure
 
-    def _examine(self, session: Session, now: float) -> Verdict | None:
+    def _examine(self, session: Session, now: float) -> LinkFailure | None:
         if session.state is State.OPEN:
-            return Verdict.HELLO_TIMEOUT
+            return LinkFailure.HELLO_TIMEOUT
         if session.blocked_since:
-            return Verdict.TOO_SLOW
+            return LinkFailure.TOO_SLOW
         if session.state is State.GREETED:
             # It waits for the engine, and is not read from meanwhile: a pong could not be seen.
             self._wheel.set(session, now + self._times.ping_interval)
             return None
         if session.pinged_at and session.heard < session.pinged_at:
-            return Verdict.DEAD
+            return LinkFailure.DEAD
         if session.pinged_at:
             next_ping = session.pinged_at + self._times.ping_interval
             session.pinged_at = 0.0

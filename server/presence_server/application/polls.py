@@ -23,7 +23,7 @@ from presence_server.domain.interest import Interest
 from presence_server.domain.model import UserKey, UserPresence
 
 
-class Answer(NamedTuple):
+class PollAnswer(NamedTuple):
     """`changes` merge into what the client holds if `resumed`, else they replace it."""
 
     changes: list[UserPresence]
@@ -56,7 +56,7 @@ class Poll:
         visible: list[UserKey],
         cursor: str | None,
         may_wait: bool,
-        on_answer: Callable[[Answer | None], None],
+        on_answer: Callable[[PollAnswer | None], None],
         on_wait: Callable[[], None],
     ) -> None:
         self.user_ids = user_ids
@@ -92,7 +92,7 @@ class Polls:
         cursor: str | None,
         may_wait: bool,
         now: float,
-        on_answer: Callable[[Answer | None], None],
+        on_answer: Callable[[PollAnswer | None], None],
         on_wait: Callable[[], None],
     ) -> Poll:
         """Ask for changes of `user_ids`, which are keys and differ, since `cursor`.
@@ -128,7 +128,7 @@ class Polls:
         self._waiting[poll] = None
         poll.on_wait()
 
-    def close(self, poll: Poll) -> Answer | None:
+    def close(self, poll: Poll) -> PollAnswer | None:
         """End a poll that waits: it was woken, its time is up, or its client is gone. None: there is no answer."""
         poll.is_closed = True
         if poll.slot is None:
@@ -153,11 +153,11 @@ class Polls:
         visible = set(poll.visible)
         return [self._engine.presence(user_id) if user_id in visible else unknown(user_id) for user_id in poll.user_ids]
 
-    def _finish(self, poll: Poll, changes: list[UserPresence], resumed: bool) -> Answer:
+    def _finish(self, poll: Poll, changes: list[UserPresence], resumed: bool) -> PollAnswer:
         self._engine.unfollow(poll.visible)
         # The records are read here and now, all of them: what is settled for others does not matter.
         cursor = Cursor(self._engine.epoch, self._engine.seq, poll.digest)
-        return Answer(changes, str(cursor), resumed)
+        return PollAnswer(changes, str(cursor), resumed)
 
     def __len__(self) -> int:
         """How many polls wait."""

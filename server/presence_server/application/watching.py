@@ -42,7 +42,9 @@ class Lookup:
 
     __slots__ = ("answer", "deadline", "over", "session", "size", "user_ids")
 
-    def __init__(self, session: Session, size: int, user_ids: list[UserKey], answer: Answer, deadline: float) -> None:
+    def __init__(
+        self, session: Session, size: int, user_ids: list[UserKey], answer: WatchAnswer, deadline: float
+    ) -> None:
         self.session = session
         self.size = size
         self.user_ids = user_ids
@@ -51,7 +53,7 @@ class Lookup:
         self.deadline = deadline
 
 
-Answer = Callable[[Lookup, bool], Iterator[None]]
+WatchAnswer = Callable[[Lookup, bool], Iterator[None]]
 """The steps that answer a watch, given whether its users are known."""
 
 
@@ -121,7 +123,7 @@ class Watching:
         room = self._max_watched - self._interest.count(session.slot)
         return len(user_ids) <= room or len(self._interest.missing(session.slot, user_ids)) <= room
 
-    def watch(self, session: Session, user_ids: list[UserKey], now: float, answer: Answer) -> None:
+    def watch(self, session: Session, user_ids: list[UserKey], now: float, answer: WatchAnswer) -> None:
         """Follow those of `user_ids`, which differ, who may be seen, and do the steps of `answer`. All are keys."""
         new = self._interest.missing(session.slot, self._sight.seen(session.viewer, user_ids))
         lookup = Lookup(session, len(user_ids), new, answer, now + LOOKUP_TIMEOUT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from application.kit import ANN, BOB, World
-from presence_server.application.polls import Answer, Poll
+from presence_server.application.polls import Poll, PollAnswer
 
 
 class Asked:
@@ -13,7 +13,7 @@ class Asked:
 
     def __init__(self, world: World, cursor: str | None = None, may_wait: bool = True) -> None:
         self.world = world
-        self.answers: list[Answer | None] = []
+        self.answers: list[PollAnswer | None] = []
         self.waits = 0
         self.poll: Poll = world.polls.open(
             None, [ANN, BOB], cursor, may_wait, world.now, self.answers.append, self._count

@@ -104,7 +104,6 @@ class HttpConnection(asyncio.Protocol):
         "_client",
         "_deadline",
         "_discarded",
-        "_drained",
         "_exchange",
         "_framing",
         "_gateway",
@@ -138,6 +137,7 @@ class HttpConnection(asyncio.Protocol):
         "_transport",
         "_untaken",
         "_url",
+        "_writable",
     )
 
     def __init__(self, gateway: Gateway, app: ASGIApp, state: ServerState, place: Place) -> None:
@@ -178,7 +178,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_tls = False
         self._is_closing = False
         self._is_dropping = False  # what still comes will not be served
-        self._drained: asyncio.Future[None] | None = None
+        self._writable: asyncio.Future[None] | None = None
         # Time, by the gateway's clock.
         self._awaits = _HEAD
         self._since = 0.0
@@ -530,10 +530,10 @@ class HttpConnection(asyncio.Protocol):
         scope = {"method": UNREAD, "path": UNREAD} if self._exchange is None else self._exchange.scope
         self.note(scope, bad.status, answer.partition(b"\r\n\r\n")[2])
 
-    async def drain(self) -> None:
+    async def wait_writable(self) -> None:
         while self._is_full and not self._is_closing:
-            self._drained = self._loop.create_future()
-            await self._drained
+            self._writable = self._loop.create_future()
+            await self._writable
 
     def default_headers(self) -> Iterable[tuple[bytes, bytes]]:
         return self._state.default_headers
@@ -701,9 +701,9 @@ class HttpConnection(asyncio.Protocol):
         self._release()
 
     def _release(self) -> None:
-        drained, self._drained = self._drained, None
-        if drained is not None and not drained.done():
-            drained.set_result(None)
+        writable, self._writable = self._writable, None
+        if writable is not None and not writable.done():
+            writable.set_result(None)
 
     def _hand_over(self, handshake: Handshake, rest: bytes) -> None:
         """It is a WebSocket from here on, or a refused one, which ends as one."""

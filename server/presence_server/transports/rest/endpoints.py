@@ -23,7 +23,7 @@ from presence_protocol.user_ids import STRING, UserId
 from presence_server.application import slices
 from presence_server.application.conversation import check_until
 from presence_server.application.entries import entry_of
-from presence_server.application.polls import Answer, Polls
+from presence_server.application.polls import PollAnswer, Polls
 from presence_server.domain.model import Device, Override, Platform, Shown, Status, UserKey
 from presence_server.domain.transitions import Heartbeat, Offline, Online, SetOverride
 from presence_server.logs import get_logger
@@ -208,10 +208,10 @@ class RestApi:
         may_wait = wait > 0 and not self._gateway.hub.is_draining
         return _Polling(self._gateway.polls, viewer, keys, body.cursor, may_wait, self._gateway.clock.now()), wait
 
-    async def _end_poll(self, request: Request, polling: _Polling, wait: float) -> Answer | None:
+    async def _end_poll(self, request: Request, polling: _Polling, wait: float) -> PollAnswer | None:
         """Wait for an answer, for `wait` seconds, or until the client is gone."""
         answered, waits = polling.answered, polling.waits
-        late: Answer | None = None
+        late: PollAnswer | None = None
         if not answered.done():
             gone = asyncio.ensure_future(_disconnected(request))
             try:
@@ -232,18 +232,18 @@ class _Polling:
         self, polls: Polls, viewer: UserKey, keys: list[UserKey], cursor: str | None, may_wait: bool, now: float
     ) -> None:
         loop = asyncio.get_running_loop()
-        self.answered: asyncio.Future[Answer | None] = loop.create_future()
+        self.answered: asyncio.Future[PollAnswer | None] = loop.create_future()
         self.waits: asyncio.Future[None] = loop.create_future()
         self._polls = polls
         # Neither callback holds this object, which holds the poll: nothing is left to the collector.
         on_answer, on_wait = partial(_answer, self.answered), partial(self.waits.set_result, None)
         self._poll = polls.open(viewer, keys, cursor, may_wait, now, on_answer, on_wait)
 
-    def close(self) -> Answer | None:
+    def close(self) -> PollAnswer | None:
         return self._polls.close(self._poll)
 
 
-def _answer(answered: asyncio.Future[Answer | None], given: Answer | None) -> None:
+def _answer(answered: asyncio.Future[PollAnswer | None], given: PollAnswer | None) -> None:
     if not answered.done():
         answered.set_result(given)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from presence_server.transports.gateway import Gateway
 
-Answer = Callable[[bytes], bytes | None]
+QuickAnswer = Callable[[bytes], bytes | None]
 """The body of a request -> the body of its 200, or None: the long way."""
 
 _UNUSUAL: Final = frozenset((b"origin", b"expect", b"content-encoding", *(name.encode() for name in FORWARDING)))
@@ -90,7 +90,7 @@ class QuickAnswers:
         await send({"type": "http.response.start", "status": 200, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    def _find(self, scope: Scope) -> Answer | None:
+    def _find(self, scope: Scope) -> QuickAnswer | None:
         """What answers such a request; None: the long way."""
         path: str = scope["path"]
         if self._statuses is None or not path.startswith(BASE_PATH) or scope["query_string"] or not scope["client"]:

@@ -163,7 +163,7 @@ class WebSocketConnection(DirectProtocol):
         self._gateway.unsent.discard(self)
         if self._session is not None:
             self._put_socket(self._session)
-            self._gateway.driver.perform(self._gateway.hub.drained(self._session, self._gateway.clock.now()))
+            self._gateway.driver.perform(self._gateway.hub.unblocked(self._session, self._gateway.clock.now()))
 
     # -- handshake -------------------------------------------------------------------------------------------------
 
