@@ -148,6 +148,8 @@ def test_it_says_where_the_server_is_and_what_it_asks_for(rest: Rest) -> None:
         assert operation["description"]
 
 
+@pytest.mark.slow
+@pytest.mark.node
 @pytest.mark.parametrize("language", ["en", "zh"])
 @pytest.mark.parametrize("linter", ["redocly", "spectral"])
 def test_linters_find_nothing_wrong_with_it(rest: Rest, tmp_path: Path, linter: str, language: str) -> None:

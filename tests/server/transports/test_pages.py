@@ -44,6 +44,7 @@ def test_assets_are_there_and_are_asked_for_once(server: Server, path: str) -> N
     assert (again.status, again.text) == (304, "")
 
 
+@pytest.mark.node
 def test_what_is_vendored_is_what_was_published() -> None:
     """At the version that `tests/node/package.json` pins, so that a newer one is a change of two places."""
     vendored = ROOT / "server" / "presence_server" / "web" / "vendor"
