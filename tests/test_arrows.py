@@ -44,6 +44,14 @@ MAY = {
 MAY_NOT = {
     "presence_server": ("presence_client",),
     "presence_server.engines": ("presence_server.transports", "presence_server.app", "presence_server.__main__"),
+    "presence_server.identity": (
+        "presence_server.engines",
+        "presence_server.transports",
+        "presence_server.access",
+        "presence_server.app",
+        "presence_server.process",
+        "presence_server.__main__",
+    ),
     "presence_server.transports": ("presence_server.engines", "presence_server.app", "presence_server.__main__"),
 }
 
