@@ -22,7 +22,7 @@ export const ConnectionState = (phase, { retryIn = null, code = 0, reason = "" }
 
 // --- what is to be done
 
-/** Get a token for this link, then tell `token`, `tokenFailed` or `signedOut`. */
+/** Get a token for this link, which may be live already, then tell `token`, `tokenFailed` or `signedOut`. */
 export const AskToken = (link) => ({ type: "AskToken", link });
 
 /** Connect; then tell `opened`, or `lost`. */

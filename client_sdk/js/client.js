@@ -8,6 +8,7 @@ import { addressOf } from "./address.js";
 import { Policy } from "./attempts.js";
 import { Backoff } from "./backoff.js";
 import { ClientView } from "./client_view.js";
+import { problemOf } from "./close_codes.js";
 import { Core } from "./core.js";
 import { DeviceId } from "./device_id.js";
 import { ConnectionClosed, NotConnected } from "./errors.js";
@@ -56,7 +57,9 @@ export class PresenceClient extends Emitter {
   /**
    * @param options `url` (`https://example.org`, or `http`, `ws`, `wss`; a path before `/api/v1/presence` is kept),
    *   `userId`, `deviceId` (left out: the SDK keeps one for each tab), `platform` ("WEB"), `token` (a string, or a
-   *   function that gives one or a promise of one, asked before each connection), `watch` (user ids), `status` (set
+   *   function that gives one or a promise of one, asked before each connection, and before the end of the one there
+   *   is), `ticket` (true: the token goes into no hello; the server is asked for a one-time ticket with it, which goes
+   *   into the URL), `fetch` where there is none or another is wanted, `watch` (user ids), `status` (set
    *   unless the session continues), `backoff` `{base, cap}`, `timeout` of a call and `openTimeout` of `connect()` in
    *   milliseconds, `WebSocket` where there is none or another is wanted, `wakeups`, which is called with a function
    *   to call when the app or the network comes back, and returns one that ends it. For tests: `timers` `{setTimeout,
@@ -66,24 +69,30 @@ export class PresenceClient extends Emitter {
    */
   constructor(options) {
     super();
-    const { timers = globalThis, random = Math.random, now = monotonic(), userId, token = null } = options;
+    const { timers = globalThis, random = Math.random, now = monotonic(), userId, token = null, ticket = false } = options;
     const hasTokens = typeof token === "function";
     const isOwned = userId !== undefined && (options.deviceId ?? null) === null;
     this.#identity = new Identity({
       ...options,
       token: hasTokens || token === null ? null : tokenOf(token),
       hasTokens,
+      hasTickets: Boolean(ticket),
       renewDevice: isOwned ? () => this.#device.renew() : null,
     });
     this.#env = {
       url: addressOf(options.url),
       WebSocket: options.WebSocket ?? globalThis.WebSocket,
+      fetch: options.fetch ?? globalThis.fetch,
       setTimeout: (callback, delay) => timers.setTimeout(callback, delay),
       clearTimeout: (timer) => timers.clearTimeout(timer),
       now,
       date: options.date ?? options.now ?? (() => Date.now()),
       wakeups: options.wakeups ?? whenItComesBack,
     };
+    if (ticket && token === null) throw new TypeError("ticket: needs a token to ask for one with");
+    if (ticket && typeof this.#env.fetch !== "function") {
+      throw new TypeError("there is no fetch here, which a ticket is asked for with: pass fetch");
+    }
     if (typeof this.#env.WebSocket !== "function") {
       throw new TypeError("there is no WebSocket here: pass WebSocket, such as that of the package `ws`");
     }
@@ -109,6 +118,11 @@ export class PresenceClient extends Emitter {
   get closeCode() {
     const { phase, code } = this.#core.state;
     return phase === Phase.CLOSED && code !== 0 ? code : null;
+  }
+
+  /** Why there is no connection, for a person: see `problemOf` in close_codes.js; null while online. */
+  get problem() {
+    return this.state === Phase.ONLINE ? null : problemOf(this.#core.state.code);
   }
 
   get closeReason() {
@@ -271,7 +285,7 @@ export class PresenceClient extends Emitter {
       this.#failures = 0;
       for (const { resolve } of [...this.#openings]) resolve(this.welcome);
     } else if (phase !== Phase.CONNECTING || reason) {
-      Object.assign(detail, { code, reason });
+      Object.assign(detail, { code, reason, problem: problemOf(code) });
     }
     if (phase === Phase.CLOSED && this.state === Phase.CLOSED) {
       // Else a listener has started it again already.

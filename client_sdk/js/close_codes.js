@@ -30,6 +30,25 @@ export const CloseCode = Object.freeze({
 
 const TRANSPORT = new Set([1001, 1005, 1006, 1011, 1012, 1013, 1014, 1015]);
 
+const PROBLEMS = new Map([
+  [CloseCode.UNAUTHENTICATED, "signed_out"],
+  [CloseCode.FORBIDDEN, "forbidden"],
+  [CloseCode.REPLACED, "replaced"],
+  [CloseCode.ENDED, "ended"],
+  [CloseCode.TOO_MANY_DEVICES, "too_many_devices"],
+  [CloseCode.UNAVAILABLE, "unavailable"],
+  [CloseCode.TOO_FAST, "too_fast"],
+]);
+
+/**
+ * What an application can tell its user of a connection that ended with this code: "signed_out" (4401), "forbidden"
+ * (4403), "too_fast" (4529), "unavailable" (4503), "replaced", "ended", "too_many_devices"; null: nothing but that the
+ * connection is gone.
+ */
+export function problemOf(code) {
+  return PROBLEMS.get(code) ?? null;
+}
+
 /** "reconnect", "renew" (a new token, then one try) or "stop", which is also the answer to unknown codes. */
 export function advice(code) {
   if (code === CloseCode.UNAUTHENTICATED) return "renew";

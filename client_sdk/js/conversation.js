@@ -30,7 +30,7 @@ const PROBE_INTERVAL = 1_000;
 export const State = Object.freeze({ OPEN: "OPEN", GREETED: "GREETED", LIVE: "LIVE", CLOSING: "CLOSING" });
 
 /** What no server may send before its welcome. Types that this client does not know are let pass. */
-const AFTER_WELCOME = new Set(["diff", "ok", "pong", "reconnect", "self", "snapshot", "statuses"]);
+const AFTER_WELCOME = new Set(["diff", "expiring", "ok", "pong", "reconnect", "self", "snapshot", "statuses"]);
 
 export const Verdict = Object.freeze({ FINE: "fine", ASK: "ask", TOO_LATE: "too late" });
 
@@ -49,6 +49,8 @@ export class Conversation {
   isToMove = false;
   /** Milliseconds after which to come back, as the server's last message said; null: it was no refusal. */
   retryAfter = null;
+  /** A new token is on its way, since the one there is ends soon. */
+  isRenewing = false;
   /** By id: `{tickets, message}`, who waits for the reply, and what was sent. */
   asked = new Map();
   /** What the parts of an answer to a query say so far, by its id. */

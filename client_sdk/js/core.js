@@ -71,6 +71,7 @@ export class Core {
   #retryAt = null;
   #moveAt = null;
   #rewatchAt = null;
+  #renewAt = null; // when a new token is asked for once more, for the connection there is
 
   /** One client. `chance` gives numbers from 0 up to 1, anew at each call. */
   constructor(identity, now, chance, policy = Policy()) {
@@ -97,7 +98,7 @@ export class Core {
 
   /** When `tick` is due; null: not before something else happens. */
   deadline() {
-    const timers = [this.#retryAt, this.#moveAt, this.#rewatchAt, this.#noticeAt];
+    const timers = [this.#retryAt, this.#moveAt, this.#rewatchAt, this.#renewAt, this.#noticeAt];
     const times = [...timers, ...this.#conversations().map(({ due }) => due)];
     return times.reduce((least, time) => (time !== null && (least === null || time < least) ? time : least), null);
   }
@@ -115,6 +116,10 @@ export class Core {
     if (this.#rewatchAt !== null && this.#rewatchAt <= now) {
       this.#rewatchAt = null;
       this.#watchLeftOut();
+    }
+    if (this.#renewAt !== null && this.#renewAt <= now) {
+      this.#renewAt = null;
+      this.#actions.push(AskToken(this.#main.number));
     }
     if (this.#noticeAt !== null && this.#noticeAt <= now) {
       this.#noticeAt = null;
@@ -160,10 +165,15 @@ export class Core {
   token(link, token, now) {
     const conversation = this.#find(link);
     if (conversation && !conversation.hasToken) this.#open(conversation, token, now);
+    else if (conversation === this.#main && conversation?.isRenewing) this.#renew(token);
   }
 
-  /** There is no token now; it is asked for again after the backoff. */
+  /** There is no token now; it is asked for again after the backoff. A connection that there is stays until its end. */
   tokenFailed(link, reason, now) {
+    if (this.#find(link)?.isLive) {
+      if (link === this.#main.number) this.#renewAt = now + this.#attempts.rewatchDelay();
+      return;
+    }
     this.lost(link, End(CloseCode.ABNORMAL, `no token: ${reason}`), now);
   }
 
@@ -223,7 +233,7 @@ export class Core {
       if (advice(end.code) !== "stop" && this.#main) this.#moveAt = now + this.#attempts.moveDelay(end.retryAfter);
     } else if (conversation === this.#main) {
       this.#main = null;
-      this.#moveAt = this.#rewatchAt = this.#noticeAt = null;
+      this.#moveAt = this.#rewatchAt = this.#renewAt = this.#noticeAt = null;
       this.view.lost(now);
       if (this.#successor === null) {
         this.#comeBack(conversation, end, now);
@@ -339,7 +349,7 @@ export class Core {
     const former = this.#main;
     if (conversation === this.#successor) this.#promote(conversation);
     this.welcome = welcome;
-    this.#noticeAt = this.#moveAt = null;
+    this.#noticeAt = this.#moveAt = this.#renewAt = null;
     this.view.receive(welcome);
     if (welcome.self) this.self = selfOf(welcome.self);
     this.#become(ConnectionState(Phase.ONLINE));
@@ -440,7 +450,7 @@ export class Core {
 
   /** End for good; whoever waits hears why. */
   #stop(end, now) {
-    this.#retryAt = this.#moveAt = this.#rewatchAt = this.#noticeAt = null;
+    this.#retryAt = this.#moveAt = this.#rewatchAt = this.#renewAt = this.#noticeAt = null;
     this.#lastEnd = end;
     this.#hasEnded = true;
     this.view.lost(now);
@@ -459,6 +469,10 @@ export class Core {
       this.#actions.push(SelfTold(this.self));
     } else if (message.type === "reconnect") {
       this.#moveAt = now + this.#attempts.beginMoving(this.#main, Math.max(0, message.afterMs), now);
+    } else if (message.type === "expiring") {
+      this.#expiring();
+    } else if (asked?.message.type === "auth") {
+      this.#renewed(message, now);
     } else if (message.type === "snapshot" || message.type === "diff") {
       const { changes, tickets } = this.#watchlist.fold(message);
       if (changes.length) this.#actions.push(Changed(changes));
@@ -466,6 +480,26 @@ export class Core {
     } else if (message.type === "error" && (asked === null || asked.message.type === "watch")) {
       this.#refused(message, now);
     }
+  }
+
+  /** The token ends soon: another one is asked for, once. A fixed one is all there is: it ends with the connection. */
+  #expiring() {
+    if (!this.#identity.hasTokens || this.#main.isRenewing) return;
+    this.#main.isRenewing = true;
+    this.#actions.push(AskToken(this.#main.number));
+  }
+
+  /** There is another token: the connection goes on with it. */
+  #renew(token) {
+    this.#identity.token = token;
+    this.#ask({ type: "auth", token });
+  }
+
+  /** What the server says of it. If it is refused, another connection is tried, beside the one that is about to end. */
+  #renewed({ type, code }, now) {
+    if (type === "error" && code === 503) this.#renewAt = now + this.#attempts.rewatchDelay();
+    else if (type === "error") this.#moveAt = now + this.#attempts.moveDelay();
+    else this.#main.isRenewing = false;
   }
 
   #refused(message, now) {

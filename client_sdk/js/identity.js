@@ -7,11 +7,11 @@ import { checkDeviceId, checkId, oneOf, PLATFORMS, STATUSES } from "./values.js"
  *
  * `status` is an override to begin with: it goes into hello until the first welcome and never again, and the server
  * heeds it only when the device's session is a new one. `hasTokens`: before each connection a token is asked for, and
- * `token` is the last one. `renewDevice`: gives another device id, where the SDK chooses it; null: it is the program's.
+ * `token` is the last one. `hasTickets`: the token goes into no hello. `renewDevice`: gives another device id, where the SDK chooses it; null: it is the program's.
  */
 export class Identity {
   /** Throws RangeError or TypeError, naming the argument, for what cannot be right. */
-  constructor({ userId, deviceId, platform = "WEB", status, token = null, hasTokens = false, renewDevice = null }) {
+  constructor({ userId, deviceId, platform = "WEB", status, token = null, hasTokens = false, hasTickets = false, renewDevice = null }) {
     if (userId === undefined) {
       if ((deviceId ?? status ?? null) !== null) {
         throw new TypeError("an observer has no user, no device and no status: leave them out");
@@ -28,6 +28,7 @@ export class Identity {
     this.status = status;
     this.token = token;
     this.hasTokens = hasTokens;
+    this.hasTickets = hasTickets;
     this.renewDevice = renewDevice;
   }
 
@@ -39,7 +40,7 @@ export class Identity {
   hello({ userIds, cursor }, idleness, isFirst) {
     const { userId, deviceId, platform, token, status } = this;
     const hello = { type: "hello", ...(this.isObserver ? { observer: true } : { userId, deviceId, platform }) };
-    if (token !== null) hello.token = token;
+    if (token !== null && !this.hasTickets) hello.token = token;
     if (!this.isObserver) Object.assign(hello, idleness);
     if (isFirst && status !== undefined) hello.status = status;
     if (userIds.length) hello.watch = userIds;

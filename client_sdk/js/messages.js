@@ -29,6 +29,7 @@ const RULES = new Map([
   ["self", isOwn],
   ["error", ({ code, error }) => Number.isInteger(code) && typeof error === "string"],
   ["reconnect", ({ afterMs }) => Number.isFinite(afterMs)],
+  ["expiring", ({ inMs }) => isDuration(inMs)],
 ]);
 
 /** The message in a frame, or null if it is none. `null` in an optional field is the same as leaving it out. */

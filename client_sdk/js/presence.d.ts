@@ -102,6 +102,16 @@ export interface Socket {
   close(code?: number, reason?: string): void;
 }
 
+/** Why there is no connection, for a person: by the close code. */
+export type Problem =
+  | "signed_out"
+  | "forbidden"
+  | "replaced"
+  | "ended"
+  | "too_many_devices"
+  | "unavailable"
+  | "too_fast";
+
 export type Token = string | SignedOut | null | undefined;
 
 export interface Options {
@@ -113,10 +123,17 @@ export interface Options {
   deviceId?: string;
   platform?: Platform;
   /**
-   * A function is asked before each connection, and once more when the server refuses what it gave. If it throws, it
+   * A function is asked before each connection, before the token of the one there is ends, and once more when the server
+   * refuses what it gave. If it throws, it
    * is asked again after the backoff; null or SignedOut, given or thrown, ends the client.
    */
   token?: string | (() => Token | Promise<Token>);
+  /**
+   * True: the token goes into no hello. The SDK asks the server for a one-time ticket with it, which goes into the URL.
+   */
+  ticket?: boolean;
+  /** What asks for a ticket, where there is no `fetch` or in place of it. */
+  fetch?: (url: string, options: any) => Promise<any>;
   watch?: Iterable<number>;
   /** Set unless the session continues; never set again. */
   status?: Status;
@@ -155,6 +172,7 @@ export interface EventDetails {
     /** Of "waiting" and "closed": how the connection ended; of "connecting", why there is none yet. */
     code?: number;
     reason?: string;
+    problem?: Problem | null;
     /** Of "online". */
     continued?: boolean;
     resumed?: boolean;
@@ -219,6 +237,8 @@ export class PresenceClient {
   readonly state: State;
   readonly nextTryAt: number | null;
   readonly closeCode: number | null;
+  /** Why there is no connection, such as "forbidden" or, while it waits to come back, "too_fast"; null while online. */
+  readonly problem: Problem | null;
   readonly closeReason: string;
   readonly userId: number | null;
   /** Null for an observer, and until the SDK has found one that no other tab uses. */
@@ -264,6 +284,8 @@ export function applyDiff(view: Iterable<[number, Entry]>, changes: Iterable<Ent
 
 /** What to do after a close code. */
 export function advice(code: number): "reconnect" | "renew" | "stop";
+/** What an application can tell its user of a connection that ended with this code; null: only that it is gone. */
+export function problemOf(code: number): Problem | null;
 
 /** Milliseconds to wait before try number `attempt` (0, 1, ...). */
 export function backoff(attempt: number, random: () => number, options?: { base?: number; cap?: number }): number;

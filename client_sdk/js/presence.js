@@ -10,6 +10,6 @@
 
 export { backoff } from "./backoff.js";
 export { connect, PresenceClient } from "./client.js";
-export { advice } from "./close_codes.js";
+export { advice, problemOf } from "./close_codes.js";
 export { ConnectionClosed, NotConnected, PresenceError, RequestFailed, RequestTimedOut, SignedOut } from "./errors.js";
 export { applyDiff, applySnapshot } from "./view.js";

@@ -8,6 +8,7 @@ import { redacted } from "./address.js";
 import { End } from "./attempts.js";
 import { CloseCode } from "./close_codes.js";
 import { SignedOut } from "./errors.js";
+import { withTicket } from "./ticket.js";
 import { tokenOf } from "./values.js";
 import { WebSocketLink } from "./websocket_link.js";
 
@@ -163,13 +164,26 @@ export class Runner {
   #open(link) {
     this.#links.set(link, null);
     const claimed = this.#device?.claim();
-    if (typeof claimed?.then === "function") claimed.then((deviceId) => this.#connect(link, deviceId));
-    else this.#connect(link, claimed);
+    if (typeof claimed?.then === "function") claimed.then((deviceId) => this.#claimed(link, deviceId));
+    else this.#claimed(link, claimed);
   }
 
-  #connect(link, deviceId) {
+  #claimed(link, deviceId) {
     if (!this.#links.has(link)) return; // it was given up meanwhile
     if (deviceId) this.#identity.deviceId = deviceId;
+    const { url, fetch } = this.#env;
+    if (!this.#identity.hasTickets) {
+      this.#connect(link, url);
+      return;
+    }
+    withTicket(fetch, url, this.#identity.token).then(
+      (place) => this.#connect(link, place),
+      (end) => this.#links.has(link) && this.#ended(link, end, false),
+    );
+  }
+
+  #connect(link, url) {
+    if (!this.#links.has(link)) return;
     const events = {
       opened: () => this.tell((core, now) => core.opened(link, now)),
       received: (message) => this.tell((core, now) => core.received(link, message, now)),
@@ -177,7 +191,7 @@ export class Runner {
       frame: (direction, text) => this.#owner.frame(direction, text),
     };
     try {
-      this.#links.set(link, new WebSocketLink(this.#env.WebSocket, this.#env.url, events));
+      this.#links.set(link, new WebSocketLink(this.#env.WebSocket, url, events));
     } catch (error) {
       const reason = `a WebSocket cannot be made (${error?.name}: ${redacted(String(error?.message))})`;
       this.#ended(link, End(CloseCode.ABNORMAL, reason, { isFinal: true }), false);

@@ -21,7 +21,7 @@ from presence_client import (
     RequestTimedOut,
 )
 from presence_client.testing import FakePresenceServer
-from presence_protocol.messages import Hello, SetStatus, Watch
+from presence_protocol.messages import Auth, Hello, SetStatus, Watch
 
 
 def play(story: Coroutine[Any, Any, None]) -> None:
@@ -508,3 +508,27 @@ def test_wrong_arguments_are_named() -> None:
                 server.connect(user_id=1).changes()
 
     play(story())
+
+
+async def _renewed(tokens: list[str], *, is_good: bool) -> tuple[list[str], list[str], int]:
+    """What is asked of a client whose token ends: the messages that renew it, and the hellos."""
+    async with FakePresenceServer(authenticate=lambda token, _: token in ("t1", "t2")) as server:
+        given = iter(tokens)
+        async with server.connect(user_id=1, token=lambda: next(given)) as client:
+            server.expire(0.2)
+            await server.settle()
+            async with asyncio.timeout(10):
+                while not is_good and len(said(server, Hello)) < 2:  # noqa: ASYNC110 - the server has no event for it
+                    await asyncio.sleep(0.01)
+            assert client.state.phase is Phase.ONLINE or not is_good
+            hellos = [message.token for message in said(server, Hello)]
+            return [message.token for message in said(server, Auth)], hellos, server.connections
+
+
+def test_a_token_that_ends_is_replaced_over_the_same_connection() -> None:
+    assert asyncio.run(_renewed(["t1", "t2"], is_good=True)) == (["t2"], ["t1"], 1)
+
+
+def test_a_new_token_that_is_refused_leads_to_another_connection() -> None:
+    renewals, hellos, _ = asyncio.run(_renewed(["t1", "bad", "t2"], is_good=False))
+    assert (renewals, hellos) == (["bad"], ["t1", "t2"])

@@ -11,7 +11,7 @@
 The logic without I/O, for whoever runs it on another loop or on virtual time, is `presence_client.core`.
 """
 
-from presence_client.actions import ConnectionState, Phase
+from presence_client.actions import ConnectionState, Phase, Problem
 from presence_client.api import ChangeSet, DeviceStatus, PresenceApi, UserDetail, UserStatus, UserSummary
 from presence_client.backoff import Backoff
 from presence_client.changes import Change
@@ -52,6 +52,7 @@ __all__ = [
     "PresenceApi",
     "PresenceClient",
     "PresenceError",
+    "Problem",
     "RequestFailed",
     "RequestTimedOut",
     "SelfDevice",

@@ -5,11 +5,12 @@ a number is used once. Of a link that was given up (`Close`) the core wants to h
 """
 
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from presence_client.changes import Change
 from presence_client.conversation import Kind
 from presence_client.errors import PresenceError
+from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import AnyClientMessage, AnyServerMessage, SelfView
 
 
@@ -20,6 +21,30 @@ class Phase(Enum):
     ONLINE = "online"
     WAITING = "waiting"  # until the next try
     CLOSED = "closed"  # for good
+
+
+class Problem(Enum):
+    """What an application can tell its user of a connection that ended."""
+
+    SIGNED_OUT = "signed_out"  # 4401: a new token is needed
+    FORBIDDEN = "forbidden"  # 4403: the token does not allow it
+    REPLACED = "replaced"  # 4409: by a newer connection of this device
+    ENDED = "ended"  # 4410: the device was ended elsewhere
+    TOO_MANY_DEVICES = "too_many_devices"  # 4411
+    UNAVAILABLE = "unavailable"  # 4503: it comes back by itself
+    TOO_FAST = "too_fast"  # 4529: it asked for too much, and comes back by itself
+
+
+PROBLEMS: Final[dict[int, Problem]] = {
+    CloseCode.UNAUTHENTICATED: Problem.SIGNED_OUT,
+    CloseCode.FORBIDDEN: Problem.FORBIDDEN,
+    CloseCode.REPLACED: Problem.REPLACED,
+    CloseCode.ENDED: Problem.ENDED,
+    CloseCode.TOO_MANY_DEVICES: Problem.TOO_MANY_DEVICES,
+    CloseCode.UNAVAILABLE: Problem.UNAVAILABLE,
+    CloseCode.TOO_FAST: Problem.TOO_FAST,
+}
+"""By close code."""
 
 
 class ConnectionState(NamedTuple):
@@ -37,12 +62,17 @@ class ConnectionState(NamedTuple):
     reason: str = ""
     http_status: int = 0
 
+    @property
+    def problem(self) -> Problem | None:
+        """Why there is no connection, for a person; None while ONLINE, and if there is nothing more to say."""
+        return None if self.phase is Phase.ONLINE else PROBLEMS.get(self.code)
+
 
 # -- what is to be done ----------------------------------------------------------------------------------------------
 
 
 class AskToken(NamedTuple):
-    """Get a token for this link, then tell `token` or `token_failed`."""
+    """Get a token for this link, which may be live already, then tell `token` or `token_failed`."""
 
     link: int
 

@@ -86,6 +86,8 @@ class Conversation:
         self.is_retiring = self.is_to_move = False
         self.retry_after: float | None = None
         """Seconds after which to come back or ask again, as the server's last message said; None: it was no refusal."""
+        self.is_renewing = False
+        """A new token is on its way, since the one there is ends soon."""
         self.asked: dict[int, Asked] = {}
         self._told: dict[int, list[StatusEntry]] = {}
         """What the parts of an answer to a query say so far, by its id."""

@@ -52,11 +52,14 @@ from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
     AnyServerMessage,
+    Auth,
     Bye,
     Detail,
     Diff,
     Error,
+    Expiring,
     Limits,
+    Ok,
     Query,
     Reconnect,
     SelfChanged,
@@ -113,6 +116,7 @@ class Core:
         self._retry_at: float | None = None
         self._move_at: float | None = None
         self._rewatch_at: float | None = None
+        self._renew_at: float | None = None  # when a new token is asked for once more, for the connection there is
 
     def __repr__(self) -> str:
         return f"<Core {self.state.phase.value} main={self._main} successor={self._successor} {self.view}>"
@@ -131,7 +135,7 @@ class Core:
 
     def deadline(self) -> float | None:
         """When `tick` is due; None: not before something else happens."""
-        timers = (self._retry_at, self._move_at, self._rewatch_at, self._notice_at)
+        timers = (self._retry_at, self._move_at, self._rewatch_at, self._renew_at, self._notice_at)
         times = [time for time in timers if time is not None]
         times += [each.due for each in self._conversations()]
         return min(times, default=None)
@@ -151,6 +155,9 @@ class Core:
         if self._rewatch_at is not None and self._rewatch_at <= now:
             self._rewatch_at = None
             self._watch_left_out()
+        if self._renew_at is not None and self._renew_at <= now and self._main is not None:
+            self._renew_at = None
+            self._actions.append(AskToken(self._main.number))
         if self._notice_at is not None and self._notice_at <= now:
             self._notice_at = None
             is_asking = self._main is not None and not self._main.has_token
@@ -176,11 +183,20 @@ class Core:
 
     def token(self, link: int, token: str | None, now: float) -> None:
         """The token that `AskToken` asked for."""
-        if (conversation := self._find(link)) is not None:
+        if (conversation := self._find(link)) is None:
+            return
+        if not conversation.has_token:
             self._open(conversation, token, now)
+        elif conversation is self._main and conversation.is_renewing and token is not None:
+            self._identity.token = token
+            self._ask(Auth(token=token))
 
     def token_failed(self, link: int, reason: str, now: float) -> None:
-        """There is no token; it is asked for again after the backoff."""
+        """There is no token; it is asked for again after the backoff. A connection that there is stays."""
+        if (conversation := self._find(link)) is not None and conversation.is_live:
+            if conversation is self._main:
+                self._renew_at = now + self._attempts.rewatch_delay()
+            return
         self.lost(link, End(CloseCode.ABNORMAL, f"no token: {reason}", was_reached=False), now)
 
     def signed_out(self, link: int, reason: str, now: float) -> None:
@@ -245,7 +261,7 @@ class Core:
                 self._move_at = None if delay is None else now + delay
         elif conversation is self._main:
             self._main = None
-            self._move_at = self._rewatch_at = self._notice_at = None
+            self._move_at = self._rewatch_at = self._renew_at = self._notice_at = None
             self.view.lost(now)
             self._attempts.failed(conversation, end)
             if self._successor is None:
@@ -345,7 +361,7 @@ class Core:
         self._limits = welcome.limits
         self._notice_at = None
         self._attempts.welcomed(conversation.kind)
-        self._move_at = None
+        self._move_at = self._renew_at = None
         if conversation.kind is Kind.REST and (delay := self._attempts.upgrade_delay()) is not None:
             self._move_at = now + delay
         self.view.receive(welcome)
@@ -441,7 +457,7 @@ class Core:
 
     def _stop(self, end: End, now: float) -> None:
         """End for good; whoever waits hears why."""
-        self._retry_at = self._move_at = self._rewatch_at = self._notice_at = None
+        self._retry_at = self._move_at = self._rewatch_at = self._renew_at = self._notice_at = None
         self._last_end = end
         self.view.lost(now)
         self._become(self._state_after(end, Phase.CLOSED))
@@ -459,6 +475,10 @@ class Core:
             case Reconnect(after_ms=after_ms):
                 assert self._main is not None
                 self._move_at = now + self._attempts.begin_moving(self._main, max(0.0, after_ms / 1000), now)
+            case Expiring():
+                self._expiring()
+            case Ok() | Error() if asked is not None and isinstance(asked.message, Auth):
+                self._renewed(message, now)
             case Snapshot() | Diff():
                 changes, tickets = self._watchlist.fold(message)
                 if changes:
@@ -470,6 +490,25 @@ class Core:
                 self._settle_all(tickets, failure)
                 if is_to_be_asked_again:
                     self._rewatch_at = now + self._attempts.rewatch_delay(failure.retry_after)
+
+    def _expiring(self) -> None:
+        """The token ends soon: another one is asked for, once. A fixed one is all there is, and ends."""
+        assert self._main is not None
+        if self._identity.has_tokens and not self._main.is_renewing:
+            self._main.is_renewing = True
+            self._actions.append(AskToken(self._main.number))
+
+    def _renewed(self, answer: AnyServerMessage, now: float) -> None:
+        """What the server says of the new token. If it is refused, another connection is tried, beside the one that is
+        about to end."""
+        assert self._main is not None
+        if not isinstance(answer, Error):
+            self._main.is_renewing = False
+        elif answer.code == 503:
+            self._renew_at = now + self._attempts.rewatch_delay()
+        else:
+            delay = self._attempts.move_delay(self._main.kind, None)
+            self._move_at = None if delay is None else now + delay
 
     def _tell_self(self, self_view: SelfView) -> None:
         self.self_view = self_view

@@ -182,6 +182,8 @@ class Runner:
 
     def _do(self, action: Action) -> None:
         match action:
+            case AskToken(number) if number in self._links:
+                self._run_beside(self._get_token(number))  # the link runs, and is to have another token
             case AskToken(number):
                 self._spawn(number, self._get_token(number))
             case Open():
@@ -217,6 +219,11 @@ class Runner:
         self._tasks[number] = task
         self._running.add(task)
         task.add_done_callback(lambda done: self._done(number, done))
+
+    def _run_beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
 
     def _done(self, number: int, task: "asyncio.Task[None]") -> None:
         self._running.discard(task)

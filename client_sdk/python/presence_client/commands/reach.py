@@ -49,7 +49,7 @@ def reach_of(chosen: argparse.Namespace, environment: Mapping[str, str]) -> Reac
 def _token_of(file: str | None, environment: Mapping[str, str]) -> Token | None:
     if file is not None:
         read_token(file)
-        return lambda: read_token(file)  # anew for each connection: it may have been renewed
+        return lambda: read_token(file)  # anew for each connection, and before its end: it may have been renewed
     held = environment.get("PRESENCE_TOKEN", "")
     try:
         return token_of(held) if held.strip() else None

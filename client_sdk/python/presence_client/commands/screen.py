@@ -46,7 +46,8 @@ def line_of(row: Row, width: int = 1, *, is_coloured: bool = False) -> str:
 
 def state_line(state: ConnectionState, online: str = "online") -> str:
     """A connection's state in words. `online`: what being connected means; an observer is not online."""
-    why = f": {cleaned(state.reason)}" if state.reason else ""
+    problem = state.problem.value.replace("_", " ") if state.problem else ""
+    why = f": {cleaned(state.reason or problem)}" if state.reason or problem else ""
     match state.phase:
         case Phase.ONLINE:
             return f"{online} over {state.kind.value if state.kind else 'nothing'}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from types import TracebackType
 from typing import Any, Literal
 
@@ -29,6 +30,7 @@ from presence_protocol.messages import (
     Bye,
     Diff,
     Error,
+    Expiring,
     Hello,
     Limits,
     Ok,
@@ -196,6 +198,17 @@ class FakePresenceServer:
             if link.session.state.name == "LIVE":
                 self._tell(link, Reconnect(after_ms=int(after * 1000), reason="draining"))
 
+    def expire(self, after: float = 0.0, user_id: int | None = None) -> None:
+        """Tell the clients of one user, or all, that their token ends `after` seconds from now.
+
+        Who has sent no new one (`auth`) that `authenticate` lets in by then is closed with 4401.
+        """
+        for link in self._of(user_id):
+            if link.session.state.name == "LIVE":
+                self._tell(link, Expiring(in_ms=int(after * 1000)))
+                close = partial(self._close, link, CloseCode.UNAUTHENTICATED, "the token has expired")
+                self._start_timer(link, after, close)
+
     def forget(self) -> None:
         """Let no cursor of before be covered any more, as after a restart: who comes back gets everything anew."""
         self._epoch += 1
@@ -221,6 +234,7 @@ class FakePresenceServer:
 
     def detach(self, link: MemoryLink, code: int) -> None:
         """A connection ended, for the links; `code` is the client's."""
+        self._stop_timer(link)
         if link in self._links:
             self._links.remove(link)
             self._leave(link, code)
@@ -263,6 +277,7 @@ class FakePresenceServer:
                 if self._authenticate is not None and not self._authenticate(message.token, link.user_id):
                     self._refuse(link, message.id, 401, "unauthenticated")
                 else:
+                    self._stop_timer(link)
                     self._confirm(link, message.id)
             case SetStatus() | Activity() if link.user_id is None:
                 self._refuse(link, message.id, 403, "forbidden")
