@@ -285,7 +285,8 @@ export class PresenceClient extends Emitter {
       this.#failures = 0;
       for (const { resolve } of [...this.#openings]) resolve(this.welcome);
     } else if (phase !== Phase.CONNECTING || reason) {
-      Object.assign(detail, { code, reason, problem: problemOf(code) });
+      Object.assign(detail, { code, reason });
+      if (problemOf(code) !== null) detail.problem = problemOf(code);
     }
     if (phase === Phase.CLOSED && this.state === Phase.CLOSED) {
       // Else a listener has started it again already.

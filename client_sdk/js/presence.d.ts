@@ -172,7 +172,7 @@ export interface EventDetails {
     /** Of "waiting" and "closed": how the connection ended; of "connecting", why there is none yet. */
     code?: number;
     reason?: string;
-    problem?: Problem | null;
+    problem?: Problem;
     /** Of "online". */
     continued?: boolean;
     resumed?: boolean;

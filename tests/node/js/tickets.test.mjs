@@ -84,7 +84,7 @@ test("states tell what an application can show", async () => {
   ]) {
     const { client, socket } = start();
     const told = [];
-    client.addEventListener("state", ({ detail }) => told.push(detail.problem));
+    client.addEventListener("state", ({ detail }) => told.push(detail.problem ?? null));
     await settled();
     socket().open();
     socket().welcome();
