@@ -1,6 +1,6 @@
 /** Who a client is, and what its hello says. Pure. */
 
-import { checkDeviceId, checkId, oneOf, PLATFORMS, STATUSES } from "./values.js";
+import { checkDeviceId, checkId, checkPlatform, oneOf, STATUSES } from "./values.js";
 
 /**
  * One device of one user, or (without `userId`) an observer, who only watches.
@@ -19,7 +19,7 @@ export class Identity {
     } else {
       checkId("userId", userId);
       if (deviceId !== undefined && deviceId !== null) checkDeviceId(deviceId);
-      oneOf("platform", platform, PLATFORMS);
+      checkPlatform(platform);
       if (status !== undefined) oneOf("status", status, STATUSES);
     }
     this.userId = userId ?? null;

@@ -45,7 +45,7 @@ export function decode(data) {
   leaveOut(message, ["id", "more", "cursor", "details"]);
   leaveOut((message.type === "welcome" ? message.self : message)?.override, ["until", "statusText"]);
   for (const list of [message.statuses, message.changes]) {
-    if (Array.isArray(list)) for (const entry of list) leaveOut(entry, ["statusText"]);
+    if (Array.isArray(list)) for (const entry of list) leaveOut(entry, ["statusText", "platformStatus"]);
   }
   return message;
 }

@@ -14,6 +14,8 @@ export interface Entry {
   readonly status: Status;
   /** The distinct platforms of the user's live devices; none when OFFLINE. */
   readonly platforms: readonly Platform[];
+  /** The status on each platform, where the server tells it; never when OFFLINE. */
+  readonly platformStatus?: Readonly<Record<string, Status>>;
   /** UTC, whole seconds, such as "2025-11-09T15:00:00Z"; null when never known. */
   readonly lastActiveTime: string | null;
   /** Grows with each change; 0 for a user the server does not know. */

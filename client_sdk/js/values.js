@@ -4,7 +4,8 @@ import { checkText } from "./text.js";
 import { formatTime, parseTime } from "./times.js";
 
 export const STATUSES = ["ONLINE", "AWAY", "BUSY", "OFFLINE"];
-export const PLATFORMS = ["WEB", "IOS", "ANDROID", "PC"];
+/** Any name that some server may take: each has a list of its own. */
+const PLATFORM = /^[A-Z][A-Z0-9_]{0,23}$/;
 
 /** Longest `idleForMs`, and longest that a status may last: a leap year, in milliseconds. */
 const MAX_DURATION = 366 * 86_400_000;
@@ -30,6 +31,11 @@ export function checkId(field, userId) {
 
 export function oneOf(field, value, choices) {
   if (!choices.includes(value)) throw new RangeError(`${field} must be one of ${choices.join(", ")}`);
+}
+
+export function checkPlatform(platform) {
+  if (typeof platform === "string" && PLATFORM.test(platform)) return;
+  throw new RangeError("platform must be a name of 1 to 24 capital letters, digits and underscores, such as WEB");
 }
 
 export function checkDeviceId(deviceId) {

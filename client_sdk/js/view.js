@@ -41,8 +41,14 @@ export function isShownAlike(one, other) {
     one.status === other.status &&
     one.platforms.join() === other.platforms.join() &&
     (one.statusText ?? "") === (other.statusText ?? "") &&
+    isToldAlike(one.platformStatus ?? {}, other.platformStatus ?? {}) &&
     one.lastActiveTime === other.lastActiveTime
   );
+}
+
+function isToldAlike(one, other) {
+  const names = Object.keys(one);
+  return names.length === Object.keys(other).length && names.every((name) => one[name] === other[name]);
 }
 
 /** Write every entry into `entries`; return those that changed what is shown. */

@@ -39,6 +39,7 @@ from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.clock import SystemClock
 from presence_server.domain.interest import Interest
+from presence_server.domain.platforms import platforms_of
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableOfStrings
 from presence_server.engines.memory import MemoryEngine
@@ -107,6 +108,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
         kind,
+        platforms_of(settings.platforms, settings.platform_status),
     )
     access = Access(settings)
     allowances = allowances_of(settings, keys)

@@ -483,7 +483,7 @@ def test_wrong_arguments_are_named() -> None:
             for arguments, reason in [
                 ({"user_id": 0}, "user_id must be an integer from 1"),
                 ({"user_id": 1, "device_id": "x" * 129}, "device_id must be a string of 1 to 128"),
-                ({"user_id": 1, "platform": "web"}, "platform must be one of WEB"),
+                ({"user_id": 1, "platform": "web"}, "platform must be a name of 1 to 24 capital letters"),
                 ({"observer": True, "user_id": 1}, "an observer has no user"),
                 ({"user_id": 1, "status": "GONE"}, "status must be one of"),
                 ({"user_id": 1, "watch": [1, -1]}, r"watch\[1\] must be an integer"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from domain.scene import ANN, BOB, BOOT, EVE, START, Scene, check_statistics
-from presence_server.domain.model import OFFLINE, Override, Platform, Status, UserPresence
+from presence_server.domain.model import OFFLINE, Override, Platform, PublicState, Status, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Online, SetOverride
 from presence_server.domain.versions import Versions
@@ -32,7 +32,7 @@ def test_a_user_is_shown_with_devices_in_the_order_in_which_they_came() -> None:
     scene.wait(5)
     scene.online(device_id="phone", platform=Platform.IOS)
     shown = scene.table.shown(ANN)
-    assert shown.presence.public == (Status.ONLINE, (Platform.WEB, Platform.IOS), None)
+    assert shown.presence.public == PublicState(Status.ONLINE, (Platform.WEB, Platform.IOS))
     assert shown.presence.last_active == START + 5
     assert [(device.device_id, device.online_time) for device in shown.devices] == [
         ("web", START),

@@ -27,7 +27,7 @@ from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
 from presence_client.values import Token, patience_of, token_of, until_of, user_ids_of
 from presence_protocol.limits import MAX_WAIT
-from presence_protocol.messages import Detail, PlatformName, StatusEntry, StatusName
+from presence_protocol.messages import Detail, StatusEntry, StatusName
 from presence_protocol.user_ids import UserId
 
 TIMEOUT: Final = 10.0
@@ -132,9 +132,7 @@ class PresenceApi:
 
     # -- the document's five -----------------------------------------------------------------------------------------
 
-    async def online(
-        self, user_id: UserId, device_id: str, platform: PlatformName, *, idle: bool | None = None
-    ) -> UserSummary:
+    async def online(self, user_id: UserId, device_id: str, platform: str, *, idle: bool | None = None) -> UserSummary:
         """Bring a device online; call `heartbeat` from now on, or it is offline after 2.5 heartbeat intervals.
 
         `idle`: whether the person is; None leaves it as it was.

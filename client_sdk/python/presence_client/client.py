@@ -36,7 +36,6 @@ from presence_protocol import fields
 from presence_protocol.close_codes import Advice, CloseCode
 from presence_protocol.messages import (
     AnyServerMessage,
-    PlatformName,
     Query,
     SelfView,
     SetStatus,
@@ -448,7 +447,7 @@ def connect(
     *,
     user_id: UserId | None = None,
     device_id: str | None = None,
-    platform: PlatformName | None = None,
+    platform: str | None = None,
     observer: bool = False,
     token: Token | None = None,
     watch: Iterable[UserId] = (),

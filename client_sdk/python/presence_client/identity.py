@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from presence_protocol import fields
-from presence_protocol.messages import Hello, PlatformName, StatusName
+from presence_protocol.messages import Hello, StatusName
 from presence_protocol.user_ids import UserId
 
 
@@ -21,7 +21,7 @@ class Identity:
 
     user_id: UserId | None = None
     device_id: str | None = None
-    platform: PlatformName | None = None
+    platform: str | None = None
     observer: bool = False
     status: StatusName | None = None
     token: str | None = field(default=None, repr=False)
@@ -37,7 +37,7 @@ class Identity:
             raise ValueError("user_id, device_id and platform are required, unless observer=True")
         check("user_id", fields.user_id(self.user_id))
         check("device_id", fields.device_id(self.device_id))
-        check("platform", fields.platform(self.platform))
+        check("platform", fields.platform_name(self.platform))
         if self.status is not None:
             check("status", fields.status(self.status))
 

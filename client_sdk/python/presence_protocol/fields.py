@@ -52,6 +52,16 @@ def one_of(choices: tuple[str, ...]) -> Rule:
     return lambda value: None if type(value) is str and value in choices else reason
 
 
+_PLATFORM = re.compile(r"[A-Z][A-Z0-9_]{0,23}")
+
+
+def platform_name(value: Any) -> str | None:
+    """Any name that some server may take: each has a list of its own."""
+    if type(value) is str and _PLATFORM.fullmatch(value):
+        return None
+    return f"must be a name of 1 to 24 capital letters, digits and underscores, such as {', '.join(PLATFORMS)}"
+
+
 def boolean(value: Any) -> str | None:
     return None if type(value) is bool else "must be true or false"
 

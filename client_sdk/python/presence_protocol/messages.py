@@ -19,15 +19,16 @@ if TYPE_CHECKING:
     from presence_protocol.user_ids import UserId as UserId
 
     ToldUserId = UserId
+    PlatformName = str
 else:
     # A decoder of these classes takes numbers; `variants` makes the same classes for ids of other kinds.
     UserId = NUMBER.wire
     ToldUserId = Annotated[int, Meta(title="userId")]
+    PlatformName = Literal["WEB", "IOS", "ANDROID", "PC"]
 
 MessageId = Annotated[int, Meta(ge=-limits.MAX_USER_ID, le=limits.MAX_USER_ID)]
 IdleFor = Annotated[int, Meta(ge=0, le=limits.MAX_IDLE_FOR)]
 StatusName = Literal["ONLINE", "AWAY", "BUSY", "OFFLINE"]
-PlatformName = Literal["WEB", "IOS", "ANDROID", "PC"]
 
 
 def require(reason: str | None) -> None:
@@ -138,6 +139,8 @@ class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
     last_active_time: str | None
     version: int
     status_text: str | None = None
+    platform_status: dict[str, str] | None = None
+    """The status on each platform, where the server tells it (`--platform-status`)."""
 
 
 class Override(Struct, rename="camel", omit_defaults=True):

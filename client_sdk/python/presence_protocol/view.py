@@ -35,6 +35,7 @@ def is_shown_alike(one: StatusEntry, other: StatusEntry) -> bool:
         one.status == other.status
         and one.platforms == other.platforms
         and one.status_text == other.status_text
+        and one.platform_status == other.platform_status
         and one.last_active_time == other.last_active_time
     )
 

@@ -36,7 +36,7 @@ from presence_server.application.ports import Wanted
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Session, session_id
 from presence_server.application.slices import messages
-from presence_server.domain.model import Override, Platform, Shown, Status, UserKey
+from presence_server.domain.model import Override, Shown, Status, UserKey
 from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
         connect = Connect(
             session.user_id,
             hello.device_id,
-            Platform(hello.platform),
+            hub.limits.platforms(hello.platform),
             session.number,
             session.number,
             hello.idle,

@@ -6,7 +6,7 @@ from presence_protocol.fields import format_time
 from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
 from presence_server.application.keys import UserKeys
-from presence_server.domain.model import OFFLINE, Truth, UserKey, UserPresence
+from presence_server.domain.model import OFFLINE, PublicState, Truth, UserKey, UserPresence
 
 PART_BYTES = 98_304
 """Bytes of entries in one answer at most. One part is made when the one before has gone out, so that this is what a
@@ -26,7 +26,16 @@ def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
         None if last_active is None else format_time(last_active),
         presence.version,
         public.text,
+        None if public.by_platform is None else platform_status_of(public),
     )
+
+
+def platform_status_of(public: PublicState) -> dict[str, str] | None:
+    """The status on each platform; None where it is not told, or there is none."""
+    if public.by_platform is None:
+        return None
+    each = zip(public.platforms, public.by_platform, strict=True)
+    return {platform.value: status.value for platform, status in each}
 
 
 def unknown(user_id: UserKey) -> UserPresence:
@@ -63,8 +72,11 @@ def parts(presences: Iterable[UserPresence], most_bytes: int = PART_BYTES) -> It
     part: list[UserPresence] = []
     weight = 0
     for presence in presences:
-        text = presence.public.text
+        public = presence.public
+        text = public.text
         heavy = 160 + (4 * len(text) if text else 0)
+        if len(public.platforms) > 4 or public.by_platform is not None:
+            heavy += 64 * len(public.platforms)  # a name may have 24 letters, and stand in there twice
         if len(part) == SNAPSHOT_PART or (part and weight + heavy > most_bytes):
             yield part
             part, weight = [], 0

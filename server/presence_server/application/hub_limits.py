@@ -7,6 +7,7 @@ from typing import NamedTuple
 from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
 from presence_protocol.user_ids import NUMBER, IdKind
 from presence_server.application.liveness import LinkTimes
+from presence_server.domain.platforms import AnyPlatform, Platform
 
 
 class HubLimits(NamedTuple):
@@ -21,3 +22,4 @@ class HubLimits(NamedTuple):
     min_publish_interval: float = 1.0
     times: LinkTimes = LinkTimes()
     user_ids: IdKind = NUMBER
+    platforms: type[AnyPlatform] = Platform

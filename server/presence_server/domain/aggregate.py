@@ -1,22 +1,14 @@
 """Override and devices of one user -> what anybody may see of that user."""
 
 from collections.abc import Iterable, Sequence
-from itertools import combinations
+from typing import Final
 
-from presence_server.domain.model import OFFLINE, Device, Override, Platform, PublicState, Status
+from presence_server.domain.model import OFFLINE, Device, Override, PublicState, Status
+from presence_server.domain.platforms import AnyPlatform, PlatformSets, sets_of
 
-# Every set of platforms, in enum order, once: a million users share these sixteen tuples.
-_PLATFORM_SETS = {
-    frozenset(chosen): chosen for size in range(len(Platform) + 1) for chosen in combinations(Platform, size)
-}
-# The common states without a text are shared for the same reason.
-_SHARED: dict[tuple[Status, tuple[Platform, ...]], PublicState] = {
-    (status, platforms): PublicState(status, platforms)
-    for status in Status
-    if status is not Status.OFFLINE
-    for platforms in _PLATFORM_SETS.values()
-    if platforms
-}
+# The common states without a text are shared: a million users have a few dozen.
+_SHARED: dict[tuple[Status, tuple[AnyPlatform, ...]], PublicState] = {}
+_MOST_SHARED: Final = 8192
 
 
 _INVISIBLE = Status.OFFLINE  # an enum's member costs 50 ns to look up
@@ -31,8 +23,21 @@ def aggregate(override: Override | None, devices: Sequence[Device]) -> PublicSta
     if not devices or (override is not None and override.status is _INVISIBLE):
         return OFFLINE
     status, text = _said(override) if override is not None else (_from_activity(devices), None)
-    platforms = _platforms(devices)
-    return _SHARED[status, platforms] if text is None else PublicState(status, platforms, text)
+    sets = sets_of(devices[0].platform)
+    platforms = _platforms(sets, devices)
+    if text is None and not sets.tells_status:
+        return _SHARED.get((status, platforms)) or _share(PublicState(status, platforms))
+    if not sets.tells_status:
+        return PublicState(status, platforms, text)
+    # What a user says, and what others say of them, holds on all their platforms.
+    each = (status,) * len(platforms) if override is not None else _statuses(platforms, devices)
+    return PublicState(status, platforms, text, each)
+
+
+def _share(state: PublicState) -> PublicState:
+    if len(_SHARED) < _MOST_SHARED:
+        _SHARED[state.status, state.platforms] = state
+    return state
 
 
 def _said(override: Override) -> tuple[Status, str | None]:
@@ -43,7 +48,15 @@ def _from_activity(devices: Iterable[Device]) -> Status:
     return Status.ONLINE if any(device.idle is None for device in devices) else Status.AWAY
 
 
-def _platforms(devices: Sequence[Device]) -> tuple[Platform, ...]:
-    if len(devices) == 1:
-        return _PLATFORM_SETS[frozenset((devices[0].platform,))]
-    return _PLATFORM_SETS[frozenset(device.platform for device in devices)]
+def _platforms(sets: PlatformSets, devices: Sequence[Device]) -> tuple[AnyPlatform, ...]:
+    mask = 0
+    for device in devices:
+        mask |= device.platform.bit
+    return sets.of(mask)
+
+
+def _statuses(platforms: Sequence[AnyPlatform], devices: Sequence[Device]) -> tuple[Status, ...]:
+    """What the devices of each platform say."""
+    return tuple(
+        _from_activity([device for device in devices if device.platform is platform]) for platform in platforms
+    )

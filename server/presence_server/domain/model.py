@@ -5,6 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final, NamedTuple
 
+from presence_server.domain.platforms import AnyPlatform
+from presence_server.domain.platforms import Platform as Platform
+
 UserKey = int | str
 """What the tables know a user by: made of the user's id where it enters, see `application.keys`."""
 
@@ -14,15 +17,6 @@ class Status(StrEnum):
     AWAY = "AWAY"
     BUSY = "BUSY"
     OFFLINE = "OFFLINE"
-
-
-class Platform(StrEnum):
-    """Where a device runs. The order is the one in which a user's platforms are listed."""
-
-    WEB = "WEB"
-    IOS = "IOS"
-    ANDROID = "ANDROID"
-    PC = "PC"
 
 
 # A device's holder is the number of the connection that holds it (from 1), or one of these two.
@@ -48,8 +42,10 @@ class PublicState(NamedTuple):
     """What anybody may see of a user, and all that makes a Change."""
 
     status: Status
-    platforms: tuple[Platform, ...] = ()
+    platforms: tuple[AnyPlatform, ...] = ()
     text: str | None = None
+    by_platform: tuple[Status, ...] | None = None
+    """The status on each of `platforms`; None where that is not told."""
 
 
 OFFLINE: Final = PublicState(Status.OFFLINE)
@@ -80,7 +76,7 @@ class Device:
     __slots__ = ("activity", "device_id", "holder", "last_active", "online_time", "platform", "session", "user_id")
 
     def __init__(
-        self, user_id: UserKey, device_id: str, platform: Platform, session: int, now: float, online_time: int
+        self, user_id: UserKey, device_id: str, platform: AnyPlatform, session: int, now: float, online_time: int
     ) -> None:
         self.user_id = user_id
         self.device_id = device_id

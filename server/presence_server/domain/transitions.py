@@ -8,7 +8,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from presence_server.domain.model import Change, Device, Override, Platform, Status, UserKey
+from presence_server.domain.model import Change, Device, Override, Status, UserKey
+from presence_server.domain.platforms import AnyPlatform
 
 
 class Connect(NamedTuple):
@@ -19,7 +20,7 @@ class Connect(NamedTuple):
 
     user_id: UserKey
     device_id: str
-    platform: Platform
+    platform: AnyPlatform
     holder: int
     session: int
     idle: bool | None = None
@@ -48,7 +49,7 @@ class Online(NamedTuple):
 
     user_id: UserKey
     device_id: str
-    platform: Platform
+    platform: AnyPlatform
     session: int
     idle: bool | None = None
 

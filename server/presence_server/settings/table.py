@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
 from presence_protocol.user_ids import KINDS
+from presence_server.domain.platforms import USUAL, check_names
 from presence_server.identity.networks import LOOPBACK, parse_network
 from presence_server.settings.declaration import (
     Declaration,
@@ -150,6 +151,10 @@ class Settings:
         (), "names that requests may use for this server, beside localhost and addresses", empty="none"
     )
     root_path: str = text("", "path below which a proxy serves it, such as /presence", empty="none")
+    platforms: tuple[str, ...] = text(
+        USUAL, "platforms that devices may name, separated by commas: 32 at most, of capital letters, digits and _"
+    )
+    platform_status: bool = switch(False, "tell the status on each platform as well: platformStatus")
     user_ids: str = text(
         "number",
         "what user ids are: number: 1 to 2^53-1; int64: 1 to 2^63-1, strings in JSON; string: 1 to 64 characters",
@@ -175,6 +180,10 @@ class Settings:
                 reason = f"must hold host names without scheme or port, not {shown(entry)}"
                 raise SettingsError("allowed_hosts", reason)
         _check_root_path(self.root_path)
+        try:
+            check_names(self.platforms)
+        except ValueError as error:
+            raise SettingsError("platforms", str(error)) from None
         _check_networks("trusted_networks", self.trusted_networks)
         _check_networks("trusted_proxies", self.trusted_proxies)
         _check_auth(self)

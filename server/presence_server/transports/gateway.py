@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.codec import codecs_of
-from presence_protocol.fields import PLATFORMS
 from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.hub import Hub
@@ -112,7 +111,6 @@ class Gateway:
         admission: Admission,
         http_places: HttpPlaces,
         root_path: str = "",
-        platforms: tuple[str, ...] = PLATFORMS,
     ) -> None:
         """`root_path`: where a proxy serves this server, such as `/presence`; empty where it does so at the root."""
         self.root_path = root_path
@@ -133,7 +131,7 @@ class Gateway:
         self.max_message = max_message
         self._heartbeat_interval = heartbeat_interval
         self.user_ids = hub.limits.user_ids
-        self.platforms = platforms
+        platforms = tuple(platform.value for platform in hub.limits.platforms)
         self.codecs = codecs_of(self.user_ids, platforms)
         self.bodies = Bodies(self.user_ids, platforms)
         self.heartbeat_interval_ms = round(heartbeat_interval * 1000)

@@ -15,7 +15,7 @@ from presence_client.commands.reach import Reach
 from presence_client.commands.screen import clock, state_line
 from presence_client.errors import ConnectionClosed, PresenceError
 from presence_protocol.close_codes import CloseCode
-from presence_protocol.messages import PlatformName, SelfView
+from presence_protocol.messages import SelfView
 from presence_protocol.text import cleaned
 from presence_protocol.user_ids import UserId
 
@@ -36,7 +36,7 @@ KEYS: Final = {"a": "away", "b": "busy", "i": "invisible", "o": "online", "k": "
 HELP: Final = "a(way) [text], b(usy) [text], i(nvisible), o(nline) [text], back (k), idle (d), active (c), q(uit)"
 
 
-async def run(reach: Reach, user_id: UserId, device_id: str, platform: PlatformName) -> int:
+async def run(reach: Reach, user_id: UserId, device_id: str, platform: str) -> int:
     """Stay online until `quit` or cancelled. Returns the exit code.
 
     Raises:

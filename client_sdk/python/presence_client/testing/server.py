@@ -36,7 +36,6 @@ from presence_protocol.messages import (
     Ok,
     Override,
     Ping,
-    PlatformName,
     Pong,
     Query,
     Reconnect,
@@ -109,7 +108,7 @@ class FakePresenceServer:
         *,
         user_id: UserId | None = None,
         device_id: str | None = None,
-        platform: PlatformName | None = None,
+        platform: str | None = None,
         observer: bool = False,
         token: Token | None = None,
         watch: Iterable[UserId] = (),
@@ -143,7 +142,7 @@ class FakePresenceServer:
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     def set(
-        self, user_id: UserId, status: StatusName, platforms: Sequence[PlatformName] = ("WEB",), text: str | None = None
+        self, user_id: UserId, status: StatusName, platforms: Sequence[str] = ("WEB",), text: str | None = None
     ) -> None:
         """Let a user look like this for everybody, whatever their devices say, until `release`."""
         is_offline = status == "OFFLINE"

@@ -22,9 +22,9 @@ from presence_protocol.fields import format_time, parse_time
 from presence_protocol.user_ids import STRING, UserId
 from presence_server.application import slices
 from presence_server.application.conversation import check_until
-from presence_server.application.entries import entry_of
+from presence_server.application.entries import entry_of, platform_status_of
 from presence_server.application.polls import PollAnswer, Polls
-from presence_server.domain.model import Device, Override, Platform, Shown, Status, UserKey
+from presence_server.domain.model import Device, Override, Shown, Status, UserKey
 from presence_server.domain.transitions import Heartbeat, Offline, Online, SetOverride
 from presence_server.logs import get_logger
 from presence_server.transports.rest import bodies
@@ -82,7 +82,8 @@ class RestApi:
         self._desk.refuse_if_busy()
         self._desk.change(who)
         number = self._gateway.hub.next_number()
-        wanted = Online(self._keys.key(body.user_id), body.device_id, Platform(body.platform), number, body.idle)
+        platform = self._gateway.hub.limits.platforms(body.platform)
+        wanted = Online(self._keys.key(body.user_id), body.device_id, platform, number, body.idle)
         await self._desk.submit(wanted)
         shown = await self._desk.look_up(body.user_id, body.user_id)
         return success(_summary_of(body.user_id, shown), "上线成功")
@@ -278,7 +279,13 @@ def _summary_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
 
 
 def _status_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
-    return _summary_of(user_id, shown) | {"devices": [_device_of(device) for device in shown.devices]}
+    status = _summary_of(user_id, shown) | {"devices": [_device_of(device) for device in shown.devices]}
+    return status | _platform_status_of(shown)
+
+
+def _platform_status_of(shown: Shown) -> dict[str, Any]:
+    told = platform_status_of(shown.presence.public)
+    return {} if told is None else {"platformStatus": told}
 
 
 def heartbeat_answer(interval_ms: int) -> tuple[dict[str, int], str]:
@@ -309,7 +316,9 @@ def _device_of(device: Device) -> dict[str, Any]:
 def _detail_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
     public = shown.presence.public
     detail = _summary_of(user_id, shown) | {"platforms": [platform.value for platform in public.platforms]}
-    return detail if public.text is None else detail | {"statusText": public.text}
+    if public.text is not None:
+        detail["statusText"] = public.text
+    return detail | _platform_status_of(shown)
 
 
 async def on_http_exception(request: Request, raised: Exception) -> Response:

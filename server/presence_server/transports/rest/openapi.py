@@ -396,7 +396,28 @@ def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
         },
     }
     found: Schema = in_language(whole, language)
-    return found
+    fit: Schema = fitted(found, gateway)
+    return fit
+
+
+def fitted(schema: Any, gateway: Gateway) -> Any:
+    """`schema` with this server's kind of user ids, and its platforms, in place of the usual ones."""
+    platforms = [platform.value for platform in gateway.hub.limits.platforms]
+    kind = gateway.user_ids
+    told = kind.name != "number"
+
+    def fit(value: Any, name: str = "") -> Any:
+        if value == schemas.USER_ID:
+            return schemas.USER_IDS[kind.name]
+        if value == schemas.PLATFORM:
+            return schemas.PLATFORM | {"enum": platforms}
+        if isinstance(value, dict):
+            return {key: fit(one, key) for key, one in value.items()}
+        if isinstance(value, list):
+            return [fit(one, name) for one in value]
+        return str(value) if told and name in ("userId", "userIds") and isinstance(value, int) else value
+
+    return fit(schema)
 
 
 def openapi_route(gateway: Gateway, version: str) -> Route:

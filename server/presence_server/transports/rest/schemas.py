@@ -6,12 +6,14 @@ from typing import Any, Final
 
 from presence_protocol import fields, limits
 from presence_protocol.text import REFUSED
+from presence_protocol.user_ids import MAX_INT64, MAX_LETTERS
 from presence_server.transports.rest.envelope import ERRORS, MESSAGES
 from presence_server.transports.rest.words import Words
 
 Schema = dict[str, Any]
 
 USER_ID: Final[Schema] = {"type": "integer", "minimum": 1, "maximum": limits.MAX_USER_ID, "examples": [10001]}
+_ANY_DIGITS: Final[Schema] = {"type": "string", "pattern": "^[1-9][0-9]{0,18}$", "examples": ["10001"]}
 # Not all that the server refuses: beyond the basic plane, and for surrogates, the dialects of patterns differ.
 _REFUSED: Final = "".join(
     f"\\u{first:04x}-\\u{last:04x}" for first, last, kind in REFUSED if last < 0x10000 and kind != "a surrogate"
@@ -23,6 +25,21 @@ HUMAN_TEXT: Final[Schema] = {
         "不得含有控制字符、分隔符、双向控制符或非字符码位。",
     ),
 }
+USER_IDS: Final[dict[str, Schema]] = {
+    "number": USER_ID,
+    "int64": {
+        "anyOf": [_ANY_DIGITS, {"type": "integer", "minimum": 1, "maximum": MAX_INT64}],
+        "description": Words("Answered as a string.", "响应中为字符串。"),
+    },
+    "string": {
+        "type": "string",
+        "minLength": 1,
+        "maxLength": MAX_LETTERS,
+        "pattern": f"^[^/{_REFUSED}]*$",
+        "examples": ["ann"],
+    },
+}
+"""By kind, as `--user-ids` names it."""
 DEVICE_ID: Final[Schema] = {
     "type": "string",
     "minLength": 1,
@@ -74,14 +91,25 @@ def ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
+PLATFORM_STATUS: Final[Schema] = {
+    "type": "object",
+    "additionalProperties": STATUS,
+    "description": Words("The status on each platform (--platform-status).", "各平台上的状态（--platform-status）。"),
+}
 DEVICE: Final = record({"deviceId": DEVICE_ID, "platform": PLATFORM, "onlineTime": TIME})
 PRESENCE: Final = record(
-    {"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE, "devices": list_of(ref("Device"))}
+    {"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE, "devices": list_of(ref("Device"))},
+    {"platformStatus": PLATFORM_STATUS},
 )
 SUMMARY: Final = record({"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE})
 BATCH_ITEM: Final = record(
     {"userId": USER_ID, "status": STATUS},
-    {"lastActiveTime": LAST_ACTIVE, "platforms": list_of(PLATFORM), "statusText": STATUS_TEXT},
+    {
+        "lastActiveTime": LAST_ACTIVE,
+        "platforms": list_of(PLATFORM),
+        "statusText": STATUS_TEXT,
+        "platformStatus": PLATFORM_STATUS,
+    },
 )
 ENTRY: Final = record(
     {
@@ -91,7 +119,7 @@ ENTRY: Final = record(
         "lastActiveTime": LAST_ACTIVE,
         "version": {"type": "integer", "minimum": 0, "maximum": limits.MAX_USER_ID},
     },
-    {"statusText": STATUS_TEXT},
+    {"statusText": STATUS_TEXT, "platformStatus": PLATFORM_STATUS},
 )
 CHANGES: Final = record(
     {"changes": list_of(ref("StatusEntry")), "cursor": {"type": "string"}, "resumed": {"type": "boolean"}}
