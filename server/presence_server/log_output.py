@@ -33,11 +33,14 @@ PATIENCE: Final = 0.5
 FIELDS: Final = "presence_fields"
 """The attribute of a LogRecord that carries the fields of an event."""
 
-Plain = tuple[str, int, str]
-"""Who says it, how bad it is, and what happened."""
+Plain = tuple[str, int, str, tuple[tuple[str, object], ...]]
+"""Who says it, how bad it is, what happened, and those of its fields that tell kinds apart."""
 
 _NAMING: Final = ("request", "session")
 """Fields that differ from one event to the next of the same kind."""
+
+_TELLING: Final = ("code", "status")
+"""Fields that tell kinds apart, or a thousand of one close code would hide the only one of another."""
 
 _BEYOND_ASCII: Final = re.compile("[^\x00-\x7f]")
 
@@ -117,9 +120,9 @@ class OutputHandler(logging.Handler):
             self._write(line)
 
     def _tell_left_out(self, now: float) -> None:
-        for event, count in self._repeats.due(now):
+        for (name, level, event, told), count in self._repeats.due(now):
             with suppress(Exception):
-                self._put(self._line(_made(*event, left_out=count)))
+                self._put(self._line(_made(name, level, event, **dict(told), left_out=count)))
 
     def _write(self, line: str) -> None:
         assert self._stream is not None
@@ -150,12 +153,20 @@ class OutputHandler(logging.Handler):
 
 
 def kind_of(record: logging.LogRecord) -> Hashable:
-    """What events of one kind have in common: who says it, how bad it is, the event, and where an error came from."""
+    """What events of one kind have in common: who says it, how bad it is, the event, and where an error came from.
+
+    Of closes and refusals the code as well.
+    """
     error, place = (record.exc_info[1], record.exc_info[2]) if record.exc_info else (None, None)
     while place is not None and place.tb_next is not None:
         place = place.tb_next
     where = None if place is None else (place.tb_frame.f_code, place.tb_lineno)
-    return record.name, record.levelno, str(record.msg), type(error), where
+    return record.name, record.levelno, str(record.msg), telling(record), type(error), where
+
+
+def telling(record: logging.LogRecord) -> tuple[tuple[str, object], ...]:
+    fields = getattr(record, FIELDS, {})
+    return tuple((name, fields[name]) for name in _TELLING if isinstance(fields.get(name), int))
 
 
 def details_of(record: logging.LogRecord) -> Hashable:
@@ -167,9 +178,9 @@ def details_of(record: logging.LogRecord) -> Hashable:
 def plain(record: logging.LogRecord) -> Plain:
     """What is kept of a record: nothing that keeps a traceback, and with it whatever was at work, alive."""
     try:
-        return record.name, record.levelno, record.getMessage()
+        return record.name, record.levelno, record.getMessage(), telling(record)
     except Exception:  # another library's arguments do not fit its own text
-        return record.name, record.levelno, str(record.msg)
+        return record.name, record.levelno, str(record.msg), ()
 
 
 def _note(event: str, **fields: object) -> logging.LogRecord:

@@ -2,7 +2,7 @@
 
     log = get_logger(__name__)
     session_log = log.bind(session="s-42")
-    session_log.info("session opened", userId=10001, platform="WEB")
+    session_log.info("session began", userId=10001, platform="WEB")
 
 A person at a terminal reads one line per event; a collector reads one JSON object per line. What other libraries
 log (uvicorn, websockets, asyncio) goes through the same formatter. Two rules hold for every line, whoever wrote it:
@@ -183,7 +183,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class HumanFormatter(logging.Formatter):
-    """``2025-11-09T15:00:00.123Z INFO    session opened session=s-42 userId=10001``, then an indented traceback."""
+    """``2025-11-09T15:00:00.123Z INFO    session began session=s-42 userId=10001``, then an indented traceback."""
 
     def format(self, record: logging.LogRecord) -> str:
         parts = [_time(record), f"{record.levelname:<7}", _UNSAFE.sub(escaped, _clean(_event(record)))]

@@ -125,6 +125,7 @@ class Gateway:
         self._proxies = proxies
         self.counts = Counts(sockets.traffic)
         self.journal = hub.journal = LogJournal(hub.engine, hub.keys)
+        hub.engine.attach(self.journal.following(hub.receive))
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         hub.claim = self.turns.claim
         self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))

@@ -14,11 +14,12 @@ import msgspec
 
 from presence_protocol.close_codes import CloseCode
 from presence_server.application.sessions import session_id
+from presence_server.domain.model import Change
 from presence_server.logs import get_logger
 
 if TYPE_CHECKING:
     from presence_server.application.keys import UserKeys
-    from presence_server.application.ports import Engine, Peer
+    from presence_server.application.ports import Engine, EngineEvent, Listener, Peer
     from presence_server.application.sessions import Session
 
 KNOWN: Final = {int(code): str(int(code)) for code in CloseCode}
@@ -62,6 +63,19 @@ class LogJournal:
             about["userId"] = self._keys.user_id(session.user_id)
             about |= {"deviceId": session.device_id, "platform": session.platform}
         return about | {"address": address_of(session.peer)}
+
+    def following(self, listener: Listener) -> Listener:
+        """`listener`, with a line for each change of public state before it where the log wants that."""
+        if not _log.is_enabled(logging.DEBUG):
+            return listener
+
+        def told(event: EngineEvent, now: float) -> None:
+            if isinstance(event, Change):
+                before, after = event.before.status.value, event.after.status.value
+                _log.debug("status changed", userId=self._keys.user_id(event.user_id), before=before, status=after)
+            listener(event, now)
+
+        return told
 
     def handshake_refused(self, status: int, answer: bytes, address: str) -> None:
         """`answer`: all of its bytes."""
