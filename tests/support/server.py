@@ -133,9 +133,11 @@ def run_server(
 ) -> Iterator[Server]:
     """A server of its own, gone at the end. `command` starts it where that is not its console script.
 
-    `is_measured`: what it costs is looked at, so that no coverage of it is taken.
+    `is_measured`: what it costs is looked at, so that no coverage of it is taken. Nobody is turned away because the
+    machine is busy, unless `admission_lag` is given.
     """
     port = settings.pop("port", None) or free_port()
+    settings = {"admission_lag": 0} | settings
     process = subprocess.Popen(
         [*command, "--port", str(port), *flags(settings)],
         stdout=subprocess.PIPE,

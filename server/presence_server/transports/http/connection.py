@@ -1,6 +1,6 @@
 """One connection that speaks HTTP/1.1: requests in, one at a time, and their answers out.
 
-The parser is httptools', as in uvicorn; the protocol around it is ours, since here what a client may cost is bounded:
+The parser is httptools' (see `reader`); the protocol around it is ours, since here what a client may cost is bounded:
 
 - **One request at a time.** Nothing behind a request is parsed before it is answered. What a client sends ahead stays
   bytes, `MAX_AHEAD` of them (and one read), then its socket is not read from. So a pipeline costs what its bytes do,
@@ -25,21 +25,10 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
-import httptools
-
 from presence_server.transports.addresses import is_tls, peer_of, server_of
 from presence_server.transports.http.exchange import Exchange, refusal
-from presence_server.transports.http.framing import Framing
-from presence_server.transports.http.heads import (
-    CHUNKED,
-    OF_INTEREST,
-    BadHead,
-    Headers,
-    over_limit,
-    read_target,
-    read_wishes,
-    with_host,
-)
+from presence_server.transports.http.heads import BadHead, over_limit, read_target, read_wishes, with_host
+from presence_server.transports.http.reader import NO_HTTP, Reader
 from presence_server.transports.operations import PATHS
 from presence_server.transports.websocket.connection import WebSocketConnection
 from presence_server.transports.websocket.handshake import Handshake, checked, shake_hands
@@ -56,9 +45,6 @@ MAX_AHEAD: Final = 16 * 1024
 
 MAX_BODY_HELD: Final = 64 * 1024
 """Bytes of a body that wait for the application to take them; beyond, the client is not read from."""
-
-PIECE: Final = 2 * 1024
-"""Bytes of a body that are parsed at once: 0.5 ms if it comes in chunks of a byte each."""
 
 MAX_AHEAD_OF_ALL: Final = 64 * 1024 * 1024
 """Bytes that all clients together may have sent ahead. Beyond it, what one sends ahead is dropped, and its connection
@@ -89,7 +75,6 @@ _ASGI: Final = {"version": "3.0", "spec_version": "2.3"}
 
 FULL: Final = BadHead(503, "server", "is full")
 FULL_OF_HTTP: Final = BadHead(503, "max_http_connections", "are all taken")
-NO_HTTP: Final = BadHead(400, "request", "is not an HTTP request")
 
 # What a connection waits for, and is given its time for.
 _HEAD, _BODY, _APPLICATION, _NEXT, _END = range(5)
@@ -105,11 +90,9 @@ class HttpConnection(asyncio.Protocol):
         "_deadline",
         "_discarded",
         "_exchange",
-        "_framing",
         "_gateway",
         "_handshake",
         "_has_http_place",
-        "_headers",
         "_held",
         "_is_behind",
         "_is_closing",
@@ -118,25 +101,17 @@ class HttpConnection(asyncio.Protocol):
         "_is_full",
         "_is_going_on",
         "_is_half_closed",
-        "_is_in_body",
-        "_is_in_head",
         "_is_paused",
-        "_is_replaying",
         "_is_tls",
-        "_length",
         "_loop",
-        "_parser",
-        "_pending",
         "_place",
-        "_refused",
+        "_reader",
         "_server",
         "_since",
-        "_special",
         "_state",
         "_timer_at",
         "_transport",
         "_untaken",
-        "_url",
         "_writable",
     )
 
@@ -150,25 +125,15 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._server: tuple[str, int] | None = None
         self._client: tuple[str, int] | None = None
-        self._parser: httptools.HttpRequestParser | None = None
-        self._framing = Framing()
+        self._reader = Reader(self, gateway.http.max_header)
         self._exchange: Exchange | None = None
         self._ahead = b""  # what has arrived, and up to where it was parsed
         self._is_behind = False  # it came before the request before it was answered
         self._at = 0
         self._held = 0  # of that, what counts for all
-        self._pending = 0  # bytes parsed since the last that were of a body, or that ended a message
         # The request that is being read.
-        self._url = b""
-        self._headers: Headers = []
-        self._special: Headers = []
-        self._length = 0
-        self._refused: BadHead | None = None
         self._handshake: Handshake | None = None
-        self._is_in_head = False
-        self._is_in_body = False  # its head is whole, and it has not ended
         self._is_early = False  # it was answered before its end
-        self._is_replaying = False
         # The connection.
         self._has_http_place = False
         self._is_paused = False  # not read from
@@ -194,7 +159,6 @@ class HttpConnection(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]
         self._is_tls = is_tls(transport)
         self._server, self._client = server_of(transport), peer_of(transport)
-        self._parser = httptools.HttpRequestParser(self)
         self._expect(_HEAD, self._gateway.http.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -245,68 +209,29 @@ class HttpConnection(asyncio.Protocol):
         if not (self._is_closing or self._is_going_on):
             self._read()
 
-    # -- parser callbacks ------------------------------------------------------------------------------------------
+    # -- Requests: what the reader tells -----------------------------------------------------------------------------
 
-    def on_message_begin(self) -> None:
-        if self._is_replaying:
-            return
-        if self._is_in_body or self._exchange is not None:
-            raise ValueError("a request within a request")
-        self._is_in_head = True
-        self._url, self._headers, self._special = b"", [], []
+    def may_begin(self) -> bool:
+        return self._exchange is None
 
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        if self._is_in_body:
-            return  # a trailer, which nobody asked for
-        name = name.lower()
-        self._headers.append((name, value))
-        if name in OF_INTEREST:
-            self._special.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        if self._is_in_body:
-            return  # replayed
-        assert self._parser is not None
-        self._is_in_head, self._is_in_body = False, True
-        try:
-            self._begin(self._parser)
-        except BadHead as bad:
-            self._refused = bad
-
-    def on_body(self, body: bytes) -> None:
-        self._pending = 0
+    def take_body(self, body: bytes) -> None:
         if self._exchange is not None:
             self._exchange.take_body(body)
 
-    def on_message_complete(self) -> None:
-        assert self._parser is not None
-        if self._parser.should_upgrade() or self._refused is not None:
-            return  # it takes a request to upgrade to have no body
-        self._pending = 0
-        self._is_in_body = self._is_early = False
-        self._framing.begin()
+    def end_body(self) -> None:
+        self._is_early = False
         if self._exchange is not None:
             self._exchange.end_body()
 
-    # -- a request -------------------------------------------------------------------------------------------------
-
-    def _begin(self, parser: httptools.HttpRequestParser) -> None:
-        """The head of a request is there.
-
-        Raises:
-            BadHead: it is refused.
-        """
-        method, version = parser.get_method(), parser.get_http_version()
-        target = read_target(method, self._url)
+    def begin(self, reader: Reader) -> None:
+        method, version = reader.method(), reader.version()
+        target = read_target(method, reader.url)
         if self._gateway.root_path:
             target = target.below(self._gateway.root_path)
-        wishes = read_wishes(version, self._special)
-        headers = self._headers if target.host is None else with_host(self._headers, target.host)
+        wishes = read_wishes(version, reader.special)
+        headers = reader.headers if target.host is None else with_host(reader.headers, target.host)
         gateway = self._gateway
-        self._length = wishes.length
+        reader.length = wishes.length
         place = self._place
         if not (place.is_taken or target.path in PATHS or gateway.books.seat(place, gateway.clock.now())):
             raise FULL
@@ -316,16 +241,14 @@ class HttpConnection(asyncio.Protocol):
             query = b"?" + target.query if target.query else b""
             handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
             self._handshake = checked(handshake, self._client[0] if self._client else "", gateway)
+            reader.is_upgraded = True
             return
         if not (self._has_http_place or target.path in PATHS):
             self._has_http_place = gateway.http_places.take()
             if not self._has_http_place:
                 raise FULL_OF_HTTP
         gateway.books.work(self._place)
-        if wishes.length == CHUNKED:
-            self._framing.expect_chunks()
-        elif wishes.length:
-            self._framing.expect_length(wishes.length)
+        reader.expect(wishes.length)
         scope = {
             "type": "http",
             "asgi": _ASGI,
@@ -340,7 +263,7 @@ class HttpConnection(asyncio.Protocol):
             "query_string": target.query,
             "headers": headers,
         }
-        keeps_alive = version == "1.1" and parser.should_keep_alive() and self._place.is_taken
+        keeps_alive = version == "1.1" and reader.keeps_alive() and self._place.is_taken
         self._exchange = exchange = Exchange(self, scope, keeps_alive, wishes.expects_continue)
         task = self._loop.create_task(exchange.run(self._app))
         self._state.tasks.add(task)
@@ -351,7 +274,7 @@ class HttpConnection(asyncio.Protocol):
     @property
     def _is_waiting(self) -> bool:
         """Whether a request is here as a whole, and not answered yet."""
-        return self._exchange is not None and not self._is_in_body
+        return self._exchange is not None and not self._reader.is_in_body
 
     def _read(self) -> None:
         """Parse what has arrived, and the next request when one is answered. What takes long shares a turn with all."""
@@ -376,23 +299,19 @@ class HttpConnection(asyncio.Protocol):
         Returns whether there is more to do.
         """
         clock, turns = self._gateway.clock, self._gateway.turns
-        data, began, pieces = self._ahead, 0.0, 0
+        reader, data, began, pieces = self._reader, self._ahead, 0.0, 0
         is_spent = False
         while self._at < len(data) and not self._must_wait():
-            if pieces > 1 or ends_at or (self._is_in_body and self._length == CHUNKED):
+            if pieces > 1 or ends_at or reader.is_chunked:
                 now = clock.now()
                 if not ends_at:
                     began, ends_at = now, now + turns.left
                 if is_spent := now >= ends_at and (pieces > 0 or began > 0):
                     break
-            try:
-                end = self._framing.cut(data, self._at, PIECE)
-            except ValueError:
-                self._refuse(BadHead(400, "request", "has a body that is not in chunks"))
-                return False
-            self._feed(data[self._at : end] if self._at or end < len(data) else data)
-            self._at = end
+            self._at = end = reader.read(data, self._at)
             pieces += 1
+            if reader.refused is not None:
+                self._refuse(reader.refused)
             if self._is_closing:
                 return False
             if self._handshake is not None:
@@ -410,40 +329,7 @@ class HttpConnection(asyncio.Protocol):
         exchange = self._exchange
         if exchange is None:
             return self._is_full
-        return not self._is_in_body or len(exchange.body) > MAX_BODY_HELD
-
-    def _feed(self, piece: bytes) -> None:
-        parser = self._parser
-        assert parser is not None
-        self._pending += len(piece)
-        try:
-            parser.feed_data(piece)
-            if self._is_in_body and parser.should_upgrade() and self._handshake is None and self._refused is None:
-                self._replay()
-        except httptools.HttpParserUpgrade:
-            if self._handshake is None and self._refused is None:
-                self._replay()
-        except httptools.HttpParserError:
-            self._refused = self._refused or NO_HTTP
-        if self._pending > self._gateway.http.max_header:
-            most = self._gateway.http.max_header
-            self._refused = BadHead(431, "request", f"has a head of more than {most} bytes")
-        if self._refused is not None:
-            self._refuse(self._refused)
-
-    def _replay(self) -> None:
-        """Read the body of a request that asks for an upgrade that there is not.
-
-        Java's HttpClient asks for h2c with every request. The parser takes such a request to have no body, and is of no
-        use after it: a new one gets a head that says of the body what this one did, and nothing else.
-        """
-        self._parser = httptools.HttpRequestParser(self)
-        body = b"Transfer-Encoding: chunked" if self._length == CHUNKED else b"Content-Length: %d" % self._length
-        self._is_replaying = True
-        try:
-            self._parser.feed_data(b"POST / HTTP/1.1\r\n" + body + b"\r\n\r\n")
-        finally:
-            self._is_replaying = False
+        return not self._reader.is_in_body or len(exchange.body) > MAX_BODY_HELD
 
     def _settle(self) -> None:
         """All is parsed that may be now: see what to wait for."""
@@ -465,9 +351,9 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._count_ahead()
             self._pause(self._at < len(self._ahead))
-            if self._is_in_body:
+            if self._reader.is_in_body:
                 self._expect(_BODY, http.body_timeout)
-            elif self._is_in_head:
+            elif self._reader.is_in_head:
                 self._expect(_HEAD, http.header_timeout)
             elif self._awaits == _BODY:
                 self._rest()
@@ -490,8 +376,8 @@ class HttpConnection(asyncio.Protocol):
 
     def _end_early(self) -> None:
         """The client sends no more, and nothing that it asked for waits."""
-        if self._is_in_head or self._is_in_body:
-            self._refuse(BadHead(400, "body" if self._is_in_body else "request", "ended early"))
+        if self._reader.is_in_head or self._reader.is_in_body:
+            self._refuse(BadHead(400, "body" if self._reader.is_in_body else "request", "ended early"))
         else:
             self._close()
 
@@ -525,7 +411,7 @@ class HttpConnection(asyncio.Protocol):
     def _note_refusal(self, bad: BadHead, answer: bytes) -> None:
         """What the application was not asked about was answered so."""
         if bad.status in LIMITS:
-            limit = "body_timeout" if bad.status == 408 and self._is_in_body else LIMITS[bad.status]
+            limit = "body_timeout" if bad.status == 408 and self._reader.is_in_body else LIMITS[bad.status]
             self._gateway.hub.refusals[limit] += 1
         scope = {"method": UNREAD, "path": UNREAD} if self._exchange is None else self._exchange.scope
         self.note(scope, bad.status, answer.partition(b"\r\n\r\n")[2])
@@ -553,7 +439,7 @@ class HttpConnection(asyncio.Protocol):
         if not keeps_alive:
             self._close()
             return
-        if self._is_in_body:
+        if self._reader.is_in_body:
             self._is_early = True
         else:
             self._rest()
@@ -561,7 +447,7 @@ class HttpConnection(asyncio.Protocol):
             return
         if self._ahead:
             self._wait()  # those who send ahead share a turn, so that others are between them
-        elif self._is_half_closed or self._is_in_body:
+        elif self._is_half_closed or self._reader.is_in_body:
             self._read()
 
     # -- time ------------------------------------------------------------------------------------------------------
@@ -600,7 +486,7 @@ class HttpConnection(asyncio.Protocol):
         elif self._awaits == _APPLICATION:
             self._look()
         elif self._awaits == _HEAD:
-            if self._is_in_head:
+            if self._reader.is_in_head:
                 self._refuse(BadHead(408, "request", "did not arrive in time"))
             else:
                 self._close()
@@ -650,7 +536,7 @@ class HttpConnection(asyncio.Protocol):
 
     def give_way(self) -> None:
         """The place is another's. Nothing is under way here."""
-        if self._is_in_head:
+        if self._reader.is_in_head:
             self._refuse(BadHead(408, "request", "did not arrive in time, and the server is full"))
         else:
             self._close()
@@ -666,12 +552,12 @@ class HttpConnection(asyncio.Protocol):
             self.write(answer)
             self._note_refusal(bad, answer)
         # Who is told that the server is full has said all that it had to, and its descriptor is wanted.
-        self._close(is_in_flow=bad is not FULL or self._length != 0)
+        self._close(is_in_flow=bad is not FULL or self._reader.length != 0)
 
     def _close(self, is_in_flow: bool | None = None) -> None:
         """End, once all is written. Where the client may still be sending, what it sends is read for a while."""
         if is_in_flow is None:
-            is_in_flow = self._is_in_head or self._is_in_body or self._is_paused or bool(self._ahead)
+            is_in_flow = self._reader.is_in_head or self._reader.is_in_body or self._is_paused or bool(self._ahead)
             is_in_flow = is_in_flow or self._is_dropping
         transport = self._transport
         self._leave()
@@ -692,12 +578,11 @@ class HttpConnection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.hang_up()
             self._exchange = None
-        self._parser = None
+        self._reader.close()
         self._ahead, self._at = b"", 0
         self._count_ahead()
         self._gateway.turns.forget(self)
-        self._headers, self._special = [], []
-        self._refused = self._handshake = None
+        self._handshake = None
         self._release()
 
     def _release(self) -> None:
