@@ -13,7 +13,8 @@
  *
  * The return is answered with one JSON object: how long it took, the pongs' lateness meanwhile, and how many of
  * those who returned were told something else than they should have been: with a cursor, `resumed` and at least those
- * who changed, else everybody they watch; and of each stayer the last change.
+ * who changed, else everybody they watch; and of each stayer the last change. Whoever is told when to come back
+ * (`retryAfterMs`) does so then, with up to a second of jitter, as the SDKs do; `turned_away` is how often that was.
  */
 #include "ws.h"
 
@@ -26,14 +27,15 @@ struct client {
     int *last; /* by stayer: number of the last change seen */
     char cursor[64];
     double next_ping;
+    double back_at; /* when it is to come back; 0: it was not told so */
 };
 
 static struct client *clients; /* by user, from 1 */
 static int port, connections, watched, stayers, changed, users, done, with_cursor, change_number, holds, opened;
 static int *last_sent; /* by stayer */
-static double ping_sent[1 << 16], pong_late[1 << 16];
+static double ping_sent[1 << 18], pong_late[1 << 18];
 static int pings, pongs, first_ping;
-static long bytes, entries;
+static long bytes, entries, turned_away;
 
 static void say_hello(struct link *link) {
     struct client *c = (struct client *)link;
@@ -56,6 +58,7 @@ static void on_open(struct link *link) {
 }
 
 static void on_end(struct link *link) {
+    if (((struct client *)link)->back_at) return;
     fprintf(stderr, "closed by the server: user %d\n", ((struct client *)link)->user);
     exit(1);
 }
@@ -73,11 +76,17 @@ static void read_entries(struct client *c, char *text, size_t size) {
 static void on_frame(struct link *link, int opcode, char *payload, size_t size) {
     struct client *c = (struct client *)link;
     bytes += size;
+    if (opcode == 8 && !c->back_at) fprintf(stderr, "closed with %d %.*s\n", (unsigned char)payload[0] << 8 | (unsigned char)payload[1], (int)size - 2, payload + 2);
     if (opcode != TEXT) return;
     if (memmem(payload, size < 40 ? size : 40, "\"pong\"", 6)) {
         char *id = memmem(payload, size, "\"id\":", 5);
         int number = id ? atoi(id + 5) : -1;
         if (number >= first_ping && number < pings) pong_late[number] = now() - ping_sent[number], pongs++;
+    } else if (memmem(payload, size < 40 ? size : 40, "\"error\"", 7)) {
+        char *after = memmem(payload, size, "\"retryAfterMs\":", 15);
+        if (!after) { fprintf(stderr, "refused: %.*s\n", (int)size, payload); exit(1); }
+        if (!c->back_at) turned_away++;
+        c->back_at = now() + atoi(after + 15) / 1e3 + rand() / (double)RAND_MAX;
     } else if (memmem(payload, size < 40 ? size : 40, "\"welcome\"", 9)) {
         c->is_resumed = memmem(payload, size, "\"resumed\":true", 14) != NULL;
         if (!c->watched) done += !c->is_done, c->is_done = 1;
@@ -111,6 +120,17 @@ static void ping(void) {
 static void poll_for(double seconds) {
     for (double until = now() + seconds; now() < until;) {
         poll_links(2);
+    }
+}
+
+/* Those who were turned away and are due. */
+static void come_again(void) {
+    double at = now();
+    for (int user = 1; user <= users; user++) {
+        struct client *c = &clients[user];
+        if (!c->back_at || at < c->back_at || c->link.phase != ENDED) continue;
+        c->back_at = 0;
+        link_connect(&c->link, port, user);
     }
 }
 
@@ -153,7 +173,7 @@ static void connect_all(void) {
 
 static void come_back(void) {
     done = 0;
-    bytes = entries = 0;
+    bytes = entries = turned_away = 0;
     first_ping = pings = pongs = 0;
     double cpu = cpu_used(), began = now();
     if (!holds) {
@@ -164,8 +184,9 @@ static void come_back(void) {
             if (user % 64 == 0) ping(), poll_links(0);
         }
     }
-    while (done < connections && now() - began < 60) {
+    while (done < connections && now() - began < 120) {
         ping();
+        come_again();
         poll_links(2);
     }
     double seconds = now() - began, busy = (cpu_used() - cpu) / seconds;
@@ -176,9 +197,9 @@ static void come_back(void) {
     for (int i = 0; i < asked; i++) if (pong_late[i] >= 0) late[count++] = pong_late[i];
     int mistaken = wrong();
     printf("{\"resumed\": %d, \"wrong\": %d, \"entries\": %ld, \"seconds\": %.4f, \"bytes\": %ld, \"pings\": %d, \"unanswered\": %d, "
-           "\"ping_p50_ms\": %.3f, \"ping_p99_ms\": %.3f, \"ping_max_ms\": %.3f, \"load_busy\": %.3f}\n",
+           "\"ping_p50_ms\": %.3f, \"ping_p99_ms\": %.3f, \"ping_max_ms\": %.3f, \"load_busy\": %.3f, \"turned_away\": %ld}\n",
            done, mistaken, entries, seconds, bytes, asked, asked - count, quantile(late, count, 0.5) * 1e3,
-           quantile(late, count, 0.99) * 1e3, quantile(late, count, 1) * 1e3, busy);
+           quantile(late, count, 0.99) * 1e3, quantile(late, count, 1) * 1e3, busy, turned_away);
     fflush(stdout);
     free(late);
 }
@@ -208,9 +229,9 @@ int main(int argc, char **argv) {
         clients[user].user = user;
         if (user > stayers) draw(&clients[user]);
         link_connect(&clients[user].link, port, user);
-        while (user - done > 32) poll_links(100);
+        while (user - done > 32) come_again(), poll_links(10);
     }
-    while (done < users) poll_links(100);
+    while (done < users) come_again(), poll_links(10);
     poll_for(1);
     printf("ready\n");
     fflush(stdout);

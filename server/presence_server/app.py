@@ -125,6 +125,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         driver.wake,
         allowances,
         Ceilings(settings.max_edges, settings.max_watchers, settings.max_memory),
+        Admission(settings.admission_lag, clock.now()),
     )
     driver.drives(hub, fanout)
     gateway = Gateway(
@@ -154,7 +155,6 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
             settings.answer_timeout,
         ),
         settings.compression,
-        Admission(settings.admission_lag, clock.now()),
         HttpPlaces(settings.max_http_connections),
         settings.root_path.rstrip("/"),
     )

@@ -26,6 +26,7 @@ from presence_protocol.messages import (
 )
 from presence_protocol.view import View
 from presence_server.access import Everyone
+from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.cursors import parse
@@ -443,6 +444,7 @@ class World:
         keys: UserKeys = PLAIN,
         allowances: Allowances | None = None,
         ceilings: Ceilings | None = None,
+        admission: Admission | None = None,
         **fanout: Any,
     ) -> None:
         self.clock = ManualClock()
@@ -472,6 +474,7 @@ class World:
             self._wake,
             allowances,
             ceilings,
+            admission,
         )
         self.polls = Polls(self.engine, self.interest, self.fanout, self.hub.sight)
         self.clients: list[Client] = []

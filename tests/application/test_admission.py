@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from application.kit import ANN, World
+from presence_protocol.messages import Error
 from presence_server.application.admission import LEAST, LOOKS, Admission
 
 BOUND = 0.1
@@ -119,3 +121,25 @@ def test_what_can_wait_waits_longer_under_load_and_as_usual_after_it() -> None:
     assert stretches[-1] == 4
     looked(admission, now, looks=200)
     assert admission.stretch == 1
+
+
+def test_a_late_hello_is_a_new_client_and_one_right_after_its_handshake_is_not() -> None:
+    world = World()
+    world.hub.admission = admission = Admission(BOUND, world.now)
+    crowd = [world.client().open() for _ in range(1000)]
+    fresh = world.client().open()
+    fresh.hello(ANN)
+    assert fresh.link.closed is None
+    for _ in range(300):
+        admission.take(world.now)
+    world.wait(1.5)
+    admission.look(world.now, 0.5, 0.0)
+    for number, client in enumerate(crowd):
+        client.hello(1000 + number)
+    turned_away = [client for client in crowd if client.link.closed is not None]
+    assert len(crowd) * 0.8 < len(turned_away) < len(crowd)
+    assert turned_away[0].link.closed is not None
+    assert turned_away[0].link.closed[0] == 4503
+    waits = [client.take(Error)[0].retry_after_ms for client in turned_away]
+    assert waits == sorted(waits)  # type: ignore[type-var]
+    assert waits[0] != waits[-1]

@@ -88,9 +88,17 @@ class Seen:
 
 
 @contextmanager
-def watching(server: Server, quiet: float = 0.5) -> Iterator[Seen]:
-    """A bystander pings while the block runs. At its end: nobody waited long, and the attack left nothing behind."""
-    with From(server, OTHER_ADDRESS).online(999_999) as client:
+def watching(server: Server, quiet: float = 0.5, *, token: bool = True) -> Iterator[Seen]:
+    """A bystander pings while the block runs. At its end nobody may have waited long.
+
+    `token`: whether the server asks for one.
+    """
+    with From(server, OTHER_ADDRESS) as client:
+        client.send(upgrade())
+        assert client.reply().status == 101
+        who = {"userId": 999_999, "deviceId": "d", "platform": "WEB"}
+        client.send(hello(999_999) if token else message(type="hello", **who))
+        assert client.message()["type"] == "welcome"
         calm = Seen()
         _ping(client, calm, time.monotonic() + quiet)
         seen, is_over = Seen(), threading.Event()

@@ -43,6 +43,10 @@ if TYPE_CHECKING:
     from presence_server.application.hub_port import HubPort
     from presence_server.application.watching import Lookup
 
+FRESH: Final = 1.0
+"""Seconds after its handshake within which a hello was let in with that. Later it is one more: thousands who are
+connected already may say hello at once as well."""
+
 DENIED_CODES: Final = {
     401: CloseCode.UNAUTHENTICATED,
     403: CloseCode.FORBIDDEN,
@@ -58,7 +62,10 @@ def _hello(hub: HubPort, session: Session, hello: Hello, now: float) -> None:
     if hub.is_draining:
         hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
         return
-    if (over := hub.ceilings.memory()) is not None:
+    over = hub.ceilings.memory()
+    if over is None and now - session.sign_of_life > FRESH:
+        over = hub.admission.take(now)
+    if over is not None:
         hub.turn_away(session, over, hello.id, now)
         return
     wanted = Wanted() if hello.observer else Wanted(hello.user_id, hello.device_id)

@@ -28,6 +28,7 @@ from presence_protocol.messages import (
 )
 from presence_protocol.session import CLOSE, Role, State, advance, event_of
 from presence_server.application import refusals, slices
+from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.catchup import CatchUp
 from presence_server.application.ceilings import Ceilings
@@ -134,6 +135,7 @@ class Hub:
         wake: Callable[[], None],
         allowances: Allowances | None = None,
         ceilings: Ceilings | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """`wake` is called when effects or changes wait that no caller will be handed: see `take`."""
         self.engine = engine
@@ -146,6 +148,7 @@ class Hub:
         self.keys = keys
         self.allowances = allowances
         self.ceilings = ceilings or Ceilings()
+        self.admission = admission or Admission(0.0, 0.0)
         self.is_draining = False
         self._drain_spread = 0.0
         self._authenticator = authenticator

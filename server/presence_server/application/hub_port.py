@@ -8,6 +8,7 @@ from typing import Protocol
 
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import AnyServerMessage
+from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.hub_limits import HubLimits
@@ -37,6 +38,7 @@ class HubPort(Protocol):
     refusals: Counter[str]
     allowances: Allowances | None
     ceilings: Ceilings
+    admission: Admission
 
     def send(self, session: Session, message: AnyServerMessage) -> None: ...
 

@@ -9,7 +9,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.codec import codecs_of
-from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
@@ -108,7 +107,6 @@ class Gateway:
         heartbeat_interval: float,
         http: HttpLimits,
         compression: bool,
-        admission: Admission,
         http_places: HttpPlaces,
         root_path: str = "",
     ) -> None:
@@ -141,7 +139,7 @@ class Gateway:
         self.http = http
         self.books = Books(connection_limit)
         self.connections: set[OpenConnection] = set()
-        self.admission = admission
+        self.admission = hub.admission
         self.http_places = http_places
         allowances = hub.allowances
         self.of_connections: Allowances | None = None
