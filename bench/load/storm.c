@@ -14,7 +14,8 @@
  * The return is answered with one JSON object: how long it took, the pongs' lateness meanwhile, and how many of
  * those who returned were told something else than they should have been: with a cursor, `resumed` and at least those
  * who changed, else everybody they watch; and of each stayer the last change. Whoever is told when to come back
- * (`retryAfterMs`) does so then, with up to a second of jitter, as the SDKs do; `turned_away` is how often that was.
+ * (`retryAfterMs`) does so then, with up to a second of jitter, as the SDKs do; `turned_away` is how often that was, `resets` how
+ * often a link dropped before its welcome.
  */
 #include "ws.h"
 
@@ -35,7 +36,7 @@ static int port, connections, watched, stayers, changed, users, done, with_curso
 static int *last_sent; /* by stayer */
 static double ping_sent[1 << 18], pong_late[1 << 18];
 static int pings, pongs, first_ping;
-static long bytes, entries, turned_away;
+static long bytes, entries, turned_away, resets;
 
 static void say_hello(struct link *link) {
     struct client *c = (struct client *)link;
@@ -58,7 +59,13 @@ static void on_open(struct link *link) {
 }
 
 static void on_end(struct link *link) {
-    if (((struct client *)link)->back_at) return;
+    struct client *c = (struct client *)link;
+    if (c->back_at) return;
+    if (c->watched && !c->is_done) { /* the kernel's queue was full for too long: a link that drops, to an SDK */
+        resets++;
+        c->back_at = now() + rand() / (double)RAND_MAX;
+        return;
+    }
     fprintf(stderr, "closed by the server: user %d\n", ((struct client *)link)->user);
     exit(1);
 }
@@ -173,7 +180,7 @@ static void connect_all(void) {
 
 static void come_back(void) {
     done = 0;
-    bytes = entries = turned_away = 0;
+    bytes = entries = turned_away = resets = 0;
     first_ping = pings = pongs = 0;
     double cpu = cpu_used(), began = now();
     if (!holds) {
@@ -197,9 +204,9 @@ static void come_back(void) {
     for (int i = 0; i < asked; i++) if (pong_late[i] >= 0) late[count++] = pong_late[i];
     int mistaken = wrong();
     printf("{\"resumed\": %d, \"wrong\": %d, \"entries\": %ld, \"seconds\": %.4f, \"bytes\": %ld, \"pings\": %d, \"unanswered\": %d, "
-           "\"ping_p50_ms\": %.3f, \"ping_p99_ms\": %.3f, \"ping_max_ms\": %.3f, \"load_busy\": %.3f, \"turned_away\": %ld}\n",
+           "\"ping_p50_ms\": %.3f, \"ping_p99_ms\": %.3f, \"ping_max_ms\": %.3f, \"load_busy\": %.3f, \"turned_away\": %ld, \"resets\": %ld}\n",
            done, mistaken, entries, seconds, bytes, asked, asked - count, quantile(late, count, 0.5) * 1e3,
-           quantile(late, count, 0.99) * 1e3, quantile(late, count, 1) * 1e3, busy, turned_away);
+           quantile(late, count, 0.99) * 1e3, quantile(late, count, 1) * 1e3, busy, turned_away, resets);
     fflush(stdout);
     free(late);
 }
