@@ -19,7 +19,8 @@ from support.server import BASE, Server, run_server
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CHANGELOG.md", "docs/design.md", "docs/operations.md", "docs/protocol.md"]
+PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md"]
+PAGES += ["docs/design.md", "docs/operations.md", "docs/protocol.md", "docs/security.md"]
 
 MASKS = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>"),
