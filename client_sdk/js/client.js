@@ -56,7 +56,8 @@ export class PresenceClient extends Emitter {
 
   /**
    * @param options `url` (`https://example.org`, or `http`, `ws`, `wss`; a path before `/api/v1/presence` is kept),
-   *   `userId`, `deviceId` (left out: the SDK keeps one for each tab), `platform` ("WEB"), `token` (a string, or a
+   *   `userId`, `userIds` (the kind of user ids that the server speaks: "number"; "int64", which are strings of digits
+   *   here; "string"), `deviceId` (left out: the SDK keeps one for each tab), `platform` ("WEB"), `token` (a string, or a
    *   function that gives one or a promise of one, asked before each connection, and before the end of the one there
    *   is), `ticket` (true: the token goes into no hello; the server is asked for a one-time ticket with it, which goes
    *   into the URL), `fetch` where there is none or another is wanted, `watch` (user ids), `status` (set
@@ -103,7 +104,7 @@ export class PresenceClient extends Emitter {
     this.#view = new ClientView(() => this.#core.view);
     const parts = { identity: this.#identity, device: this.#device, askToken: hasTokens ? token : null };
     this.#runner = new Runner(this.#core, this.#env, parts, this.#hears());
-    this.#core.watch(checkIds("watch", options.watch ?? []));
+    this.#core.watch(checkIds("watch", options.watch ?? [], this.#identity.userIds));
     this.#core.take();
   }
 
@@ -197,13 +198,13 @@ export class PresenceClient extends Emitter {
 
   /** Watch more users. Resolves when the entries of all of them are in the view. The list outlasts connections. */
   watch(userIds, options) {
-    const ids = checkIds("userIds", userIds);
+    const ids = checkIds("userIds", userIds, this.#identity.userIds);
     return handled(this.#call((core) => core.watch(ids), options).then(() => {}));
   }
 
   /** Watch no longer; what was held of them goes at once. */
   unwatch(userIds, options) {
-    const ids = checkIds("userIds", userIds);
+    const ids = checkIds("userIds", userIds, this.#identity.userIds);
     return handled(this.#call((core) => core.unwatch(ids), options).then(() => {}));
   }
 
@@ -233,7 +234,7 @@ export class PresenceClient extends Emitter {
 
   /** Ask once, without watching: entries in the order and with the repeats of `userIds`. */
   query(userIds, options) {
-    const message = { type: "query", userIds: checkIds("userIds", userIds) };
+    const message = { type: "query", userIds: checkIds("userIds", userIds, this.#identity.userIds) };
     return handled(this.#call((core) => core.request(message), options).then(({ statuses }) => statuses));
   }
 

@@ -346,6 +346,12 @@ export class Core {
   }
 
   #welcomed(conversation, welcome, now) {
+    const [ours, theirs] = [this.#identity.userIds ?? "number", welcome.userIds ?? "number"];
+    if (ours !== theirs) {
+      const reason = `the server's user ids are "${theirs}", and this client's "${ours}": pass userIds: "${theirs}"`;
+      this.#leave(End(CloseCode.MALFORMED, reason), now);
+      return;
+    }
     const former = this.#main;
     if (conversation === this.#successor) this.#promote(conversation);
     this.welcome = welcome;
@@ -663,9 +669,15 @@ function stateAfter({ code, reason }, phase, retryIn = null) {
 }
 
 function tooLarge(userIds, welcome) {
-  if (welcome === null || userIds.length * BYTES_OF_ID <= welcome.limits.maxMessage) return null;
+  if (welcome === null || bytesOf(userIds) <= welcome.limits.maxMessage) return null;
   const { maxMessage } = welcome.limits;
   return refusalOf(413, "too_large", `${userIds.length} ids do not fit into one message of ${maxMessage} bytes`);
+}
+
+/** Of ids in a message, at most. */
+function bytesOf(userIds) {
+  const letters = (id) => (typeof id === "string" ? new TextEncoder().encode(id).length + 3 : BYTES_OF_ID);
+  return typeof userIds[0] === "string" ? userIds.reduce((sum, id) => sum + letters(id), 0) : userIds.length * BYTES_OF_ID;
 }
 
 function refusalOf(code, error, reason) {

@@ -1,6 +1,6 @@
 /** Who a client is, and what its hello says. Pure. */
 
-import { checkDeviceId, checkId, checkPlatform, oneOf, STATUSES } from "./values.js";
+import { checkDeviceId, checkId, checkPlatform, KINDS, oneOf, STATUSES } from "./values.js";
 
 /**
  * One device of one user, or (without `userId`) an observer, who only watches.
@@ -11,17 +11,19 @@ import { checkDeviceId, checkId, checkPlatform, oneOf, STATUSES } from "./values
  */
 export class Identity {
   /** Throws RangeError or TypeError, naming the argument, for what cannot be right. */
-  constructor({ userId, deviceId, platform = "WEB", status, token = null, hasTokens = false, hasTickets = false, renewDevice = null }) {
+  constructor({ userIds = "number", userId, deviceId, platform = "WEB", status, token = null, hasTokens = false, hasTickets = false, renewDevice = null }) {
+    oneOf("userIds", userIds, KINDS);
     if (userId === undefined) {
       if ((deviceId ?? status ?? null) !== null) {
         throw new TypeError("an observer has no user, no device and no status: leave them out");
       }
     } else {
-      checkId("userId", userId);
+      userId = checkId("userId", userId, userIds);
       if (deviceId !== undefined && deviceId !== null) checkDeviceId(deviceId);
       checkPlatform(platform);
       if (status !== undefined) oneOf("status", status, STATUSES);
     }
+    this.userIds = userIds;
     this.userId = userId ?? null;
     this.deviceId = deviceId ?? null;
     this.platform = platform;

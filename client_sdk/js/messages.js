@@ -3,7 +3,7 @@
 const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 const isEntry = (value) =>
   isObject(value) &&
-  Number.isSafeInteger(value.userId) &&
+  (Number.isSafeInteger(value.userId) || typeof value.userId === "string") &&
   Number.isSafeInteger(value.version) &&
   typeof value.status === "string" &&
   Array.isArray(value.platforms);

@@ -4,13 +4,16 @@
  * They hold without lib DOM, as in React Native and mini programs: what a browser has is asked for by its shape.
  */
 
+/** Of the kind `int64` a string of its digits, which a number would round. */
+export type UserId = number | string;
+
 export type Status = "ONLINE" | "AWAY" | "BUSY" | "OFFLINE";
-export type Platform = "WEB" | "IOS" | "ANDROID" | "PC";
+export type Platform = "WEB" | "IOS" | "ANDROID" | "PC" | (string & {});
 export type State = "connecting" | "online" | "waiting" | "closed";
 
 /** The public state of one user at one version. */
 export interface Entry {
-  readonly userId: number;
+  readonly userId: UserId;
   readonly status: Status;
   /** The distinct platforms of the user's live devices; none when OFFLINE. */
   readonly platforms: readonly Platform[];
@@ -25,7 +28,7 @@ export interface Entry {
 
 /** A watched user looks different. `before`: as last told, undefined the first time. */
 export interface Change {
-  readonly userId: number;
+  readonly userId: UserId;
   readonly before: Entry | undefined;
   readonly after: Entry;
 }
@@ -45,7 +48,7 @@ export interface Device {
 
 /** A user's own truth: `status` is OFFLINE while invisible. */
 export interface Self {
-  readonly userId: number;
+  readonly userId: UserId;
   readonly status: Status;
   readonly override: Override | null;
   readonly devices: readonly Device[];
@@ -72,18 +75,18 @@ export interface Welcome {
 }
 
 /** A read-only Map of userId to entry. */
-export interface View extends Iterable<[number, Entry]> {
+export interface View extends Iterable<[UserId, Entry]> {
   /** Nobody tells us changes at the moment. */
   readonly stale: boolean;
   /** Since when (milliseconds, as `Date.now()`); null while fresh, and if it never was. */
   readonly staleSince: number | null;
   readonly size: number;
-  get(userId: number): Entry | undefined;
-  has(userId: number): boolean;
+  get(userId: UserId): Entry | undefined;
+  has(userId: UserId): boolean;
   keys(): IterableIterator<number>;
   values(): IterableIterator<Entry>;
   entries(): IterableIterator<[number, Entry]>;
-  forEach(visit: (entry: Entry, userId: number, view: View) => void, thisArg?: unknown): void;
+  forEach(visit: (entry: Entry, userId: UserId, view: View) => void, thisArg?: unknown): void;
 }
 
 /** What the SDK needs of an AbortSignal. */
@@ -120,7 +123,9 @@ export interface Options {
   /** `https://example.org`, or `http`, `ws`, `wss`; a path before `/api/v1/presence` is kept, one after it not needed. */
   url: string;
   /** Left out: an observer, who only watches. */
-  userId?: number;
+  userId?: UserId | bigint;
+  /** The kind of user ids that the server speaks; "number" unless it says otherwise. */
+  userIds?: "number" | "int64" | "string";
   /** Left out: the SDK keeps one for each tab, across reloads, and never the same in two. */
   deviceId?: string;
   platform?: Platform;
@@ -182,7 +187,7 @@ export interface EventDetails {
   stale: { stale: boolean; since: number | null };
   change: { changes: Change[] };
   self: Self;
-  error: { error: string; code: number; message: string; userIds?: number[] };
+  error: { error: string; code: number; message: string; userIds?: UserId[] };
   /** What went over the wire; the token is masked. */
   frame: { direction: "in" | "out"; text: string; time: number };
 }
@@ -242,7 +247,7 @@ export class PresenceClient {
   /** Why there is no connection, such as "forbidden" or, while it waits to come back, "too_fast"; null while online. */
   readonly problem: Problem | null;
   readonly closeReason: string;
-  readonly userId: number | null;
+  readonly userId: UserId | null;
   /** Null for an observer, and until the SDK has found one that no other tab uses. */
   readonly deviceId: string | null;
   readonly self: Self | null;
@@ -254,8 +259,8 @@ export class PresenceClient {
   connect(options?: CallOptions): Promise<Welcome>;
   reconnectNow(): void;
   bye(): void;
-  watch(userIds: Iterable<number> | number, options?: CallOptions): Promise<void>;
-  unwatch(userIds: Iterable<number> | number, options?: CallOptions): Promise<void>;
+  watch(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<void>;
+  unwatch(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<void>;
   /**
    * `until` is a time; `forMs`, in its place, a duration from now, in milliseconds, by the server's clock. After it what
    * was said before holds again, if that lasts longer.
@@ -265,7 +270,7 @@ export class PresenceClient {
     options?: CallOptions & { until?: Date | string | null; forMs?: number | null; statusText?: string | null },
   ): Promise<void>;
   activity(idle: boolean, options?: CallOptions & { idleForMs?: number }): Promise<void>;
-  query(userIds: Iterable<number> | number, options?: CallOptions): Promise<Entry[]>;
+  query(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<Entry[]>;
 
   addEventListener<K extends keyof EventDetails>(
     type: K,
@@ -279,10 +284,10 @@ export class PresenceClient {
 export function connect(options: Options): PresenceClient;
 
 /** The view after a full snapshot, which replaces. `view` is left as it was. */
-export function applySnapshot(view: Iterable<[number, Entry]>, statuses: Iterable<Entry>): Map<number, Entry>;
+export function applySnapshot(view: Iterable<[UserId, Entry]>, statuses: Iterable<Entry>): Map<UserId, Entry>;
 
 /** The view after a diff or a resumed snapshot: the greater version stays. `view` is left as it was. */
-export function applyDiff(view: Iterable<[number, Entry]>, changes: Iterable<Entry>): Map<number, Entry>;
+export function applyDiff(view: Iterable<[UserId, Entry]>, changes: Iterable<Entry>): Map<UserId, Entry>;
 
 /** What to do after a close code. */
 export function advice(code: number): "reconnect" | "renew" | "stop";

@@ -17,15 +17,42 @@ const MAX_DEVICE_ID = 128;
 const MAX_STATUS_TEXT = 140;
 
 /** The ids as a list; one id alone is taken, too. Throws RangeError, naming the field, for what is no user id. */
-export function checkIds(field, userIds) {
-  const checked = typeof userIds === "number" ? [userIds] : [...userIds];
-  for (const userId of checked) checkId(field, userId);
-  return checked;
+export function checkIds(field, userIds, kind = "number") {
+  const isOne = ["number", "bigint"].includes(typeof userIds) || (typeof userIds === "string" && kind !== "number");
+  return (isOne ? [userIds] : [...userIds]).map((userId) => checkId(field, userId, kind));
 }
 
-export function checkId(field, userId) {
-  if (!Number.isSafeInteger(userId) || userId < 1) {
-    throw new RangeError(`${field}: ${String(userId)} is not a user id (an integer, 1 to 2^53-1)`);
+export const KINDS = ["number", "int64", "string"];
+
+const MAX_LETTERS = 64;
+
+/** The id as messages hold it: of `int64` its digits in a string. Throws RangeError, naming the field, for what is none. */
+export function checkId(field, userId, kind = "number") {
+  const reason = { number: noNumber, int64: noInt64, string: noString }[kind](userId);
+  if (reason !== null) throw new RangeError(`${field}: ${String(userId)} is not a user id (${reason})`);
+  return kind === "int64" ? String(userId) : userId;
+}
+
+function noNumber(userId) {
+  return Number.isSafeInteger(userId) && userId >= 1 ? null : "an integer, 1 to 2^53-1";
+}
+
+function noInt64(userId) {
+  const reason = "1 to 2^63-1, as its digits in a string, a bigint, or a number up to 2^53-1";
+  if (typeof userId === "number") return Number.isSafeInteger(userId) && userId >= 1 ? null : reason;
+  const digits = typeof userId === "bigint" ? String(userId) : userId;
+  if (typeof digits !== "string" || !/^[1-9][0-9]{0,18}$/.test(digits)) return reason;
+  return BigInt(digits) < 2n ** 63n ? null : reason;
+}
+
+function noString(userId) {
+  if (typeof userId !== "string") return `a string of 1 to ${MAX_LETTERS} characters`;
+  if (userId.includes("/")) return "without a slash";
+  try {
+    checkText("a string", userId, 1, MAX_LETTERS);
+    return null;
+  } catch (failure) {
+    return failure.message;
   }
 }
 

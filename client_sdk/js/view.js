@@ -250,5 +250,5 @@ export class View {
 }
 
 function ascending(userIds) {
-  return [...userIds].sort((one, other) => one - other);
+  return [...userIds].sort((one, other) => (one < other ? -1 : 1));
 }

@@ -31,15 +31,17 @@ from presence_client.commands.reach import Reach, add_flags, reach_of
 from presence_client.commands.signals import until_told
 from presence_client.errors import InvalidSetting, PresenceError, RequestFailed
 from presence_protocol import __version__, fields
-from presence_protocol.limits import MAX_USER_ID
+from presence_protocol.user_ids import IdKind, UserId, kind_of
 
 PROGRAM: Final = "presence-client"
 
 
-def _user_id(text: str) -> int:
-    if text.isascii() and text.isdigit() and len(text) <= 16 and 1 <= int(text) <= MAX_USER_ID:
-        return int(text)
-    raise argparse.ArgumentTypeError(f"{text[:40]!r} is not a user id: an integer from 1 to {MAX_USER_ID}")
+def _user_id(text: str, kind: IdKind) -> UserId:
+    """The id that `text` is. Raises InvalidSetting."""
+    try:
+        return kind.of_text(text)
+    except ValueError as reason:
+        raise InvalidSetting("argument USER_ID:", f"{text[:40]!r} is not a user id: it {reason}") from None
 
 
 def _device_id(text: str) -> str:
@@ -59,16 +61,16 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     asked = commands.add_parser("status", help="print one line per user", allow_abbrev=False)
-    asked.add_argument("user_ids", nargs="+", type=_user_id, metavar="USER_ID")
+    asked.add_argument("users", nargs="+", metavar="USER_ID")
 
     watched = commands.add_parser("watch", help="show users as they change, until Ctrl-C", allow_abbrev=False)
-    watched.add_argument("user_ids", nargs="+", type=_user_id, metavar="USER_ID")
+    watched.add_argument("users", nargs="+", metavar="USER_ID")
     watched.add_argument("--json", action="store_true", help="one JSON object per change")
 
     stay = commands.add_parser(
         "online", help="be online until Ctrl-C", description=f"Stay online. Type {online.HELP}.", allow_abbrev=False
     )
-    stay.add_argument("--user", type=_user_id, required=True, metavar="USER_ID")
+    stay.add_argument("--user", required=True, metavar="USER_ID")
     stay.add_argument("--device", type=_device_id, required=True, metavar="DEVICE_ID")
     stay.add_argument("--platform", default="PC", help="one of the server's list (default: PC)")
 
@@ -78,13 +80,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _work(chosen: argparse.Namespace, reach: Reach) -> Coroutine[Any, Any, int]:
+    kind = kind_of(reach.user_ids)
     match chosen.command:
         case "watch":
-            return watch.run(reach, chosen.user_ids, is_json=chosen.json)
+            return watch.run(reach, [_user_id(text, kind) for text in chosen.users], is_json=chosen.json)
         case "online":
-            return online.run(reach, chosen.user, chosen.device, chosen.platform)
+            return online.run(reach, _user_id(chosen.user, kind), chosen.device, chosen.platform)
         case _:
-            return status.run(reach, chosen.user_ids)
+            return status.run(reach, [_user_id(text, kind) for text in chosen.users])
 
 
 def _first(failure: BaseException) -> BaseException:
@@ -93,7 +96,8 @@ def _first(failure: BaseException) -> BaseException:
 
 def _run(chosen: argparse.Namespace, reach: Reach) -> int:
     """The command's exit code."""
-    code = asyncio.run(until_told(_work(chosen, reach)))
+    work = _work(chosen, reach)
+    code = asyncio.run(until_told(work))
     if code < 0:  # told to leave, by a signal: only `status` has something left to do
         return 128 - code if chosen.command == "status" else 0
     return code

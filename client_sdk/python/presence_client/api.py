@@ -17,6 +17,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Any, Final, TypeVar
+from urllib.parse import quote
 
 import msgspec
 
@@ -26,9 +27,11 @@ from presence_client.http import Http
 from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
 from presence_client.values import Token, patience_of, token_of, until_of, user_ids_of
+from presence_protocol.fields import PLATFORMS
 from presence_protocol.limits import MAX_WAIT
-from presence_protocol.messages import Detail, StatusEntry, StatusName
-from presence_protocol.user_ids import UserId
+from presence_protocol.messages import Detail, StatusEntry, StatusName, ToldUserId
+from presence_protocol.user_ids import IdKindName, UserId, kind_of
+from presence_protocol.variants import Variants
 
 TIMEOUT: Final = 10.0
 """Seconds that an answer is waited for."""
@@ -37,7 +40,7 @@ TIMEOUT: Final = 10.0
 class UserSummary(msgspec.Struct, rename="camel", frozen=True):
     """A user's public status. `last_active_time`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
 
-    user_id: UserId
+    user_id: ToldUserId
     status: StatusName
     last_active_time: str | None = None
 
@@ -53,7 +56,7 @@ class DeviceStatus(msgspec.Struct, rename="camel", frozen=True):
 class UserStatus(msgspec.Struct, rename="camel", frozen=True):
     """A user's public status with their devices, which are none when OFFLINE. Times as in `UserSummary`."""
 
-    user_id: UserId
+    user_id: ToldUserId
     status: StatusName
     last_active_time: str | None
     devices: list[DeviceStatus]
@@ -62,7 +65,7 @@ class UserStatus(msgspec.Struct, rename="camel", frozen=True):
 class UserDetail(msgspec.Struct, rename="camel", frozen=True):
     """What watchers see of a user: status, the distinct platforms of their devices, text. Times as in `UserSummary`."""
 
-    user_id: UserId
+    user_id: ToldUserId
     status: StatusName
     last_active_time: str | None
     platforms: list[str]
@@ -103,14 +106,17 @@ class PresenceApi:
         timeout: float = TIMEOUT,
         headers: Mapping[str, str] | None = None,
         ssl: ssl.SSLContext | None = None,
+        user_ids: IdKindName = "number",
     ) -> None:
         """`token`: a bearer token, or a function that gets one: asked first, and once more after a 401.
 
-        `timeout`: seconds that each answer is waited for. `url`, `headers`, `ssl`: as of `connect`.
+        `timeout`: seconds that each answer is waited for. `url`, `headers`, `ssl`, `user_ids`: as of `connect`.
 
         Raises:
             InvalidSetting: `url`, `token`, `headers`, `ssl` or the proxies in the environment cannot be right.
         """
+        self._ids = kind_of(user_ids)
+        self._variants = Variants(self._ids, PLATFORMS)
         self._http = Http(Route(Address.parse(url), headers, ssl))
         self._token = token_of(token) if isinstance(token, str) else token
         self._last_token: str | None = None
@@ -137,20 +143,20 @@ class PresenceApi:
 
         `idle`: whether the person is; None leaves it as it was.
         """
-        body = {"userId": user_id, "deviceId": device_id, "platform": platform}
+        body = {"userId": self._id_of(user_id), "deviceId": device_id, "platform": platform}
         return await self._ask("POST", "/online", UserSummary, _with_idle(body, idle))
 
     async def offline(self, user_id: UserId, device_id: str) -> None:
         """End a device, whatever holds it, its WebSocket included. No error if it is not online."""
-        await self._ask("POST", "/offline", type(None), {"userId": user_id, "deviceId": device_id})
+        await self._ask("POST", "/offline", type(None), {"userId": self._id_of(user_id), "deviceId": device_id})
 
     async def status(self, user_id: UserId) -> UserStatus:
         """The public status of one user, with their devices. An unknown user is OFFLINE."""
-        return await self._ask("GET", _path_of(user_id), UserStatus)
+        return await self._ask("GET", self._path_of(user_id), UserStatus)
 
     async def statuses(self, user_ids: Iterable[UserId]) -> list[UserDetail]:
         """The public status of several users, in the order and with the repeats of `user_ids`; at most 1,000."""
-        body = {"userIds": user_ids_of("user_ids", user_ids), "detail": True}
+        body = {"userIds": user_ids_of("user_ids", user_ids, self._ids), "detail": True}
         return await self._ask("POST", "/status/batch", list[UserDetail], body)
 
     async def heartbeat(self, user_id: UserId, device_id: str, *, idle: bool | None = None) -> float:
@@ -159,7 +165,7 @@ class PresenceApi:
         Raises:
             RequestFailed: 404 `device_not_online`: call `online` again.
         """
-        body = _with_idle({"userId": user_id, "deviceId": device_id}, idle)
+        body = _with_idle({"userId": self._id_of(user_id), "deviceId": device_id}, idle)
         answer: _Interval = await self._ask("POST", "/heartbeat", _Interval, body)
         return answer.next_heartbeat_interval / 1000
 
@@ -175,11 +181,11 @@ class PresenceApi:
         """Set a user's status, until `until` or until it is cleared; as `PresenceClient.set_status` does."""
         body = {"status": status, "until": until_of(until, await self._server_time(user_id, until)), "statusText": text}
         given = {name: value for name, value in body.items() if value is not None}
-        return await self._ask("PUT", _path_of(user_id), UserStatus, given)
+        return await self._ask("PUT", self._path_of(user_id), UserStatus, given)
 
     async def clear_status(self, user_id: UserId) -> UserStatus:
         """Let a user's devices speak for themselves again."""
-        return await self._ask("DELETE", _path_of(user_id), UserStatus)
+        return await self._ask("DELETE", self._path_of(user_id), UserStatus)
 
     async def changes(self, user_ids: Iterable[UserId], cursor: str | None = None, *, wait: float = 0.0) -> ChangeSet:
         """What changed of these users since `cursor` (None: everything), waiting up to `wait` seconds for something.
@@ -188,7 +194,7 @@ class PresenceApi:
         """
         if not 0 <= wait * 1000 <= MAX_WAIT:
             raise ValueError(f"wait must be from 0 to {MAX_WAIT // 1000} seconds")
-        body: dict[str, Any] = {"userIds": user_ids_of("user_ids", user_ids), "waitMs": int(wait * 1000)}
+        body: dict[str, Any] = {"userIds": user_ids_of("user_ids", user_ids, self._ids), "waitMs": int(wait * 1000)}
         if cursor is not None:
             body["cursor"] = cursor
         return await self._ask("POST", "/changes", ChangeSet, body, wait)
@@ -205,7 +211,7 @@ class PresenceApi:
         if answer.status != 200:
             raise self._failure_of(answer)
         try:
-            return msgspec.convert(answer.data, kind)
+            return msgspec.convert(answer.data, self._variants.of_hint(kind))  # type: ignore[no-any-return]
         except msgspec.ValidationError:
             raise UnexpectedAnswer(self._http.route.address.given, 200) from None
 
@@ -230,10 +236,17 @@ class PresenceApi:
                 raise  # the token function's own
             raise Unreachable(self._http.route.address.given, "no token in time") from None
 
+    def _path_of(self, user_id: UserId, what: str = "status") -> str:
+        return f"/{what}/{quote(str(self._id_of(user_id)), safe='')}"
+
+    def _id_of(self, user_id: UserId) -> UserId:
+        """Raises ValueError if it is none."""
+        return user_ids_of("user_id", [user_id], self._ids)[0]
+
     async def _server_time(self, user_id: UserId, until: datetime | timedelta | str | None) -> float:
         """What a duration counts from, in seconds since 1970: the server's time, since this machine's may be wrong."""
         if isinstance(until, timedelta) and self._clock is None:
-            await self._exchange("GET", _path_of(user_id), None, 0.0)  # for its Date
+            await self._exchange("GET", self._path_of(user_id), None, 0.0)  # for its Date
         if self._clock is None:
             return time.time()
         epoch, then = self._clock
@@ -248,10 +261,6 @@ class PresenceApi:
         except msgspec.ValidationError:
             return UnexpectedAnswer(url, answer.status, answer.reason)
         return RequestFailed(answer.status, refusal.error, answer.reason, refusal.details, answer.retry_after)
-
-
-def _path_of(user_id: UserId) -> str:
-    return f"/status/{user_ids_of('user_id', user_id)[0]}"
 
 
 def _with_idle(body: dict[str, Any], idle: bool | None) -> dict[str, Any]:

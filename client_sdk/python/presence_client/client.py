@@ -34,6 +34,7 @@ from presence_client.values import Token, patience_of, seconds_of, token_of, unt
 from presence_client.websocket_link import CODECS, WebSocketLink
 from presence_protocol import fields
 from presence_protocol.close_codes import Advice, CloseCode
+from presence_protocol.codec import codecs_of
 from presence_protocol.messages import (
     AnyServerMessage,
     Query,
@@ -43,7 +44,7 @@ from presence_protocol.messages import (
     Statuses,
     StatusName,
 )
-from presence_protocol.user_ids import UserId
+from presence_protocol.user_ids import IdKindName, UserId, kind_of
 
 TIMEOUT: Final = 10.0
 """Seconds that a call waits, for a connection and for its reply."""
@@ -86,7 +87,7 @@ class PresenceClient:
         self._identity = identity
         self._links_of = links
         self._ask_token = token if callable(token) else None
-        self._first_watch = user_ids_of("watch", watch)
+        self._first_watch = user_ids_of("watch", watch, identity.ids)
         self._open_timeout = patience_of("open_timeout", open_timeout)
         self._timeout = patience_of("timeout", timeout)
         self._policy = policy
@@ -268,7 +269,7 @@ class PresenceClient:
                 stay when the call is cancelled.)
             ConnectionClosed: the client has stopped.
         """
-        ids = user_ids_of("user_ids", user_ids)
+        ids = user_ids_of("user_ids", user_ids, self._identity.ids)
         await self._call(lambda core, now: core.watch(ids), timeout)
 
     async def unwatch(self, user_ids: Iterable[UserId] | UserId, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
@@ -279,7 +280,7 @@ class PresenceClient:
             RequestTimedOut: not confirmed within `timeout` seconds.
             ConnectionClosed: the client has stopped.
         """
-        ids = user_ids_of("user_ids", user_ids)
+        ids = user_ids_of("user_ids", user_ids, self._identity.ids)
         self._started()
         for stream in self._change_streams:
             for user_id in ids:
@@ -350,7 +351,7 @@ class PresenceClient:
             NotConnected, RequestTimedOut: no reply within `timeout` seconds.
             RequestFailed: the server refuses. ConnectionClosed: the client has stopped.
         """
-        message = Query(user_ids=user_ids_of("user_ids", user_ids))
+        message = Query(user_ids=user_ids_of("user_ids", user_ids, self._identity.ids))
         reply = await self._call(lambda core, now: core.request(message), timeout)
         return reply.statuses if isinstance(reply, Statuses) else []
 
@@ -459,14 +460,15 @@ def connect(
     backoff: Backoff = Backoff(),  # noqa: B008 - immutable
     headers: Mapping[str, str] | None = None,
     ssl: ssl.SSLContext | None = None,
+    user_ids: IdKindName = "number",
 ) -> PresenceClient:
     """A client for the server at `url`, to be used as `async with connect(...) as client`.
 
     Args:
         url: `https://example.org`, or `http`, `ws`, `wss`; a path before `/api/v1/presence` is kept.
-        user_id: 1 to 2**53-1.
+        user_id: of the kind that `user_ids` says: 1 to 2**53-1 unless it says otherwise.
         device_id: one per device, the same after a restart: a newer connection of it replaces an older one.
-        platform: `WEB`, `IOS`, `ANDROID` or `PC`.
+        platform: `WEB`, `IOS`, `ANDROID` or `PC`, or what else the server takes.
         observer: only watches and asks; nobody sees it, and the three above are left out.
         token: credentials, or a function, async or not, that gets them: see `Token`.
         watch: users to watch from the start.
@@ -479,6 +481,8 @@ def connect(
         backoff: how long to wait between tries, with full jitter.
         headers: for the upgrade and for REST alike, such as `Authorization` for a gateway.
         ssl: for `https` and `wss` alone, in place of the system's trust store.
+        user_ids: the kind of user ids that the server speaks: `number`, `int64` (1 to 2**63-1, `int` here; digits in a
+            string are taken as well) or `string`. If the server speaks another, the client stops and says so.
 
     Proxies are taken from the environment as curl takes them (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`),
     for WebSocket and REST alike, but not for this machine's own addresses.
@@ -490,6 +494,12 @@ def connect(
     route = Route(Address.parse(url), headers, ssl)
     if codec not in CODECS:
         raise ValueError(f"codec must be one of {', '.join(CODECS)}")
+    try:
+        ids = kind_of(user_ids)
+    except ValueError as failure:
+        raise ValueError(f"user_ids {failure}") from None
+    json = codecs_of(ids)[0]
+    wire = json if codec == "json" else codecs_of(ids)[1]
     policies = {
         "auto": Policy(backoff),
         "websocket": Policy(backoff, fallback_after=None),
@@ -500,11 +510,11 @@ def connect(
 
     def links(kind: Kind, shown: str | None) -> Link:
         if kind is Kind.REST:
-            return HttpLink(Http(route), shown)
-        return WebSocketLink(route, CODECS[codec], has_token=shown is not None)
+            return HttpLink(Http(route), shown, ids)
+        return WebSocketLink(route, wire, json, has_token=shown is not None)
 
     return PresenceClient(
-        Identity(user_id, device_id, platform, observer, status),
+        Identity(user_id, device_id, platform, observer, status, ids=ids),
         links,
         token=token,
         watch=watch,

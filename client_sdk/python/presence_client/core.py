@@ -354,6 +354,13 @@ class Core:
         self._actions.append(Open(conversation.number, conversation.kind, token))
 
     def _welcomed(self, conversation: Conversation, welcome: Welcome, now: float) -> None:
+        ours, theirs = self._identity.ids.name, welcome.user_ids or "number"
+        if ours != theirs:
+            reason = (
+                f"the server's user ids are of the kind {theirs}, and this client's {ours}: pass user_ids={theirs!r}"
+            )
+            self._leave(End(CloseCode.MALFORMED, reason), now)
+            return
         former = self._main
         if conversation is self._successor:
             self._promote(conversation)
@@ -629,10 +636,18 @@ class Core:
 
 
 def _too_large(user_ids: list[UserId], limits: Limits | None) -> RequestFailed | None:
-    if limits is None or len(user_ids) * BYTES_OF_ID <= limits.max_message:
+    if limits is None:
+        return None
+    size = sum(map(_bytes_of, user_ids)) if user_ids and isinstance(user_ids[0], str) else len(user_ids) * BYTES_OF_ID
+    if size <= limits.max_message:
         return None
     reason = f"{len(user_ids)} ids do not fit into one message of {limits.max_message} bytes"
     return RequestFailed(413, "too_large", reason, [Detail("userIds", reason)])
+
+
+def _bytes_of(user_id: UserId) -> int:
+    """Of an id that is a string, in a message: three bytes of UTF-8 hold most of what people write."""
+    return len(str(user_id).encode()) + 3
 
 
 def _failure_of(error: Error) -> RequestFailed:

@@ -12,6 +12,7 @@ from presence_client.failures import epoch_of, seconds_of, words_of
 from presence_client.redirects import MAX_REDIRECTS, redirect_of
 from presence_client.rest_link import HttpAnswer
 from presence_client.route import USER_AGENT, Route
+from presence_protocol.user_ids import told_in_json
 
 KEEPALIVE: Final = 3.0
 """Seconds that an idle connection is kept: less than the 5 s after which servers commonly close theirs."""
@@ -31,7 +32,7 @@ class _Envelope(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Envelope).decode
-_encode = msgspec.json.Encoder().encode
+_encode = msgspec.json.Encoder(enc_hook=told_in_json).encode
 
 
 class Http:

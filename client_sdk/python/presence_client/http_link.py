@@ -8,15 +8,16 @@ from presence_client.links import Events
 from presence_client.rest_link import Call, Cancel, RestLink
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import AnyClientMessage
+from presence_protocol.user_ids import NUMBER, IdKind
 
 
 class HttpLink:
     """One connection made of requests over `http`, which is closed with it."""
 
-    def __init__(self, http: Http, token: str | None) -> None:
+    def __init__(self, http: Http, token: str | None, ids: IdKind = NUMBER) -> None:
         self._http = http
         self._token = token
-        self._link = RestLink()
+        self._link = RestLink(ids)
         self._loop = asyncio.get_running_loop()
         self._requests: dict[int, asyncio.Task[None]] = {}
         self._ended: asyncio.Future[End] = self._loop.create_future()

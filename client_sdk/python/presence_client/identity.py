@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from presence_protocol import fields
 from presence_protocol.messages import Hello, StatusName
-from presence_protocol.user_ids import UserId
+from presence_protocol.user_ids import NUMBER, IdKind, UserId
 
 
 @dataclass
@@ -13,7 +13,7 @@ class Identity:
 
     `status` is an override to begin with: it goes into hello until the first welcome and never again, and the server
     heeds it only when the device's session is a new one. `has_tokens`: before each connection a token is asked for,
-    and `token` is the last one.
+    and `token` is the last one. `ids`: the kind of user ids that the server speaks.
 
     Raises:
         ValueError: an argument is missing, or cannot be right.
@@ -26,6 +26,7 @@ class Identity:
     status: StatusName | None = None
     token: str | None = field(default=None, repr=False)
     has_tokens: bool = False
+    ids: IdKind = NUMBER
 
     def __post_init__(self) -> None:
         if self.observer:
@@ -35,7 +36,8 @@ class Identity:
             return
         if self.user_id is None or self.device_id is None or self.platform is None:
             raise ValueError("user_id, device_id and platform are required, unless observer=True")
-        check("user_id", fields.user_id(self.user_id))
+        check("user_id", self.ids.refusal(self.user_id))
+        self.user_id = self.ids.parse(self.user_id)
         check("device_id", fields.device_id(self.device_id))
         check("platform", fields.platform_name(self.platform))
         if self.status is not None:

@@ -14,13 +14,14 @@ gets everything anew, since the server's cursor speaks for one set: that is what
 
 from collections.abc import Iterable
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 import msgspec
 
 from presence_client.attempts import End
 from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode
-from presence_protocol.fields import format_time
+from presence_protocol.fields import PLATFORMS, format_time
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
@@ -43,7 +44,8 @@ from presence_protocol.messages import (
     Watch,
     Welcome,
 )
-from presence_protocol.user_ids import UserId
+from presence_protocol.user_ids import NUMBER, IdKind, UserId
+from presence_protocol.variants import Variants
 
 WAIT_MS: Final = 25_000
 """How long a poll may wait: less than the 30 to 60 s after which proxies commonly cut."""
@@ -104,9 +106,11 @@ RestAction = Call | Cancel | AnyServerMessage | End
 
 
 class RestLink:
-    """One connection. `End` is its last action."""
+    """One connection. `End` is its last action. `ids`: the kind of user ids that the server speaks."""
 
-    def __init__(self) -> None:
+    def __init__(self, ids: IdKind = NUMBER) -> None:
+        self._ids = ids
+        self._changes_type: type[_Changes] = Variants(ids, PLATFORMS).of(_Changes)
         self._actions: list[RestAction] = []
         self._calls: dict[int, tuple[str, Any]] = {}  # what for, and what goes with it
         self._last_number = 0
@@ -243,6 +247,7 @@ class RestLink:
                 resumed=resumed,
                 self_=None,
                 limits=most,
+                user_ids=self._ids.name,
             )
         )
 
@@ -335,11 +340,11 @@ class RestLink:
             case "status":
                 self._reply(Ok(id=context))
             case "query":
-                found = {entry.user_id: entry for entry in msgspec.convert(answer.data, _Changes).changes}
+                found = {entry.user_id: entry for entry in msgspec.convert(answer.data, self._changes_type).changes}
                 statuses = [found[user_id] for user_id in context.user_ids if user_id in found]
                 self._reply(Statuses(id=context.id, statuses=statuses))
             case "poll":
-                self._polled(msgspec.convert(answer.data, _Changes), context, now)
+                self._polled(msgspec.convert(answer.data, self._changes_type), context, now)
 
     def _failed(self, purpose: str, context: Any, answer: HttpAnswer, now: float) -> None:
         error = _error_of(answer)
@@ -395,7 +400,7 @@ class RestLink:
         return body if idle is None else body | {"idle": idle}
 
     def _status_path(self) -> str:
-        return f"/status/{self._me().user_id}"
+        return f"/status/{quote(str(self._me().user_id), safe='')}"
 
     def _override(self, message: SetStatus) -> tuple[str, str, dict[str, Any] | None]:
         if message.status is None:

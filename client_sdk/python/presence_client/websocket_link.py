@@ -73,11 +73,15 @@ class _Connection(ClientConnection):
 
 
 class WebSocketLink:
-    """One WebSocket by `route`. `has_token`: hello will show one, so that no redirect leads it elsewhere."""
+    """One WebSocket by `route`. `has_token`: hello will show one, so that no redirect leads it elsewhere.
 
-    def __init__(self, route: Route, codec: Codec, *, has_token: bool = False) -> None:
+    `json`: what is spoken if the server chooses no codec.
+    """
+
+    def __init__(self, route: Route, codec: Codec, json: Codec = JSON, *, has_token: bool = False) -> None:
         self._route = route
         self._codec = codec
+        self._json = json
         self._has_token = has_token
         self._url = route.address.websocket
         self._outbox: deque[AnyClientMessage] = deque()
@@ -145,7 +149,7 @@ class WebSocketLink:
         )
         assert isinstance(connection, _Connection)
         if connection.subprotocol is None:
-            self._codec = JSON
+            self._codec = self._json
         return connection
 
     def _end_of(self, failure: Exception) -> End:

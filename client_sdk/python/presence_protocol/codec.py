@@ -7,6 +7,7 @@ earlier one was wrong.
 """
 
 from collections.abc import Callable
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Final
 
@@ -20,10 +21,11 @@ from presence_protocol.messages import (
     AnyServerMessage,
     Fields,
     StatusEntry,
+    Welcome,
     fields_by_type,
 )
 from presence_protocol.text import byte_order_mark, lone_surrogate
-from presence_protocol.user_ids import NUMBER, IdKind, told_in_json, told_in_msgpack
+from presence_protocol.user_ids import KINDS, NUMBER, IdKind, told_in_json, told_in_msgpack
 from presence_protocol.variants import Variants
 
 # ValueError covers msgspec's DecodeError, UnicodeDecodeError, and an integer too long for int().
@@ -86,6 +88,10 @@ class Codec:
             return self._decode_server(data)
         except DECODE_FAILURES as failure:
             raw = self._decode_map(data)
+            if raw.get("type") == "welcome" and raw.get("userIds") in KINDS:
+                # Of a server whose ids are of another kind: whose welcome it is matters less than to say so.
+                with suppress(msgspec.ValidationError):
+                    return msgspec.convert(raw | {"self": None}, Welcome)
             if isinstance(raw.get("type"), str) and raw["type"] not in SERVER_TYPES:
                 raise InvalidMessage("unknown_type", [FieldError("type", "is not a known message")]) from None
             raise MalformedMessage(str(failure)) from None

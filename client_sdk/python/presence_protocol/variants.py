@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Struct
 
 from presence_protocol import messages
 from presence_protocol.user_ids import IdKind, UserId
+
+S = TypeVar("S", bound=Struct)
 
 
 class Variants:
@@ -28,12 +30,16 @@ class Variants:
             self._replaced += [(messages.UserId, kind.wire), (messages.ToldUserId, _TOLD[kind.name])]
         self._made: dict[type[Struct], type[Struct]] = {}
 
-    def of(self, one: type[Struct]) -> type[Struct]:
+    def of(self, one: type[S]) -> type[S]:
         """The variant of a class; the class itself if nothing in it differs."""
         made = self._made.get(one)
         if made is None:
             made = self._made[one] = self._make(one)
-        return made
+        return cast("type[S]", made)
+
+    def of_hint(self, hint: Any) -> Any:
+        """The same of a class, or of a list or union of classes."""
+        return self._type(hint)
 
     def of_union(self, union: Any) -> Any:
         return Union[tuple(self.of(one) for one in get_args(union))]  # noqa: UP007
@@ -85,15 +91,16 @@ def _holds(hint: Any, sought: Any) -> bool:
 
 def _parses(one: type[Struct], names: list[str], kind: IdKind) -> Callable[[Any], None]:
     """What makes ids of what was decoded: it raises ValueError, which the decoder turns into its own error."""
+    set_field = msgspec.structs.force_setattr  # some are frozen
     before: Callable[[Any], None] | None = getattr(one, "__post_init__", None)
 
     def post_init(self: Any) -> None:
         for name in names:
             value: UserId | list[UserId] | None = getattr(self, name)
             if type(value) is list:
-                setattr(self, name, list(map(kind.parse, value)))
+                set_field(self, name, list(map(kind.parse, value)))
             elif value is not None:
-                setattr(self, name, kind.parse(value))
+                set_field(self, name, kind.parse(value))
         if before is not None:
             before(self)
 

@@ -254,3 +254,29 @@ test("user ids that JavaScript or the protocol cannot hold are refused by name",
     assert.throws(() => new PresenceClient({ url: "ws://localhost/", userId: wrong }), /userId: /);
   }
 });
+
+test("a server whose user ids are of another kind is left at once, with the words what to pass", async () => {
+  const { client, socket, events } = start();
+  const connecting = client.connect().then(
+    () => null,
+    (failure) => failure,
+  );
+  socket().welcome({ userIds: "string" });
+  assert.equal(client.state, "closed");
+  const failure = await connecting;
+  assert.match(String(failure), /user ids are "string", and this client's "number": pass userIds: "string"/);
+  assert.equal(events.at(-1)[1].state ?? "closed", "closed");
+});
+
+test("ids of 64 bits are strings from end to end, and strings are ids", () => {
+  const greatest = "9223372036854775807";
+  const { client, socket } = online({ userIds: "int64", userId: 2n ** 63n - 1n, watch: [7, "8"] });
+  assert.equal(client.state, "closed"); // `online` says nothing of a kind
+  const other = start({ userIds: "int64", userId: greatest, watch: [7, "8"] });
+  other.socket().welcome({ userIds: "int64", self: null });
+  assert.deepEqual(other.socket().last("hello").watch, ["7", "8"]);
+  assert.equal(other.socket().last("hello").userId, greatest);
+  other.socket().receive({ type: "snapshot", statuses: [entry("7", 1), entry("8", 1)], cursor: "c" });
+  assert.deepEqual([...other.client.view.keys()], ["7", "8"]);
+  assert.equal(socket().last("hello").userId, greatest);
+});

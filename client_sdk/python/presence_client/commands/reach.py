@@ -10,6 +10,7 @@ from typing import NamedTuple
 from presence_client.address import DEFAULT_URL, Address
 from presence_client.errors import InvalidSetting
 from presence_client.values import Token, token_of
+from presence_protocol.user_ids import KINDS, IdKindName
 
 LONGEST_TOKEN = 65536
 """Characters that are read of a token's file."""
@@ -21,12 +22,17 @@ class Reach(NamedTuple):
     url: str
     token: Token | None
     ssl: ssl.SSLContext | None
+    user_ids: IdKindName = "number"
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags to a command."""
     parser.add_argument("--url", help=f"the server (default: PRESENCE_URL, else {DEFAULT_URL})")
     parser.add_argument("--token-file", metavar="FILE", help="a file that holds the token (default: PRESENCE_TOKEN)")
+    kind = parser.add_argument(
+        "--user-ids", choices=tuple(KINDS), help="what user ids are there (default: PRESENCE_USER_IDS, else number)"
+    )
+    kind.metavar = "|".join(KINDS)
     trust = parser.add_mutually_exclusive_group()
     trust.add_argument("--ca", metavar="FILE", help="trust the authorities in this PEM file, not the system's")
     trust.add_argument("--insecure", action="store_true", help="do not check the server's certificate")
@@ -43,7 +49,11 @@ def reach_of(chosen: argparse.Namespace, environment: Mapping[str, str]) -> Reac
         address = Address.parse(given)
     except InvalidSetting as failure:
         raise InvalidSetting("--url:" if chosen.url is not None else "PRESENCE_URL:", str(failure)) from None
-    return Reach(given, _token_of(chosen.token_file, environment), _trust_of(address, chosen.ca, chosen.insecure))
+    kind = chosen.user_ids or environment.get("PRESENCE_USER_IDS") or "number"
+    if kind not in KINDS:
+        raise InvalidSetting("PRESENCE_USER_IDS:", f"must be one of {', '.join(KINDS)}")
+    token = _token_of(chosen.token_file, environment)
+    return Reach(given, token, _trust_of(address, chosen.ca, chosen.insecure), KINDS[kind].name)
 
 
 def _token_of(file: str | None, environment: Mapping[str, str]) -> Token | None:

@@ -18,9 +18,9 @@ from presence_client.links import Link
 from presence_client.testing.users import Users, now
 from presence_client.testing.wire import MemoryLink
 from presence_client.values import Token
-from presence_client.websocket_link import CODECS
 from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode, ends_device
+from presence_protocol.codec import codecs_of
 from presence_protocol.errors import OutOfTurn, Refused
 from presence_protocol.fields import format_time, parse_time
 from presence_protocol.messages import (
@@ -50,7 +50,7 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.session import CLOSE, event_of
-from presence_protocol.user_ids import UserId
+from presence_protocol.user_ids import IdKindName, UserId, kind_of
 
 QUICK = Backoff(base=0.01, cap=0.05)
 """Tests need not wait for a second until a client comes back."""
@@ -67,11 +67,14 @@ class FakePresenceServer:
         pong_timeout: float = 10.0,
         max_watched: int = limits.MAX_WATCHED,
         authenticate: Callable[[str | None, UserId | None], bool] | None = None,
+        user_ids: IdKindName = "number",
     ) -> None:
         """`grace_period`, `ping_interval`, `pong_timeout` in seconds; 0 of the first: a lost link is OFFLINE at once.
 
         `authenticate(token, user_id)` says who is let in (`user_id` None: an observer); None: everybody is.
+        `user_ids`: the kind of user ids that it speaks, as of `connect`.
         """
+        self.ids = kind_of(user_ids)
         self.latency = 0.0
         """Seconds that each message takes from now on, either way."""
         self.is_deaf = False
@@ -125,12 +128,12 @@ class FakePresenceServer:
         """
 
         def links(kind: Kind, token: str | None) -> Link:
-            return MemoryLink(self, CODECS[codec])
+            return MemoryLink(self, codecs_of(self.ids)[codec == "msgpack"])
 
         if not observer:
             device_id, platform = device_id or "device", platform or "WEB"
         return PresenceClient(
-            Identity(user_id, device_id, platform, observer, status),
+            Identity(user_id, device_id, platform, observer, status, ids=self.ids),
             links,
             token=token,
             watch=watch,
@@ -146,6 +149,7 @@ class FakePresenceServer:
     ) -> None:
         """Let a user look like this for everybody, whatever their devices say, until `release`."""
         is_offline = status == "OFFLINE"
+        user_id = self.ids.parse(user_id)
         self._users.user(user_id).fixed = StatusEntry(
             user_id, status, [] if is_offline else list(platforms), None, 0, None if is_offline else text
         )
@@ -305,6 +309,7 @@ class FakePresenceServer:
                 server_time=now(),
                 continued=continued,
                 resumed=resumed,
+                user_ids=self.ids.name,
                 self_=None if hello.user_id is None else self._users.self_view(hello.user_id),
                 limits=self._limits,
             ),
