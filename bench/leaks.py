@@ -9,6 +9,7 @@ offline, has no more to remember. Exits with 1 if something was left behind.
 
 import contextlib
 import json
+import re
 import socket
 import struct
 import sys
@@ -169,14 +170,18 @@ Levels = dict[str, float]
 MESSAGES = "presence_websocket_messages_total"
 
 
+MEASURED = r'process_|presence_limit_used\{limit="max_memory"\}'
+"""Gauges of the process, which are measured by themselves."""
+
+
 def scrape(port: int) -> tuple[Levels, Levels]:
-    """The gauges of /metrics, but for those of the process, which are measured by themselves; and its counters."""
+    """The gauges of /metrics, but for those that are measured; and its counters."""
     with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(f"http://127.0.0.1:{port}/metrics") as page:
         lines = page.read().decode().splitlines()
     kinds = {line.split()[2]: line.split()[3] for line in lines if line.startswith("# TYPE")}
     values = {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
     gauges = {name: value for name, value in values.items() if kinds.get(name.partition("{")[0]) == "gauge"}
-    gauges = {name: value for name, value in gauges.items() if not name.startswith("process_")}
+    gauges = {name: value for name, value in gauges.items() if not re.match(MEASURED, name)}
     return gauges, {name: value for name, value in values.items() if kinds.get(name.partition("{")[0]) == "counter"}
 
 

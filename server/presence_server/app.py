@@ -168,6 +168,8 @@ def limit_of(settings: Settings, name: str) -> float:
     """What a limit is set to, as it applies; 0 is none."""
     kind = name.partition("_")[0]
     value: float = settings.limit(name) if kind in ("user", "service", "address") else getattr(settings, name)
+    if name in ("body_timeout", "header_timeout"):
+        return value or settings.hello_timeout
     return value
 
 

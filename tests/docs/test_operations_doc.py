@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import shutil
@@ -57,6 +58,87 @@ def test_the_alerts_ask_for_metrics_that_there_are() -> None:
     asked = set(re.findall(r"\b((?:presence|process)_\w+)", ALERTS))
     known = {each.name for each in DECLARATIONS} | set(PROCESS)
     assert {re.sub("_bucket$", "", name) for name in asked} <= known
+
+
+BUCKETS = ("0.1", "0.25", "0.5", "1", "+Inf")
+CASES = {
+    "a server that is well": ([], []),
+    "a limit that is used to nine tenths": (
+        [('presence_limit{limit="max_unsent"}', "100x20"), ('presence_limit_used{limit="max_unsent"}', "90x20")],
+        ["PresenceLimitNear"],
+    ),
+    "a limit that is not set": (
+        [('presence_limit{limit="max_edges"}', "0x20"), ('presence_limit_used{limit="max_edges"}', "90x20")],
+        [],
+    ),
+    "all that may be remembered": (
+        [
+            ('presence_limit{limit="max_remembered"}', "100x20"),
+            ('presence_limit_used{limit="max_remembered"}', "100x20"),
+        ],
+        [],
+    ),
+    "files": ([("process_open_fds", "900x20"), ("process_max_fds", "1000x20")], ["PresenceFilesNear"]),
+    "refusals": ([('presence_limit_refusals_total{limit="max_batch"}', "0+120x20")], ["PresenceLimitMet"]),
+    "changes a second late": (
+        [
+            (f'presence_delivery_latency_seconds_bucket{{le="{bound}"}}', "0x20" if bound < "1" else "0+60x20")
+            for bound in BUCKETS[:-1]
+        ]
+        + [('presence_delivery_latency_seconds_bucket{le="+Inf"}', "0+60x20")],
+        ["PresenceLate"],
+    ),
+    "a loop that is late": (
+        [
+            (f'presence_event_loop_lag_seconds_bucket{{le="{bound}"}}', "0x20" if bound == "0.1" else "0+600x20")
+            for bound in BUCKETS
+        ],
+        ["PresenceLoopLate"],
+    ),
+    "errors": ([('presence_http_requests_total{status="500"}', "0+60x20")], ["PresenceErrors"]),
+    "links that drop": (
+        [
+            ('presence_websocket_closes_total{code="1006"}', "0+120x20"),
+            ('presence_websocket_closes_total{code="1000"}', "0+30x20"),
+        ],
+        ["PresenceLinksDrop"],
+    ),
+    "sessions that end well": (
+        [
+            ('presence_websocket_closes_total{code="1006"}', "0+30x20"),
+            ('presence_websocket_closes_total{code="1000"}', "0+120x20"),
+        ],
+        [],
+    ),
+    "a core in use": ([('process_cpu_seconds_total{job="presence"}', "0+57x20")], ["PresenceBusy"]),
+    "a server that is gone": ([('up{job="presence"}', "0x20")], ["PresenceDown"]),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_each_alert_fires_when_it_should(case: str, tmp_path: Path) -> None:
+    """Twenty minutes, a sample a minute."""
+    series, fire = CASES[case]
+    (tmp_path / "rules.yaml").write_text(ALERTS)
+    alerts = re.findall(r"alert: (\w+)", ALERTS)
+    known = [
+        {"series": name, "values": values if "+" in values else f"{values.replace('x', '+0x')}"}
+        for name, values in series
+    ]
+    expected = [{"alertname": alert, "eval_time": "19m", "exp_alerts": []} for alert in alerts if alert not in fire]
+    story = {
+        "rule_files": ["rules.yaml"],
+        "evaluation_interval": "1m",
+        "tests": [{"interval": "1m", "input_series": known, "alert_rule_test": expected}],
+    }
+    told = tmp_path / "story.yaml"
+    told.write_text(json.dumps(story))  # which is YAML as well
+    checked = promtool("test", "rules", str(told))
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    for alert in fire:
+        story["tests"][0]["alert_rule_test"] = [{"alertname": alert, "eval_time": "19m", "exp_alerts": []}]  # type: ignore[index]
+        told.write_text(json.dumps(story))
+        assert promtool("test", "rules", str(told)).returncode == 1, f"{alert} does not fire"
 
 
 # -- logs ------------------------------------------------------------------------------------------------------------

@@ -21,5 +21,9 @@ def test_what_connections_took_is_given_back() -> None:
         [sys.executable, str(BENCH), str(CYCLES)], capture_output=True, text=True, env=environment, timeout=90
     )
     assert (ended.returncode, ended.stderr) == (0, ""), ended.stdout
-    read = dict(re.findall(r"^(presence_\w+|open files|resident memory, KB) +\d+ +(\d+)$", ended.stdout, re.MULTILINE))
+    read = dict(
+        re.findall(
+            r"^(presence_[^ ]+|open files|resident memory, KB) +[0-9.e+]+ +([0-9.e+]+)$", ended.stdout, re.MULTILINE
+        )
+    )
     assert {"resident memory, KB", "open files", "presence_websocket_sessions", "presence_watches"} <= set(read)

@@ -194,6 +194,7 @@ def test_refusals_are_told_by_limit(rest: Rest) -> None:
 
 def test_limits_are_gauges_beside_what_is_used_of_them(rest: Rest) -> None:
     assert rest.server.metric('presence_limit{limit="max_watched"}') == 5000
+    assert rest.server.metric('presence_limit{limit="body_timeout"}') == 10
     for limit in ("max_connections", "max_remembered", "max_unseen", "max_unsent"):
         used = rest.server.metric(f'presence_limit_used{{limit="{limit}"}}')
         assert 0 <= used < 0.8 * rest.server.metric(f'presence_limit{{limit="{limit}"}}')
