@@ -17,6 +17,7 @@ demo: $(SERVING) ## the server and a few people in one terminal
 
 test: $(READY) $(NODE_READY) ## run all tests; ARGS="tests/domain -x" narrows
 	$(BIN)/python -m pytest $(if $(ARGS),$(ARGS),--cov --cov-report=term)
+	$(if $(ARGS),,$(BIN)/python tests/floors.py)
 
 test-fast: $(READY) $(NODE_READY) ## the tests without the slow ones, in under two minutes
 	$(BIN)/python -m pytest -m "not slow" $(ARGS)

@@ -12,8 +12,11 @@
 
 import { randomId } from "./surroundings.js";
 
-/** Milliseconds that a lock is waited for: after a reload, the page of before may still hold it for a moment. */
-const LOCK_WAIT = 500;
+/**
+ * Milliseconds that a lock is waited for: after a reload the page of before may still hold it, on a busy machine for more
+ * than half a second. A duplicated tab comes so much later.
+ */
+const LOCK_WAIT = 2_000;
 
 /** Milliseconds that the other tabs have to say that an id is theirs. */
 const CLAIM_WAIT = 300;
