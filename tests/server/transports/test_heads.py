@@ -50,9 +50,9 @@ def test_no_target(method: bytes, url: bytes) -> None:
         ("1.1", [HOST, (b"transfer-encoding", b"Chunked")], Wishes(CHUNKED)),
         ("1.1", [HOST, (b"expect", b"100-Continue")], Wishes(0, True)),
         ("1.0", [(b"expect", b"100-continue")], Wishes()),
-        ("1.1", [HOST, (b"upgrade", b"WebSocket"), (b"connection", b"a, Upgrade")], Wishes(upgrade=b"websocket")),
+        ("1.1", [HOST, (b"upgrade", b"WebSocket"), (b"connection", b"a, Upgrade")], Wishes(is_websocket=True)),
         ("1.1", [HOST, (b"upgrade", b"websocket"), (b"connection", b"close")], Wishes()),
-        ("1.1", [HOST, (b"proxy-connection", b"upgrade"), (b"upgrade", b"h2c")], Wishes(upgrade=b"h2c")),
+        ("1.1", [HOST, (b"proxy-connection", b"upgrade"), (b"upgrade", b"h2c")], Wishes()),
     ],
 )
 def test_wishes(version: str, special: list[tuple[bytes, bytes]], wishes: Wishes) -> None:

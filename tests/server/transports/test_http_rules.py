@@ -225,6 +225,24 @@ def test_another_media_type_is_refused(rest: Rest, path: str, media_type: str) -
     refused(exchange(rest.server, request), 415, "unsupported_media_type", "Content-Type")
 
 
+@pytest.mark.parametrize("lines", [["gzip"], ["identity, br"], ["identity", "gzip"], ["gzip", ""]], ids=" ".join)
+def test_a_compressed_body_is_refused_however_it_is_said(rest: Rest, lines: list[str]) -> None:
+    named = [f"Content-Encoding: {line}" for line in lines]
+    request = head("POST", "online", f"Content-Length: {len(ONLINE)}", *named).encode() + ONLINE
+    refused(exchange(rest.server, request), 415, "unsupported_media_type", "Content-Encoding")
+
+
+def test_header_lines_are_taken_as_by_the_websocket(rest: Rest) -> None:
+    lines = [f"X-{number}: y" for number in range(1100)]
+    assert exchange(rest.server, head("GET", "status/1", *lines[:900]).encode()).status == 200
+    refused(
+        exchange(rest.server, head("GET", "status/1", *lines).encode()),
+        431,
+        "request_header_fields_too_large",
+        "request",
+    )
+
+
 def test_put_minds_the_media_type_and_delete_does_not(rest: Rest) -> None:
     form = {"Content-Type": "application/x-www-form-urlencoded"}
     put = rest.call("PUT", "/status/131", {"status": "BUSY"}, form)

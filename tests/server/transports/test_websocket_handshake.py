@@ -75,6 +75,10 @@ ACCEPTED = {
     "no extension in the list": upgrade({"Sec-WebSocket-Extensions": ""}),
     "commas as extensions": upgrade({"Sec-WebSocket-Extensions": " , "}),
     "other letters": upgrade({"Upgrade": "WebSocket", "Connection": "keep-alive,UPGRADE"}),
+    "300 headers": upgrade(extra=b"".join(b"X-%d: y\r\n" % number for number in range(300))),
+    "another protocol beside": upgrade({"Upgrade": "h2c, WebSocket"}),
+    "another protocol in a line of its own": upgrade(extra=b"Upgrade: h2c\r\n"),
+    "escapes in the path": upgrade(path="/api/v1/presence/%77s"),
     "a host in the target, which goes before the header's": upgrade(
         {"Host": "other.example"}, path="ws://localhost/api/v1/presence/ws"
     ),
@@ -111,7 +115,7 @@ REFUSED = {
     "no host": (upgrade({"Host": None}), 400),
     "two hosts": (upgrade(extra=b"Host: localhost\r\n"), 400),
     "a host that is none": (upgrade({"Host": "a b"}), 400),
-    "300 headers": (upgrade(extra=b"".join(b"X-%d: y\r\n" % number for number in range(300))), 400),
+    "1,100 headers": (upgrade(extra=b"".join(b"X-%d: y\r\n" % number for number in range(1100))), 431),
     "a header of 70,000 bytes": (upgrade(extra=b"X: " + b"y" * 70_000 + b"\r\n"), 431),
     "a path of 70,000 bytes": (upgrade(path="/api/v1/presence/ws?" + "y" * 70_000), 431),
     "subprotocols that are no list": (upgrade({"Sec-WebSocket-Protocol": "a b,,"}), 400),

@@ -25,9 +25,10 @@ from collections.abc import Iterable
 from math import inf
 from typing import TYPE_CHECKING, Final, cast
 
+from presence_protocol.paths import WS_PATH
 from presence_server.transports.addresses import is_tls, peer_of, server_of
 from presence_server.transports.http.exchange import Exchange, refusal
-from presence_server.transports.http.heads import BadHead, over_limit, read_target, read_wishes, with_host
+from presence_server.transports.http.heads import MAX_LINES, BadHead, over_limit, read_target, read_wishes, with_host
 from presence_server.transports.http.reader import NO_HTTP, Reader
 from presence_server.transports.operations import PATHS
 from presence_server.transports.websocket.connection import WebSocketConnection
@@ -224,6 +225,8 @@ class HttpConnection(asyncio.Protocol):
             self._exchange.end_body()
 
     def begin(self, reader: Reader) -> None:
+        if len(reader.headers) > MAX_LINES:
+            raise BadHead(431, "request", f"has more than {MAX_LINES} header lines")
         method, version = reader.method(), reader.version()
         target = read_target(method, reader.url)
         if self._gateway.root_path:
@@ -237,9 +240,10 @@ class HttpConnection(asyncio.Protocol):
             raise FULL
         if place.over is not None:
             raise over_limit(place.over)
-        if wishes.upgrade == b"websocket":
+        if wishes.is_websocket:
+            path = WS_PATH.encode() if target.path == WS_PATH else target.raw_path  # escapes or not
             query = b"?" + target.query if target.query else b""
-            handshake = shake_hands(method, target.raw_path + query, version, headers, gateway)
+            handshake = shake_hands(method, path + query, version, headers, gateway)
             self._handshake = checked(handshake, self._client[0] if self._client else "", gateway)
             reader.is_upgraded = True
             return

@@ -206,8 +206,8 @@ def _raw_of(data: bytes) -> dict[str, Any]:
 
 
 def _check_media_type(request: Request) -> None:
-    coding = request.headers.get("content-encoding", "").strip().lower()
-    if coding not in ("", "identity"):
+    codings = ",".join(request.headers.getlist("content-encoding")).lower().split(",")
+    if not {coding.strip() for coding in codings} <= {"", "identity"}:
         reason = "must not be there: compressed bodies are not read"
         raise Refusal(415, [FieldError("Content-Encoding", reason)], headers={"Accept-Encoding": "identity"})
     given = request.headers.get("content-type")

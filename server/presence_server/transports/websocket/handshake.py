@@ -40,9 +40,6 @@ if TYPE_CHECKING:
 LONGEST: Final = 8 * 1024
 """Bytes of a usual head."""
 
-MAX_LINES: Final = 128
-"""Header lines of a handshake, as websockets has it; four times what a browser sends behind two proxies."""
-
 HeaderLines = Sequence[tuple[bytes, bytes]]
 
 _SUBPROTOCOLS: Final = {codec.subprotocol: number for number, codec in enumerate(CODECS)}
@@ -169,19 +166,23 @@ def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines
 
 
 def _request(method: bytes, target: bytes, version: str, headers: HeaderLines) -> Request:
-    """The request as websockets reads it. A list of nothing says nothing (RFC 9110 section 5.6.1)."""
+    """The request as websockets reads it. A list of nothing says nothing (RFC 9110 section 5.6.1).
+
+    It asks for a WebSocket, maybe among other protocols, of which websockets bears none.
+    """
     lines = Headers()
     for name, value in headers:
+        if name == b"upgrade":
+            continue
         if name not in _LISTS or value.strip(b" \t,"):
             lines[name.decode("ascii")] = value.decode("latin-1")
+    lines["Upgrade"] = "websocket"
     return Request(target.decode("ascii"), lines, method.decode("ascii"), f"HTTP/{version}")
 
 
 def _response(ws: ServerProtocol, request: Request, gateway: Gateway) -> Response:
     """101, or a refusal. What `ws` itself would answer is not for sending."""
     headers = request.headers
-    if len(headers) > MAX_LINES:
-        return _refusal(400, "handshake", f"has more than {MAX_LINES} header lines")
     if "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip(" 0"):
         return _refusal(400, "handshake", "is not a WebSocket handshake: it has a body")
     if not gateway.hosts.allows(_header(request, "Host")):
