@@ -20,11 +20,12 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import Override, Platform, Status
+from presence_server.domain.model import Platform, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.transitions import Connect, Heartbeat, Online, SetOverride
+from presence_server.domain.transitions import Connect, Heartbeat, Online, Say
 
 NOW = 1_900_000_000.0
 RATE = 1_000
@@ -65,7 +66,7 @@ def table(users: int) -> Iterator[tuple[str, float]]:
     later = users / RATE
     beats = [Heartbeat(user, device_id(user)) for user in sample]
     yield "heartbeats per second", per_second(lambda beat: table.apply(beat, later, NOW + later), beats)
-    changes = [SetOverride(user, Override(Status.BUSY)) for user in sample]
+    changes = [Say(user, Word(Status.BUSY)) for user in sample]
     yield "changes per second", per_second(lambda change: table.apply(change, later, NOW + later), changes)
     assert table.statistics().busy == len(sample)
     yield from sweeps(table, users, later)

@@ -16,7 +16,7 @@ import { Emitter } from "./events.js";
 import { Identity } from "./identity.js";
 import { handled, Runner } from "./runner.js";
 import { monotonic, whenItComesBack } from "./surroundings.js";
-import { checkDuration, checkIds, checkStatusText, oneOf, STATUSES, timeOf, tokenOf } from "./values.js";
+import { checkDuration, checkIds, checkLasting, statusMessage, tokenOf } from "./values.js";
 
 /** Milliseconds that a call waits, for a connection and for its reply. */
 const TIMEOUT = 10_000;
@@ -209,27 +209,32 @@ export class PresenceClient extends Emitter {
   }
 
   /**
-   * Set the user's status to "BUSY", "AWAY", "ONLINE" or "OFFLINE" (invisible); null clears it. `until` is a Date
-   * (rounded up to whole seconds) or a time such as "2025-11-09T15:00:00Z"; `forMs` in its place is a duration in
-   * milliseconds from now, which counts by the server's clock. Throws RangeError for what no server takes.
+   * Say what the user is. What is undefined stays as it is, null clears it. `status`: "BUSY", "AWAY", "ONLINE" or "OFFLINE"
+   * (invisible). `until` is a Date (rounded up to whole seconds) or a time such as "2025-11-09T15:00:00Z"; `forMs` in
+   * its place is a duration in milliseconds from now, which counts by the server's clock. `statusText` and `statusEmoji`
+   * are shown whatever the status is, until `textUntil` or for `textForMs`. Throws RangeError for what no server takes.
    *
    * Waits for a connection, for `timeout` at most; then it fails and is never sent. Never repeated by itself.
    */
-  setStatus(status, { until, forMs, statusText, ...options } = {}) {
-    const message = { type: "status", status };
-    const isGiven = (value) => value !== undefined && value !== null;
-    if (status !== null) oneOf("status", status, STATUSES);
-    if (isGiven(until)) message.until = timeOf("until", until);
-    if (isGiven(statusText)) message.statusText = checkStatusText(statusText);
-    const lasts = isGiven(forMs) ? checkDuration("forMs", forMs) : null;
-    const begin = (core, now) => core.request(message, lasts === null ? null : now + lasts);
+  setStatus(status, { until, forMs, statusText, statusEmoji, textUntil, textForMs, ...options } = {}) {
+    const message = statusMessage({ status, until, statusText, statusEmoji, textUntil });
+    const lasts = { until: checkLasting("forMs", forMs), textUntil: checkLasting("textForMs", textForMs) };
+    const isSaid = Object.keys(message).length > 1 || lasts.until !== null || lasts.textUntil !== null;
+    if (!isSaid) throw new RangeError("status: one of status, until, statusText, statusEmoji and textUntil is needed");
+    const from = (now, duration) => (duration === null ? null : now + duration);
+    const begin = (core, now) => core.request(message, from(now, lasts.until), from(now, lasts.textUntil));
     return handled(this.#call(begin, options).then(() => {}));
   }
 
-  /** Say whether the person is idle. It is a level: said while not online, it goes with the next hello. */
-  activity(idle, { idleForMs = 0, ...options } = {}) {
+  /**
+   * Say whether the person is idle, and `busy`: in a call, or presenting (undefined leaves that as it was). Both are
+   * levels: said while not online, they go with the next hello.
+   */
+  activity(idle, { idleForMs = 0, busy, ...options } = {}) {
     const idleFor = checkDuration("idleForMs", idleForMs);
-    return handled(this.#call((core, now) => core.activity(Boolean(idle), idleFor, now), options).then(() => {}));
+    const isBusy = busy === undefined || busy === null ? null : Boolean(busy);
+    const begin = (core, now) => core.activity(Boolean(idle), idleFor, now, isBusy);
+    return handled(this.#call(begin, options).then(() => {}));
   }
 
   /** Ask once, without watching: entries in the order and with the repeats of `userIds`. */

@@ -278,23 +278,23 @@ export class Core {
   }
 
   /** Say whether the person is idle, and for how many milliseconds already. While not connected, hello says it. */
-  activity(idle, idleFor, now) {
+  activity(idle, idleFor, now, busy = null) {
     const ticket = this.#ticket();
     if (this.#mayAsk(ticket)) {
-      this.#idle = { idle, since: now - idleFor };
+      this.#idle = { idle, since: now - idleFor, busy: busy ?? this.#idle?.busy ?? null };
       this.#askOrWait({ message: this.#activity(now), until: null }, ticket);
     }
     return ticket;
   }
 
   /**
-   * Ask this, a `status` or `query`, once there is a connection. `until`: when a status is to end, by the core's
+   * Ask this, a `status` or `query`, once there is a connection. `until`, `textUntil`: when it is to end, by the core's
    * clock: it is turned into the server's time when it is sent, and replaces what the message says.
    */
-  request(message, until = null) {
+  request(message, until = null, textUntil = null) {
     const ticket = this.#ticket();
     const excess = message.type === "query" ? tooLarge(message.userIds, this.welcome) : null;
-    if (this.#mayAsk(ticket, excess)) this.#askOrWait({ message, until }, ticket);
+    if (this.#mayAsk(ticket, excess)) this.#askOrWait({ message, until, textUntil }, ticket);
     return ticket;
   }
 
@@ -575,8 +575,11 @@ export class Core {
     else this.#waiting.set(ticket, wanted);
   }
 
-  #sendWanted({ message, until }, ticket) {
-    const time = until === null ? {} : { until: formatTime(Math.ceil(this.#main.epochAt(until) / 1000)) };
+  #sendWanted({ message, until, textUntil = null }, ticket) {
+    const time = {};
+    for (const [field, at] of Object.entries({ until, textUntil })) {
+      if (at !== null) time[field] = formatTime(Math.ceil(this.#main.epochAt(at) / 1000));
+    }
     this.#ask({ ...message, ...time }, ticket);
   }
 
@@ -660,8 +663,13 @@ export class Core {
   }
 }
 
-function selfOf({ userId, status, override, devices }) {
-  return { userId, status, override, devices };
+const OWN = ["statusText", "statusEmoji", "textUntil", "statusBy", "textBy"];
+
+function selfOf(told) {
+  const { userId, status, override, devices } = told;
+  const own = { userId, status, override, devices };
+  for (const field of OWN) if (told[field] !== undefined) own[field] = told[field];
+  return own;
 }
 
 function stateAfter({ code, reason }, phase, retryIn = null) {

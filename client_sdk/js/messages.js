@@ -43,9 +43,12 @@ export function decode(data) {
   if (!isObject(message) || typeof message.type !== "string") return null;
   if (RULES.get(message.type)?.(message) === false) return null;
   leaveOut(message, ["id", "more", "cursor", "details"]);
-  leaveOut((message.type === "welcome" ? message.self : message)?.override, ["until", "statusText"]);
+  const own = message.type === "welcome" ? message.self : message;
+  leaveOut(own?.override, ["until"]);
+  leaveOut(own, ["statusText", "statusEmoji", "textUntil", "statusBy", "textBy"]);
   for (const list of [message.statuses, message.changes]) {
-    if (Array.isArray(list)) for (const entry of list) leaveOut(entry, ["statusText", "platformStatus"]);
+    const optional = ["statusText", "statusEmoji", "idleSince", "platformStatus"];
+    if (Array.isArray(list)) for (const entry of list) leaveOut(entry, optional);
   }
   return message;
 }

@@ -23,7 +23,11 @@ export interface Entry {
   readonly lastActiveTime: string | null;
   /** Grows with each change; 0 for a user the server does not know. */
   readonly version: number;
+  /** Shown whatever the status is, also when OFFLINE; so is the emoji. */
   readonly statusText?: string;
+  readonly statusEmoji?: string;
+  /** Since when all devices are idle, where the server tells it. */
+  readonly idleSince?: string;
 }
 
 /** A watched user looks different. `before`: as last told, undefined the first time. */
@@ -35,8 +39,17 @@ export interface Change {
 
 export interface Override {
   readonly status: Status;
+  /** Also where nobody asked for an end: what a person forgets ends by itself. */
+  readonly until?: string;
+}
+
+/** What decides what others see: `devices`, `self`, or another source of claims; and until when. */
+export interface Deciding {
+  readonly source: string;
+  readonly id?: string;
   readonly until?: string;
   readonly statusText?: string;
+  readonly statusEmoji?: string;
 }
 
 export interface Device {
@@ -44,14 +57,20 @@ export interface Device {
   readonly platform: Platform;
   readonly onlineTime: string;
   readonly idle: boolean;
+  readonly busy?: boolean;
 }
 
-/** A user's own truth: `status` is OFFLINE while invisible. */
+/** A user's own truth: `status` is what others see; `override` and the text are the user's own word. */
 export interface Self {
   readonly userId: UserId;
   readonly status: Status;
   readonly override: Override | null;
   readonly devices: readonly Device[];
+  readonly statusText?: string;
+  readonly statusEmoji?: string;
+  readonly textUntil?: string;
+  readonly statusBy?: Deciding;
+  readonly textBy?: Deciding;
 }
 
 /** What the server holds the client to; times are milliseconds. */
@@ -262,14 +281,22 @@ export class PresenceClient {
   watch(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<void>;
   unwatch(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<void>;
   /**
-   * `until` is a time; `forMs`, in its place, a duration from now, in milliseconds, by the server's clock. After it what
-   * was said before holds again, if that lasts longer.
+   * Say what the user is. What is undefined stays as it is, null clears it. `until` is a time; `forMs`, in its place, a
+   * duration from now, in milliseconds, by the server's clock. After it what was said before holds again, if that lasts
+   * longer. The text and the emoji end at `textUntil`, or `textForMs` from now.
    */
   setStatus(
-    status: Status | null,
-    options?: CallOptions & { until?: Date | string | null; forMs?: number | null; statusText?: string | null },
+    status: Status | null | undefined,
+    options?: CallOptions & {
+      until?: Date | string | null;
+      forMs?: number | null;
+      statusText?: string | null;
+      statusEmoji?: string | null;
+      textUntil?: Date | string | null;
+      textForMs?: number | null;
+    },
   ): Promise<void>;
-  activity(idle: boolean, options?: CallOptions & { idleForMs?: number }): Promise<void>;
+  activity(idle: boolean, options?: CallOptions & { idleForMs?: number; busy?: boolean }): Promise<void>;
   query(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<Entry[]>;
 
   addEventListener<K extends keyof EventDetails>(

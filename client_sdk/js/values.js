@@ -1,6 +1,6 @@
 /** What callers pass in, checked and turned into what goes over the wire. */
 
-import { checkText } from "./text.js";
+import { checkText, isStatusEmoji } from "./text.js";
 import { formatTime, parseTime } from "./times.js";
 
 export const STATUSES = ["ONLINE", "AWAY", "BUSY", "OFFLINE"];
@@ -73,6 +73,35 @@ export function checkStatusText(statusText) {
   return checkText("statusText", statusText, 0, MAX_STATUS_TEXT);
 }
 
+export function checkStatusEmoji(statusEmoji) {
+  if (typeof statusEmoji !== "string" || !isStatusEmoji(statusEmoji)) {
+    throw new RangeError("statusEmoji: must be one emoji of at most 32 bytes, or a short code like :palm_tree:");
+  }
+  return statusEmoji;
+}
+
+/** A duration in milliseconds, or null if none is given. Throws RangeError. */
+export function checkLasting(field, duration) {
+  return duration === undefined || duration === null ? null : checkDuration(field, duration);
+}
+
+/** The `status` message that says this: undefined is left out, null stays. Throws RangeError, naming the field. */
+export function statusMessage(said) {
+  const rules = {
+    status: (status) => (oneOf("status", status, STATUSES), status),
+    until: (until) => timeOf("until", until),
+    statusText: checkStatusText,
+    statusEmoji: checkStatusEmoji,
+    textUntil: (until) => timeOf("textUntil", until),
+  };
+  const message = { type: "status" };
+  for (const [field, rule] of Object.entries(rules)) {
+    const value = said[field];
+    if (value !== undefined) message[field] = value === null ? null : rule(value);
+  }
+  return message;
+}
+
 /** A time, given as a Date (rounded up to whole seconds) or in words, for a message. Throws RangeError. */
 export function timeOf(field, time) {
   if (time instanceof Date) {
@@ -93,11 +122,13 @@ export function checkDuration(field, milliseconds) {
   return milliseconds;
 }
 
-/** How a message says that a person is idle since then, or is not: of `{idle, since}`, or null for nothing. */
+/** How a message says that a person is idle since then or not, and busy: of `{idle, since, busy}`, or null for nothing. */
 export function idleness(said, now) {
   if (said === null) return {};
-  if (!said.idle) return { idle: false };
-  return { idle: true, idleForMs: Math.min(Math.max(0, Math.round(now - said.since)), MAX_DURATION) };
+  const busy = (said.busy ?? null) === null ? {} : { busy: said.busy };
+  if (!said.idle) return { idle: false, ...busy };
+  const idleForMs = Math.min(Math.max(0, Math.round(now - said.since)), MAX_DURATION);
+  return { idle: true, idleForMs, ...busy };
 }
 
 /**

@@ -42,6 +42,8 @@ export function isShownAlike(one, other) {
     one.platforms.join() === other.platforms.join() &&
     (one.statusText ?? "") === (other.statusText ?? "") &&
     isToldAlike(one.platformStatus ?? {}, other.platformStatus ?? {}) &&
+    (one.statusEmoji ?? "") === (other.statusEmoji ?? "") &&
+    one.idleSince === other.idleSince &&
     one.lastActiveTime === other.lastActiveTime
   );
 }

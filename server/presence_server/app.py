@@ -38,7 +38,9 @@ from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.clock import SystemClock
+from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
+from presence_server.domain.model import SELF
 from presence_server.domain.platforms import platforms_of
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableOfStrings
@@ -49,6 +51,7 @@ from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, SettingsError, hosts_of, start_line
+from presence_server.settings.claims import parse_lifetimes, parse_sources
 from presence_server.tls import Certificate, CertificateError
 from presence_server.transports.counts import Routes
 from presence_server.transports.driver import Driver
@@ -59,6 +62,7 @@ from presence_server.transports.metrics import LIMITS
 from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
+from presence_server.transports.rest.claims import ClaimsApi
 from presence_server.transports.rest.credentials import CredentialsApi
 from presence_server.transports.rest.desk import Desk, forwarding_of, refused_by
 from presence_server.transports.rest.endpoints import RestApi, on_http_exception
@@ -78,6 +82,7 @@ class BindError(Exception):
 
 def build_gateway(settings: Settings, clock: Clock, random: Random, connection_limit: int) -> Gateway:
     """The application with all its parts, not yet on any loop."""
+    sources = parse_sources(settings.sources)
     kind = kind_of(settings.user_ids)
     table = (TableOfStrings if kind is STRING else PresenceTable)(
         Lifetimes(
@@ -91,6 +96,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         max_remembered=settings.max_remembered,
         max_unseen=settings.max_unseen,
         salt=random.randrange(1 << 24) | 1 << 24 | 1,
+        rules=Rules(sources[SELF.name], parse_lifetimes(settings.lifetimes), settings.show_idle_since),
     )
     engine = MemoryEngine(table, random.getrandbits(48), clock)
     interest = Interest()
@@ -109,6 +115,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
         kind,
         platforms_of(settings.platforms, settings.platform_status),
+        allows_invisible=not settings.no_invisible,
     )
     access = Access(settings)
     allowances = allowances_of(settings, keys)
@@ -156,6 +163,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         ),
         settings.compression,
         HttpPlaces(settings.max_http_connections),
+        sources,
         settings.root_path.rstrip("/"),
     )
     gateway.counts.limits = {name: limit_of(settings, name) for name in LIMITS if name != "max_connections"}
@@ -201,6 +209,7 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
     app = Starlette(
         routes=[
             *RestApi(gateway, desk).routes(),
+            *ClaimsApi(gateway, desk).routes(),
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),

@@ -38,11 +38,12 @@ from presence_server.application.keys import PLAIN, UserKeys
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Authenticator, Engine, EngineEvent, Listener, Peer, Visibility
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
+from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import Change, Override, Platform, Shown, Status, Truth, UserPresence
+from presence_server.domain.model import Change, Platform, Shown, Status, Truth, UserPresence
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
-from presence_server.domain.transitions import AnyTransition, Connect, Offline, Online, SetOverride, Transition
+from presence_server.domain.transitions import AnyTransition, Connect, Offline, Online, Say, Transition
 from presence_server.engines.memory import MemoryEngine
 from presence_server.transports.websocket.frames import FRAMERS
 from support.frames import frames_of
@@ -151,7 +152,7 @@ class LateEngine:
             else:
                 done(None)
 
-        may_fail = isinstance(transition, Connect | SetOverride)
+        may_fail = isinstance(transition, Connect | Say)
         self.waiting.append(Waiting(transition.user_id, answer, may_fail, Counter()))
 
     def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
@@ -181,6 +182,9 @@ class LateEngine:
 
     def truth(self, user_id: int) -> Truth:
         return self._inner.truth(user_id)
+
+    def reveal(self, user_id: int, now: float, done: Callable[[Truth | None], None]) -> None:
+        self._inner.reveal(user_id, now, done)
 
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         def answer(well: bool) -> None:
@@ -510,7 +514,7 @@ class World:
         self.submit(Offline(user_id, device_id))
 
     def override(self, status: Status | None, user_id: int = ANN, text: str | None = None) -> None:
-        self.submit(SetOverride(user_id, None if status is None else Override(status, None, text)))
+        self.submit(Say(user_id, None if status is None else Word(status, None, text, None, None)))
 
     # -- what the driver does --------------------------------------------------------------------------------------
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from presence_protocol.codec import JSON
 from presence_protocol.limits import MAX_MESSAGE, MAX_STATUS_TEXT, MAX_USER_ID, SNAPSHOT_PART
-from presence_protocol.messages import Snapshot, StatusEntry
+from presence_protocol.messages import Deciding, Snapshot, StatusEntry
 from presence_server.application.entries import entry_of, parts, self_view_of, unknown
 from presence_server.application.keys import PLAIN
 from presence_server.domain.model import (
+    SELF,
+    Claim,
     Device,
     Idle,
-    Override,
     Platform,
     PublicState,
+    Source,
     Status,
     Truth,
     UserPresence,
@@ -38,15 +40,22 @@ def test_the_own_view_tells_what_others_may_not_see() -> None:
     device = Device(1, "web", Platform.WEB, 1, 5_000.9, NINE)
     idle = Device(1, "phone", Platform.IOS, 2, 5_000.0, NINE)
     idle.activity = Idle(NINE, is_said=True)
-    view = self_view_of(Truth(1, Status.OFFLINE, Override(Status.OFFLINE, NINE, "away"), (device, idle)), PLAIN)
+    hidden = Claim(SELF, "status", NINE - 60, NINE, Status.OFFLINE)
+    away = Claim(SELF, "text", NINE - 60, None, None, "away")
+    busy = Claim(Source("call", 80), "c1", NINE - 60, NINE, Status.BUSY, "call")
+    truth = Truth(1, PublicState(Status.OFFLINE, (), "away"), (busy, hidden, away), (device, idle), NINE - 1)
+    view = self_view_of(truth, PLAIN)
     assert (view.user_id, view.status) == (1, "OFFLINE")
     assert view.override is not None
-    assert (view.override.until, view.override.status_text) == ("2025-11-09T06:00:00Z", "away")
+    assert (view.override.until, view.status_text, view.text_until) == ("2025-11-09T06:00:00Z", "away", None)
+    assert view.status_by == Deciding("self", "status", "2025-11-09T06:00:00Z")
+    assert view.text_by == Deciding("self", "text", None, "away")
     assert [(d.device_id, d.platform, d.online_time, d.idle) for d in view.devices] == [
         ("web", "WEB", "2025-11-09T06:00:00Z", False),
         ("phone", "IOS", "2025-11-09T06:00:00Z", True),
     ]
-    forever = self_view_of(Truth(1, Status.BUSY, Override(Status.BUSY), ()), PLAIN).override
+    lasting = Claim(SELF, "status", NINE, None, Status.BUSY)
+    forever = self_view_of(Truth(1, PublicState(Status.BUSY), (lasting,), (), NINE), PLAIN).override
     assert forever is not None
     assert forever.until is None
 

@@ -18,6 +18,7 @@ from presence_protocol.messages import (
     FIELDS,
     AnyClientMessage,
     AnyServerMessage,
+    Deciding,
     Detail,
     Limits,
     Override,
@@ -71,7 +72,7 @@ WITHOUT_ID = {"self", "diff", "reconnect", "expiring"}
 
 SUBFIELDS: dict[str, dict[str, Any]] = {
     "welcome": {"limits": Limits},
-    "self": {"override": Override, "devices": SelfDevice},
+    "self": {"override": Override, "devices": SelfDevice, "statusBy": Deciding, "textBy": Deciding},
     "error": {"details": Detail},
 }
 

@@ -8,20 +8,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from operator import itemgetter
 
-from presence_server.domain.model import GRACE, OFFLINE, REST, Override, Platform, PublicState, Status
+from domain.naive_claims import NaiveClaims
+from presence_server.domain.claims import Word
+from presence_server.domain.model import GRACE, OFFLINE, REST, Platform, PublicState, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.transitions import (
     AnyTransition,
+    ChangeClaim,
     Connect,
     Disconnect,
+    EndClaims,
     Evicted,
     Heartbeat,
     Leave,
     Loss,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
+    SetClaims,
 )
 
 Key = tuple[int, str]
@@ -40,15 +45,16 @@ class NaiveDevice:
     idle_since: float | None = None
     idle_utc: float = 0.0
     said: bool = False
+    busy: bool = False
 
 
 class Naive:
     def __init__(self, lifetimes: Lifetimes) -> None:
         self.lifetimes = lifetimes
         self.devices: dict[Key, NaiveDevice] = {}
-        self.overrides: dict[int, Override] = {}
-        self.beneath: dict[int, Override] = {}  # what comes back after an override
-        self.ends: dict[int, float] = {}  # of overrides, by the calendar
+        self.claims: dict[int, NaiveClaims] = {}
+        self.ends: dict[int, float] = {}  # when the next claim begins or ends, by the calendar
+        self.utc = 0.0
         self.deadlines: dict[Key, float] = {}
         self.told: dict[int, PublicState] = {}  # what watchers were told last
         self.seen: dict[int, float] = {}  # the user's last activity
@@ -58,26 +64,41 @@ class Naive:
         return {key[1]: device for key, device in self.devices.items() if key[0] == user_id}
 
     def public(self, user_id: int) -> PublicState:
-        devices, override = list(self.devices_of(user_id).values()), self.overrides.get(user_id)
-        if not devices or (override and override.status is Status.OFFLINE):
-            return OFFLINE
+        devices = list(self.devices_of(user_id).values())
         platforms = tuple(platform for platform in Platform if any(d.platform is platform for d in devices))
-        if override:
-            return PublicState(override.status, platforms, override.text)
-        active = any(device.idle_since is None for device in devices)
-        return PublicState(Status.ONLINE if active else Status.AWAY, platforms)
+        there = None
+        if devices:
+            active = any(device.idle_since is None for device in devices)
+            there = Status.BUSY if any(d.busy for d in devices) else Status.ONLINE if active else Status.AWAY
+        return self.claims_of(user_id).public(there, platforms, self.utc)
+
+    def claims_of(self, user_id: int) -> NaiveClaims:
+        return self.claims.setdefault(user_id, NaiveClaims())
+
+    def is_invisible(self, user_id: int) -> bool:
+        own = self.claims_of(user_id).own(self.utc)
+        return own is not None and own.status is Status.OFFLINE
 
     def shown_active(self, user_id: int) -> int | None:
-        shown = self.seen_by_all if self.told.get(user_id, OFFLINE) == OFFLINE else self.seen
+        shown = self.seen_by_all if self.told_status(user_id) is Status.OFFLINE else self.seen
         return int(shown.get(user_id, 0)) or None
+
+    def told_status(self, user_id: int) -> Status:
+        return self.told.get(user_id, OFFLINE).status
 
     # -- what can happen -----------------------------------------------------------------------------------------
 
     def apply(self, made: AnyTransition, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         """Returns whether a session goes on, and who lost a device."""
-        if isinstance(made, SetOverride):
-            self._say(made.user_id, made.override)
-            return self._conclude(made.user_id)
+        self.utc = utc
+        if isinstance(made, Say):
+            self.claims_of(made.user_id).say(made.word, utc)
+            return self._claimed(made.user_id)
+        if isinstance(made, SetClaims):
+            self.claims_of(made.user_id).put(made.source.name, list(made.claims), utc)
+            return self._claimed(made.user_id)
+        if isinstance(made, ChangeClaim | EndClaims):
+            raise TypeError
         key = (made.user_id, made.device_id)
         if isinstance(made, Connect | Online):
             return self._come(key, made, now, utc)
@@ -89,7 +110,9 @@ class Naive:
             device.holder = REST if device.promised > grace else GRACE
             device.ends = max(grace, device.promised)
         elif isinstance(made, SetActivity):
-            self._say_idle(device, made.idle, made.idle_for, now, utc)
+            device.busy = device.busy if made.busy is None else made.busy
+            if made.idle is not None:
+                self._say_idle(device, made.idle, made.idle_for, now, utc)
         elif isinstance(made, Heartbeat):
             self._beat(device, made.idle, now, utc)
         else:
@@ -109,7 +132,8 @@ class Naive:
                 evicted = (Evicted(mine[last].holder, Loss.TOO_MANY_DEVICES),) if mine[last].holder > 0 else ()
             device = self.devices[key] = NaiveDevice(made.platform, made.session, now)
             if isinstance(made, Connect) and made.status is not None:
-                self._override(key[0], Override(made.status))
+                self.claims_of(key[0]).say(Word(made.status), utc)
+                self._claimed(key[0])
         device.platform = made.platform
         if isinstance(made, Online):
             self._beat(device, made.idle, now, utc)
@@ -130,25 +154,6 @@ class Naive:
                 return min(group, key=lambda name: (getattr(mine[name], key), mine[name].session))
         return min(mine, key=lambda name: mine[name].session)
 
-    def _say(self, user_id: int, wanted: Override | None) -> None:
-        held, below = self.overrides.get(user_id), self.beneath.get(user_id)
-        self._override(user_id, wanted)
-        if wanted is None or wanted.until is None:
-            return
-        is_correction = held is not None and held.until is not None and held.status is wanted.status
-        kept = below if below is not None else None if is_correction else held
-        if kept is not None and (kept.until is None or kept.until > wanted.until):
-            self.beneath[user_id] = kept
-
-    def _override(self, user_id: int, override: Override | None) -> None:
-        self.overrides.pop(user_id, None)
-        self.beneath.pop(user_id, None)
-        self.ends.pop(user_id, None)
-        if override is not None:
-            self.overrides[user_id] = override
-            if override.until is not None:
-                self.ends[user_id] = override.until
-
     def _beat(self, device: NaiveDevice, idle: bool | None, now: float, utc: float) -> None:
         if idle is not None:
             self._say_idle(device, idle, None, now, utc)
@@ -164,6 +169,7 @@ class Naive:
             device.idle_since, device.idle_utc = now - (idle_for or 0), utc - (idle_for or 0)
 
     def touch(self, key: Key, holder: int, now: float, utc: float, spoke: bool) -> None:
+        self.utc = utc
         device = self.devices.get(key)
         if device is not None and device.holder == holder:
             device.heard, device.heard_utc = now, utc
@@ -173,11 +179,10 @@ class Naive:
             self._conclude(key[0])
 
     def sweep(self, now: float, utc: float) -> None:
+        self.utc = utc
         for user_id in [user_id for user_id, end in self.ends.items() if end <= utc]:
-            below = self.beneath.get(user_id)
-            is_over = below is not None and below.until is not None and below.until <= utc
-            self._override(user_id, None if is_over else below)
-            self._conclude(user_id)
+            self.claims_of(user_id).prune(utc)
+            self._claimed(user_id)
         due = [(deadline, key) for key, deadline in self.deadlines.items() if deadline <= now]
         for _, key in sorted(due, key=itemgetter(0)):
             device = self.devices[key]
@@ -186,6 +191,12 @@ class Naive:
             else:
                 device.idle_since, device.idle_utc, device.said = now, utc, False
             self._conclude(key[0])
+
+    def _claimed(self, user_id: int) -> tuple[bool, tuple[Evicted, ...]]:
+        self.ends.pop(user_id, None)
+        if edges := self.claims_of(user_id).edges(self.utc):
+            self.ends[user_id] = min(edges)
+        return self._conclude(user_id)
 
     # -- what comes of it ----------------------------------------------------------------------------------------
 
@@ -196,8 +207,9 @@ class Naive:
             active = device.heard_utc if device.idle_since is None else device.idle_utc
             self.seen[user_id] = max(self.seen.get(user_id, 0), active)
         if self.public(user_id) != self.told.get(user_id, OFFLINE):
+            if {self.told_status(user_id), self.public(user_id).status} != {Status.OFFLINE}:
+                self.seen_by_all[user_id] = self.seen.get(user_id, 0)
             self.told[user_id] = self.public(user_id)
-            self.seen_by_all[user_id] = self.seen[user_id]
         wanted = self._wanted_deadlines()
         kept = {key: deadline for key, deadline in self.deadlines.items() if wanted.get(key) == deadline}
         self.deadlines = kept | wanted
@@ -212,9 +224,14 @@ class Naive:
                 wanted[key] = device.spoke + self.lifetimes.away_after
         return wanted
 
+    def fade(self, user_id: int) -> None:
+        """There is no more room for what is claimed of `user_id`."""
+        self.claims.pop(user_id, None)
+        self._claimed(user_id)
+
     def reconcile(self, user_id: int) -> None:
         """The table forgot `user_id`."""
-        self._override(user_id, None)
+        self.fade(user_id)
         self.told.pop(user_id, None)
         self.seen.pop(user_id, None)
         self.seen_by_all.pop(user_id, None)

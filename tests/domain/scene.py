@@ -4,21 +4,25 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import count
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from presence_server.domain.model import Device, Override, Platform, Status
+from presence_server.domain.claims import Patch, Rules, Word, own_status
+from presence_server.domain.model import Claim, Device, Platform, Source, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import (
     AnyTransition,
+    ChangeClaim,
     Connect,
     Disconnect,
+    EndClaims,
     Heartbeat,
     Leave,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
+    SetClaims,
     Transition,
 )
 
@@ -51,9 +55,12 @@ class Scene:
         max_unseen: int = 1000,
         unseen: float = 86_400,
         shards: int = 4,
+        rules: Rules | None = None,
     ) -> None:
         lifetimes = Lifetimes(grace, rest, away_after, max_devices, unseen)
-        self.table = PresenceTable(lifetimes, shards=shards, max_remembered=max_remembered, max_unseen=max_unseen)
+        self.table = PresenceTable(
+            lifetimes, shards=shards, max_remembered=max_remembered, max_unseen=max_unseen, rules=rules
+        )
         self.now = float(BOOT)
         self.set_by = 0.0
         """Seconds by which somebody set the system's clock."""
@@ -92,8 +99,10 @@ class Scene:
     def leave(self, link: Link) -> Transition:
         return self.apply(Leave(link.user_id, link.device_id, link.holder))
 
-    def activity(self, link: Link, idle: bool, idle_for: float | None = None) -> Transition:
-        return self.apply(SetActivity(link.user_id, link.device_id, link.holder, idle, idle_for))
+    def activity(
+        self, link: Link, idle: bool | None = None, idle_for: float | None = None, busy: bool | None = None
+    ) -> Transition:
+        return self.apply(SetActivity(link.user_id, link.device_id, link.holder, idle, idle_for, busy))
 
     def ping(self, link: Link) -> Transition:
         return self.table.touch(link.user_id, link.device_id, link.holder, self.now, self.utc, spoke=False)
@@ -119,12 +128,40 @@ class Scene:
     def say(
         self, status: Status, user_id: int = ANN, *, until: float | None = None, text: str | None = None
     ) -> Transition:
-        """Set the override; `until` in seconds from START."""
+        """All that the person says, said anew; `until` in seconds from START. The text has no end."""
         ends = None if until is None else START + int(until)
-        return self.apply(SetOverride(user_id, Override(status, ends, text)))
+        return self.apply(Say(user_id, Word(status, ends, text, None, None)))
+
+    def word(self, user_id: int = ANN, **said: Any) -> Transition:
+        """Some of what a person says, as of `Word`; times in seconds from START."""
+        times = {name: START + said[name] for name in ("until", "text_until") if said.get(name) is not None}
+        return self.apply(Say(user_id, Word(**(said | times))))
+
+    def put(self, source: Source, *claims: dict[str, Any], user_id: int = ANN) -> Transition:
+        """Each as of `Claim`, with `begins` and `until` in seconds from START."""
+        return self.apply(SetClaims(user_id, source, tuple(self.claim(source, **claim) for claim in claims)))
+
+    def claim(self, source: Source, *, id: str = "", begins: int | None = None, until: int, **said: Any) -> Claim:
+        since = int(self.utc) if begins is None else START + begins
+        return Claim(source, id, since, START + until, is_planned=since > self.utc, **said)
+
+    def patch(self, source: Source, id: str, user_id: int = ANN, **said: Any) -> Transition:
+        times = {name: START + said[name] for name in ("begins", "until") if said.get(name) is not None}
+        return self.apply(ChangeClaim(user_id, source, id, Patch(**(said | times))))
+
+    def end(self, source: Source, id: str | None = None, user_id: int = ANN) -> Transition:
+        return self.apply(EndClaims(user_id, source, id))
+
+    def own(self, user_id: int = ANN) -> tuple[Status, float | None] | None:
+        """The user's own word on their status that is in force: the status, and its end in seconds from START."""
+        record = self.table.record(user_id)
+        said = None if record is None else own_status(record.claims, self.utc)
+        if said is None or said.status is None:
+            return None
+        return said.status, None if said.until is None else said.until - START
 
     def clear(self, user_id: int = ANN) -> Transition:
-        return self.apply(SetOverride(user_id, None))
+        return self.apply(Say(user_id, None))
 
     # -- what anybody sees ---------------------------------------------------------------------------------------
 
@@ -165,7 +202,8 @@ def check_statistics(table: PresenceTable, user_ids: list[int]) -> TableStatisti
     statistics = table.statistics()
     assert statistics.users == len(records)
     assert statistics.devices == sum(len(record.devices) for record in records)
-    assert statistics.remembered + statistics.unseen == sum(not record.devices for record in records)
+    fading = sum(not table.is_kept(record) for record in table._shared.fading)
+    assert statistics.remembered + statistics.unseen + fading == sum(not record.devices for record in records)
     shown = (statistics.online, statistics.away, statistics.busy, statistics.offline)
     assert shown == tuple(by_status[s] for s in (Status.ONLINE, Status.AWAY, Status.BUSY, Status.OFFLINE))
     assert statistics.floor == table.floor <= statistics.version == table.seq

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from domain.scene import ANN, START, Scene
-from presence_server.domain.model import OFFLINE, Override, Platform, PublicState, Status
+from domain.scene import ANN, Scene
+from presence_server.domain.claims import Word
+from presence_server.domain.model import OFFLINE, Platform, PublicState, Status
 
 
 def test_busy_whatever_the_devices_do() -> None:
@@ -58,7 +59,7 @@ def test_it_lasts_across_disconnects() -> None:
     scene.say(Status.BUSY, text="focus")
     scene.disconnect(link)
     scene.wait(1000)
-    assert scene.table.presence(ANN).public == OFFLINE
+    assert scene.table.presence(ANN).public == PublicState(Status.OFFLINE, (), "focus")
     scene.connect()
     assert scene.table.presence(ANN).public == PublicState(Status.BUSY, (Platform.WEB,), "focus")
 
@@ -155,7 +156,7 @@ def test_a_new_session_s_hello_replaces_an_older_override_and_its_end() -> None:
     scene = Scene()
     scene.say(Status.AWAY, until=60, text="lunch")
     scene.connect(status=Status.BUSY)
-    assert scene.table.presence(ANN).public == PublicState(Status.BUSY, (Platform.WEB,))
+    assert scene.table.presence(ANN).public == PublicState(Status.BUSY, (Platform.WEB,), "lunch")
     assert scene.wait(60) == []
     assert scene.status() is Status.BUSY
 
@@ -177,7 +178,7 @@ def test_becoming_invisible_looks_like_leaving() -> None:
         scene.connect()
         scene.wait(20)
     left = leaving.offline()
-    hid = hiding.say(Status.OFFLINE, text="do not tell")
+    hid = hiding.say(Status.OFFLINE)
     assert left.change is not None
     assert left.change == hid.change
     assert leaving.table.presence(ANN) == hiding.table.presence(ANN)
@@ -208,7 +209,7 @@ def test_nothing_that_happens_underneath_shows() -> None:
     happened(scene.connect(device_id="phone", platform=Platform.IOS).made)
     happened(scene.online(device_id="tablet", platform=Platform.ANDROID), scene.heartbeat(device_id="tablet"))
     happened(scene.connect(device_id="one too many").made)
-    happened(scene.say(Status.OFFLINE, text="still here", until=100_000))
+    happened(scene.say(Status.OFFLINE, until=100_001))
     happened(scene.disconnect(scene.connect()))
     happened(*scene.wait(75))
     happened(scene.offline(device_id="one too many"), scene.offline(device_id="phone"))
@@ -285,32 +286,32 @@ def test_what_happened_while_invisible_stays_hidden_when_it_ends_without_a_devic
 
 def test_users_see_the_truth_about_themselves() -> None:
     scene = Scene()
-    assert scene.table.truth(ANN) == (ANN, Status.OFFLINE, None, ())
+    assert scene.table.truth(ANN, scene.utc)[:4] == (ANN, OFFLINE, (), ())
     scene.connect()
     scene.say(Status.OFFLINE, until=60)
-    truth = scene.table.truth(ANN)
-    assert truth.status is Status.OFFLINE
-    assert truth.override == Override(Status.OFFLINE, START + 60)
+    truth = scene.table.truth(ANN, scene.utc)
+    assert truth.public == OFFLINE
+    assert scene.own() == (Status.OFFLINE, 60)
     assert truth.devices == (scene.device(),)
 
 
 # -- said on top of something ----------------------------------------------------------------------------------------
 
-LASTING = [Override(Status.AWAY, text="back on Monday"), Override(Status.OFFLINE), Override(Status.BUSY, text="week")]
+LASTING = [Word(Status.AWAY), Word(Status.OFFLINE), Word(Status.BUSY)]
 
 
 @pytest.mark.parametrize("before", LASTING, ids=lambda override: override.status.value)
-def test_busy_until_ends_in_what_was_before(before: Override) -> None:
+def test_busy_until_ends_in_what_was_before(before: Word) -> None:
     scene = Scene()
     scene.connect()
-    scene.say(before.status, text=before.text)
+    scene.word(status=before.status)
     shown = scene.table.presence(ANN).public
-    scene.say(Status.BUSY, until=60, text="in a meeting")
-    assert scene.table.presence(ANN).public == PublicState(Status.BUSY, (Platform.WEB,), "in a meeting")
+    scene.word(status=Status.BUSY, until=60)
+    assert scene.table.presence(ANN).public == PublicState(Status.BUSY, (Platform.WEB,))
     (lapsed,) = scene.wait(60)
     assert lapsed.truth_changed
     assert scene.table.presence(ANN).public == shown
-    assert scene.table.truth(ANN).override == before
+    assert scene.own() == (before.status, None)
     assert scene.wait(1000) == []
     assert scene.table.statistics().deadlines == 0
 
@@ -331,9 +332,9 @@ def test_what_is_beneath_comes_back_with_its_own_end() -> None:
     scene.say(Status.AWAY, until=120)
     scene.say(Status.BUSY, until=60)
     scene.wait(60)
-    assert scene.table.truth(ANN).override == Override(Status.AWAY, START + 120)
+    assert scene.own() == (Status.AWAY, 120)
     scene.wait(60)
-    assert (scene.status(), scene.table.truth(ANN).override) == (Status.ONLINE, None)
+    assert (scene.status(), scene.own()) == (Status.ONLINE, None)
 
 
 def test_what_is_over_by_then_does_not_come_back() -> None:

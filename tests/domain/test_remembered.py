@@ -1,12 +1,12 @@
 """Who is remembered after their last device ended, and who is forgotten first."""
 
-from presence_server.domain.model import Override, Status, UserRecord
+from presence_server.domain.model import SELF, Claim, Status, UserRecord
 from presence_server.domain.remembered import Remembered
 
 
 def record(user_id: int, *, overridden: bool = False) -> UserRecord:
     made = UserRecord(user_id)
-    made.override = Override(Status.OFFLINE) if overridden else None
+    made.claims = (Claim(SELF, "status", 0, None, Status.OFFLINE),) if overridden else ()
     return made
 
 
@@ -52,7 +52,7 @@ def test_whose_override_ended_is_no_longer_kept_for_it() -> None:
     remembered = Remembered(2)
     one = record(1, overridden=True)
     assert forgotten(remembered, one, record(2)) == []
-    one.override = None
+    one.claims = ()
     assert forgotten(remembered, one) == []
     assert forgotten(remembered, record(3, overridden=True)) == [2]
 

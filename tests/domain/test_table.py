@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from domain.scene import ANN, BOB, BOOT, EVE, START, Scene, check_statistics
-from presence_server.domain.model import OFFLINE, Override, Platform, PublicState, Status, UserPresence
+from presence_server.domain.claims import Word
+from presence_server.domain.model import OFFLINE, Platform, PublicState, Status, UserPresence
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.transitions import Online, SetOverride
+from presence_server.domain.transitions import Online, Say
 from presence_server.domain.versions import Versions
 
 
@@ -370,5 +371,5 @@ def test_it_says_how_much_it_holds() -> None:
     scene = Scene()
     scene.connect(ANN, "web")
     scene.connect(ANN, "phone")
-    scene.table.apply(SetOverride(BOB, Override(Status.BUSY)), scene.now, scene.utc)
+    scene.table.apply(Say(BOB, Word(Status.BUSY)), scene.now, scene.utc)
     assert repr(scene.table) == "<PresenceTable of 2 users with 2 devices>"

@@ -15,8 +15,19 @@ from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invar
 
 from domain.naive import Naive
 from domain.scene import BOOT, START, check_statistics
+from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import OFFLINE, Change, Override, Platform, PublicState, Shown, Status, UserPresence
+from presence_server.domain.model import (
+    OFFLINE,
+    Change,
+    Claim,
+    Platform,
+    PublicState,
+    Shown,
+    Source,
+    Status,
+    UserPresence,
+)
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
@@ -27,8 +38,9 @@ from presence_server.domain.transitions import (
     Leave,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
+    SetClaims,
 )
 
 USERS = (1, 2, 3, 4)
@@ -149,6 +161,10 @@ class TableMachine(RuleBasedStateMachine):
     def say_activity(self, link: tuple[int, str, int], idle: bool, idle_for: float | None) -> None:
         self._apply(SetActivity(*link, idle, idle_for))
 
+    @rule(link=links, busy=st.booleans())
+    def say_busy(self, link: tuple[int, str, int], busy: bool) -> None:
+        self._apply(SetActivity(*link, busy=busy))
+
     @rule(link=links, spoke=st.booleans())
     def touch(self, link: tuple[int, str, int], spoke: bool) -> None:
         self.naive.touch(link[:2], link[2], self.now, self.utc, spoke)
@@ -159,13 +175,47 @@ class TableMachine(RuleBasedStateMachine):
         status=st.sampled_from(Status),
         until=st.one_of(st.none(), st.integers(-1, 12)),
         text=st.sampled_from([None, None, "lunch"]),
+        text_ends=st.booleans(),
     )
-    def say_status(self, user_id: int, status: Status, until: int | None, text: str | None) -> None:
-        self._apply(SetOverride(user_id, Override(status, None if until is None else int(self.utc) + until, text)))
+    def say_status(self, user_id: int, status: Status, until: int | None, text: str | None, text_ends: bool) -> None:
+        ends = None if until is None else int(self.utc) + until
+        self._apply(Say(user_id, Word(status, ends, text, text_until=ends if text_ends and text else None)))
+
+    @rule(
+        user_id=users,
+        source=st.sampled_from([Source("call", 80), Source("calendar", 40), Source("bot", 50)]),
+        claims=st.lists(
+            st.tuples(
+                st.sampled_from(["a", "b", ""]),
+                st.sampled_from([None, -3, 1, 5]),
+                st.integers(-1, 12),
+                st.sampled_from([None, *Status]),
+                st.sampled_from([None, "in a meeting"]),
+                st.booleans(),
+            ),
+            max_size=3,
+        ),
+    )
+    def claim(self, user_id: int, source: Source, claims: list[Any]) -> None:
+        now = int(self.utc)
+        made = tuple(
+            Claim(
+                source,
+                id,
+                now + (begins or 0),
+                now + until,
+                status,
+                text if status else "elsewhere",
+                is_planned=begins is not None and begins > 0,
+                alone=alone,
+            )
+            for id, begins, until, status, text, alone in claims
+        )
+        self._apply(SetClaims(user_id, source, made))
 
     @rule(user_id=users)
     def clear_status(self, user_id: int) -> None:
-        self._apply(SetOverride(user_id, None))
+        self._apply(Say(user_id, None))
 
     @rule(quarters=st.integers(1, 40), sweep=st.sampled_from([True, True, True, False]))
     def wait(self, quarters: int, sweep: bool) -> None:
@@ -188,6 +238,9 @@ class TableMachine(RuleBasedStateMachine):
 
     def sweep(self) -> None:
         changes: dict[int, list[Change | None]] = {}
+        for record in self.table._shared.fading:
+            if not self.table.is_kept(record):
+                self.naive.fade(record.user_id)
         for user_id, made in self.table.expire(self.now, self.utc):
             changes.setdefault(user_id, []).append(made.change)
         self.naive.sweep(self.now, self.utc)
@@ -276,7 +329,7 @@ class TableMachine(RuleBasedStateMachine):
     def _was_forgotten(self, user_id: int, swept: bool) -> None:
         assert not self.naive.devices_of(user_id), "forgotten in spite of a device"
         # In the middle of a sweep there may have been less room than at its end.
-        if not swept and (self.versions.get(user_id) or user_id in self.naive.overrides):
+        if not swept and (self.versions.get(user_id) or self.naive.claims_of(user_id).said):
             assert self.table.statistics().remembered == MAX_REMEMBERED, "forgotten although there was room"
         self.versions.pop(user_id, None)
         self.hidden.pop(user_id, None)
@@ -301,14 +354,13 @@ class TableMachine(RuleBasedStateMachine):
             public = self.naive.public(user_id)
             assert shown.presence.public == public
             assert shown.last_active == self.naive.shown_active(user_id)
-            if public == OFFLINE:
+            if public.status is Status.OFFLINE:
                 assert shown.presence.last_active == shown.last_active
                 assert shown.devices == ()
             else:
-                told, live = shown.presence.last_active, shown.last_active
-                assert told is not None
-                assert live is not None
+                told, live = shown.presence.last_active or 0, shown.last_active or 0
                 assert told <= live <= self.latest
+                assert (live > 0) or not shown.devices
                 names = [device.device_id for device in shown.devices]
                 assert names == list(self.naive.devices_of(user_id)), "no false OFFLINE, and no ghost"
 
@@ -323,13 +375,14 @@ class TableMachine(RuleBasedStateMachine):
     @invariant()
     def whoever_is_invisible_does_not_stir(self) -> None:
         for user_id in USERS:
-            override = self.naive.overrides.get(user_id)
-            if override is None or override.status is not Status.OFFLINE:
+            if not self.naive.is_invisible(user_id):
                 self.hidden.pop(user_id, None)
             else:
                 # A Change made before the user hid may still be published, under a later seq.
                 shown = self.table.shown(user_id)
-                shown = shown._replace(presence=shown.presence._replace(seq=0))
+                # And a text shows whatever the status is.
+                state = shown.presence.public._replace(text=None)
+                shown = shown._replace(presence=shown.presence._replace(public=state, seq=0, version=0))
                 assert shown == self.hidden.setdefault(user_id, shown)
 
     @invariant()

@@ -248,6 +248,9 @@ class LateEngine:
             self.seq += 1
             known.presence = known.presence._replace(seq=self.seq)
 
+    def reveal(self, user_id: int, now: float, done: Callable[[Truth | None], None]) -> None:
+        self.line.send(Request(None, lambda: self.store.fetch(user_id).truth, done))
+
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         def answered(found: list[Shown] | None) -> None:
             done(None if found is None else [self._reconciled(shown) for shown in found])

@@ -56,7 +56,7 @@ class Store:
         self._tell = tell
 
     def fetch(self, user_id: int, made: Transition = NOTHING) -> Fetched:
-        truth = self.table.truth(user_id)
+        truth = self.table.truth(user_id, self._clock.utc())
         truth = truth._replace(devices=tuple(map(copy_of, truth.devices)))
         if made.device is not None:
             made = made._replace(device=copy_of(made.device))

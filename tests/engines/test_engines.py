@@ -11,7 +11,8 @@ from engines.late import LateEngine
 from engines.suite import ANN, BOB, EVE, SETTLE, Answers, Bench, Make, submitting
 from engines.timeline import Timeline
 from presence_server.application.ports import TruthChanged
-from presence_server.domain.model import Change, Override, Platform, Status
+from presence_server.domain.claims import Word, own_status
+from presence_server.domain.model import Change, Platform, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
@@ -23,14 +24,14 @@ from presence_server.domain.transitions import (
     Loss,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
 )
 from presence_server.engines.memory import MemoryEngine
 
 GRACE, REST = 3.0, 7.5
 TIMES = Lifetimes(GRACE, REST)
-INVISIBLE = Override(Status.OFFLINE)
+INVISIBLE = Word(Status.OFFLINE)
 
 
 def table_of(lifetimes: Lifetimes = TIMES, max_remembered: int = 1_000) -> PresenceTable:
@@ -64,9 +65,9 @@ def test_transitions_of_one_user_take_effect_in_the_order_in_which_they_were_sub
     answers = submitting(
         bench,
         Connect(ANN, "web", Platform.WEB, 1, 1),
-        SetOverride(ANN, Override(Status.BUSY)),
+        Say(ANN, Word(Status.BUSY)),
         SetActivity(ANN, "web", 1, True),
-        SetOverride(ANN, None),
+        Say(ANN, None),
         SetActivity(ANN, "web", 1, False),
         Leave(ANN, "web", 1),
     )
@@ -136,7 +137,7 @@ def test_followed_users_are_known_from_done_on_and_each_of_their_changes_is_told
     assert bench.status(ANN) is Status.ONLINE
     assert bench.engine.presence(BOB).version == 0
     bench.connect(BOB)
-    bench.submit(SetOverride(ANN, Override(Status.AWAY, None, "lunch")))
+    bench.submit(Say(ANN, Word(Status.AWAY, None, "lunch")))
     assert bench.changes(BOB) == ["ONLINE"]
     assert bench.changes(ANN)[-1] == "AWAY"
     assert bench.engine.presence(ANN).public.text == "lunch"
@@ -181,11 +182,11 @@ def test_the_truth_of_a_user_with_a_session_is_known_from_done_on(make: Make) ->
     )
     bench.advance(SETTLE)
     assert known == [1]
-    bench.submit(SetOverride(ANN, INVISIBLE))
+    bench.submit(Say(ANN, INVISIBLE))
     assert bench.truths()[-1:] == [ANN]
     truth = bench.engine.truth(ANN)
-    assert truth.status is Status.OFFLINE
-    assert truth.override == INVISIBLE
+    assert truth.public.status is Status.OFFLINE
+    assert own_status(truth.claims, truth.utc) is not None
 
 
 # -- order -----------------------------------------------------------------------------------------------------------
@@ -335,7 +336,7 @@ def test_of_a_followed_user_a_lookup_says_neither_more_nor_less_than_was_told(ma
         bench.follow(ANN)
         bench.begin(Connect(ANN, "web", Platform.WEB, 1, 1))
         for turn in range(10):
-            bench.begin(SetOverride(ANN, Override(Status.BUSY, None, str(turn))))
+            bench.begin(Say(ANN, Word(Status.BUSY, None, str(turn))))
             asked = Answers()
             told: list[int] = []
 
@@ -354,7 +355,7 @@ def test_an_invisible_user_looks_as_if_away_from_every_device(make: Make) -> Non
     bench = make()
     bench.follow(ANN)
     holder = bench.connect(ANN)
-    bench.submit(SetOverride(ANN, INVISIBLE))
+    bench.submit(Say(ANN, INVISIBLE))
     before = bench.look_up(ANN)
     bench.take()
     bench.advance(10)

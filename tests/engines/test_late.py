@@ -8,7 +8,8 @@ from engines.late import LateEngine
 from engines.suite import ANN, BOB, EVE, SETTLE, Answers, Bench, submitting
 from engines.timeline import Timeline
 from presence_server.application.ports import TruthChanged
-from presence_server.domain.model import Override, Platform, Status
+from presence_server.domain.claims import Word
+from presence_server.domain.model import Platform, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
@@ -18,8 +19,8 @@ from presence_server.domain.transitions import (
     Leave,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
 )
 
 GRACE, REST, LEASE = 3.0, 7.5, 4.0
@@ -85,14 +86,14 @@ def test_a_request_in_doubt_took_effect_as_a_whole_or_not_at_all() -> None:
         bench, engine = far(seed)
         bench.follow(ANN)
         bench.connect(ANN)
-        answers = bench.begin(SetOverride(ANN, Override(Status.BUSY, None, "in doubt")))
+        answers = bench.begin(Say(ANN, Word(Status.BUSY, None, "in doubt")))
         engine.cut()
         bench.advance(SETTLE)
         assert answers.only is None
         engine.mend()
         bench.advance(SETTLE)
         bench.check_followed([ANN])
-        outcomes.add(bench.engine.presence(ANN).public[::2])
+        outcomes.add(bench.engine.presence(ANN).public[:3:2])
     assert outcomes == {(Status.ONLINE, None), (Status.BUSY, "in doubt")}
 
 
@@ -105,10 +106,10 @@ def test_what_changed_while_it_was_away_is_told_by_version_when_it_is_back() -> 
     engine.cut()
     bench.advance(1)
     for transition in (
-        SetOverride(ANN, Override(Status.BUSY)),
-        SetOverride(ANN, Override(Status.AWAY)),
+        Say(ANN, Word(Status.BUSY)),
+        Say(ANN, Word(Status.AWAY)),
         Online(EVE, "phone", Platform.IOS, 77),
-        SetOverride(EVE, Override(Status.OFFLINE)),
+        Say(EVE, Word(Status.OFFLINE)),
     ):
         engine.store.elsewhere(transition)
     bench.advance(0.5)
@@ -119,7 +120,7 @@ def test_what_changed_while_it_was_away_is_told_by_version_when_it_is_back() -> 
     assert bench.changes(BOB) == []
     assert bench.changes(EVE) == ["OFFLINE"]  # was away and back: only the version says so
     assert TruthChanged(ANN) in bench.told
-    assert bench.engine.truth(ANN).override == Override(Status.AWAY)
+    assert bench.engine.truth(ANN).public.status is Status.AWAY
     bench.check_followed([ANN, BOB, EVE])
     bench.submit(Leave(ANN, "web", holder))
 
@@ -133,7 +134,7 @@ def test_connections_that_outlived_the_lease_are_announced_again_before_anybody_
     bench.take()
     engine.cut()
     bench.advance(LEASE + GRACE + 2)
-    assert not bench.table.truth(ANN).devices  # for the other nodes they are gone
+    assert not bench.table.truth(ANN, 0.0).devices  # for the other nodes they are gone
     engine.mend()
     bench.advance(SETTLE)
     assert bench.changes(ANN) == ["ONLINE"]
@@ -187,8 +188,8 @@ def test_outages_at_random_change_nothing_in_the_end() -> None:
                 case 4:
                     bench.begin(Offline(user_id, "phone"))
                 case 5:
-                    status = random.choice((None, Override(Status.BUSY), Override(Status.OFFLINE)))
-                    bench.begin(SetOverride(user_id, status))
+                    status = random.choice((None, Word(Status.BUSY), Word(Status.OFFLINE)))
+                    bench.begin(Say(user_id, status))
                 case _:
                     holder = bench.next_holder()
                     bench.begin(Connect(user_id, "web", Platform.WEB, holder, holder))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from engines.timeline import Timeline
 from presence_server.application.ports import EngineEvent, TruthChanged
-from presence_server.domain.model import Change, Override, Platform, Shown, Status
+from presence_server.domain.claims import Word
+from presence_server.domain.model import Change, Platform, Shown, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
@@ -15,7 +16,7 @@ from presence_server.domain.transitions import (
     Loss,
     Offline,
     Online,
-    SetOverride,
+    Say,
     Transition,
 )
 from presence_server.engines.memory import MemoryEngine
@@ -31,7 +32,7 @@ class Scene:
         self.told: list[EngineEvent | Transition | None] = []
         self.engine.attach(lambda event, now: self.told.append(event))
 
-    def submit(self, *transitions: Connect | Disconnect | Online | Offline | Heartbeat | SetOverride) -> None:
+    def submit(self, *transitions: Connect | Disconnect | Online | Offline | Heartbeat | Say) -> None:
         for transition in transitions:
             self.engine.submit(transition, NOW, self.told.append)
 
@@ -114,7 +115,7 @@ def test_whoever_speaks_is_active_again() -> None:
 
 def test_the_truth_shows_what_the_presence_hides() -> None:
     scene = Scene()
-    scene.submit(connect(1), SetOverride(ANN, Override(Status.OFFLINE)))
+    scene.submit(connect(1), Say(ANN, Word(Status.OFFLINE)))
     assert scene.engine.presence(ANN).public.platforms == ()
     assert [device.device_id for device in scene.engine.truth(ANN).devices] == ["web"]
 

@@ -39,6 +39,11 @@ def test_text(case: dict[str, Any]) -> None:
         assert (reason is None) if point is None else (reason or "").startswith(f"must not hold {point}, "), reason
 
 
+@pytest.mark.parametrize("case", cases("emoji.json"))
+def test_emoji(case: dict[str, Any]) -> None:
+    assert (fields.status_emoji(case["text"]) is None) is case["taken"]
+
+
 @pytest.mark.parametrize("case", cases("times.json"))
 def test_times(case: dict[str, Any]) -> None:
     seconds = fields.parse_time(case["until"])

@@ -46,6 +46,10 @@ DESIGN = {
     "max_remembered": 1_000_000,
     "max_unseen": 100_000,
     "unseen_for": 86_400.0,
+    "sources": "call=80,self=50,calendar=40,hours=10",
+    "lifetimes": "BUSY=86400,AWAY=604800,ONLINE=604800,OFFLINE=0",
+    "no_invisible": False,
+    "show_idle_since": False,
     "shards": 64,
     "max_connections": 0,
     "max_watched": 5000,
@@ -130,7 +134,8 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw["root_path"] = "/a"
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw["max_unsent"] = "2097152"
-    raw |= {"max_header": "2048", "limits": "on"}
+    raw |= {"max_header": "2048", "limits": "on", "sources": "self=1,boss=9", "lifetimes": "BUSY=60"}
+    raw |= {"no_invisible": "on", "show_idle_since": "on"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")
         others = NEEDED.get(one.name, [])

@@ -8,7 +8,8 @@ from typing import Final
 
 from presence_protocol.fields import format_time
 from presence_protocol.messages import SetStatus
-from presence_server.domain.model import Override, Status
+from presence_server.domain.claims import Word
+from presence_server.domain.model import Claim, Source, Status
 from simulator.clients import Client
 from simulator.rest import Poller, RestDevice
 from simulator.scenario import Action
@@ -172,8 +173,27 @@ def _override(world: World, random: Random, what: int) -> None:
     user_id = FIRST_USER + random.randrange(world.scenario.users)
     status = random.choice(STATUSES)
     until = int(world.clock.calendar() + random.randint(3, 8)) if random.random() < 0.3 else None
-    override = None if status is None else Override(Status(status), until, random.choice(TEXTS))
-    world.requests.set_override(user_id, override)
+    word = None if status is None else Word(Status(status), until, random.choice(TEXTS), None, None)
+    world.requests.say(user_id, word)
+
+
+SOURCES: Final = (Source("call", 80), Source("calendar", 40))
+
+
+def _claim(world: World, random: Random, what: int) -> None:
+    """A back end says what it knows, ahead of time; seldom of somebody who has no device."""
+    user_id = FIRST_USER + random.randrange(world.scenario.users)
+    source, now = random.choice(SOURCES), int(world.clock.calendar())
+    claims = []
+    for _ in range(random.choice((0, 1, 1, 2))):
+        begins = random.choice((None, now + random.randint(1, 6)))
+        status = random.choice((Status.BUSY, Status.AWAY, Status.OFFLINE, None))
+        text = random.choice(TEXTS) if status else "out of office"
+        until = (begins or now) + random.randint(3, 9)
+        is_alone = random.random() < 0.2
+        claim = Claim(source, "", begins or now, until, status, text, None, begins is not None, is_alone)
+        claims.append(claim)
+    world.requests.claim(user_id, source, tuple(claims))
 
 
 def _look_up(world: World, random: Random, what: int) -> None:
@@ -234,6 +254,7 @@ def _crowd(world: World, random: Random, what: int) -> None:
 
 WORLD_ACTIONS: Final[dict[str, Callable[[World, Random, int], None]]] = {
     "override": _override,
+    "claim": _claim,
     "look_up": _look_up,
     "stall": _stall,
     "both": _both,

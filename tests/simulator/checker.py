@@ -12,6 +12,7 @@ from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
 from presence_server.application.keys import PLAIN
 from presence_server.application.watching import MAX_PENDING
+from presence_server.domain.aggregate import aggregate
 from presence_server.domain.model import Shown, Status, UserPresence
 from simulator.failure import require
 from support.frames import frames_of
@@ -59,15 +60,19 @@ class Checker:
         return bool(welcomes)
 
     def untils(self) -> None:
-        """No override outlives its `until` by more than a few sweeps."""
+        """No claim begins or ends later than its time by more than a few sweeps."""
         world = self._world
         if not world.clock.is_settled(SLACK) or world.loop.stalled_lately(SLACK) or world.may_be_away():
             return
         utc = world.clock.calendar()
         for shard in world.table._shards:
             for record in shard.users.values():
-                until = None if record.override is None else record.override.until
-                require(until is None or utc < until + SLACK, "an override outlived its until", record, until, utc)
+                edges = [c.since if c.is_planned and c.since > utc - SLACK else c.until for c in record.claims]
+                times = [edge for edge in edges if edge is not None]
+                require(all(utc < edge + SLACK for edge in times), "a claim outlived its until", record, times, utc)
+                if all(abs(utc - edge) > SLACK for edge in times):
+                    expected = aggregate(record.claims, record.devices, utc)
+                    require(record.public == expected, "a claim's beginning or end was missed", record, expected)
 
     def shown(self, viewer: int | None, shown: Shown) -> None:
         """A look-up: as an entry, and beyond it what anybody may ask."""

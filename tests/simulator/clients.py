@@ -241,7 +241,7 @@ class Client:
             for entry in message.statuses:
                 self._see(entry, replaces=not entry.version)  # who was forgotten has none
         elif isinstance(message, SelfChanged):
-            self.self_view = SelfView(message.user_id, message.status, message.override, message.devices)
+            self.self_view = message.view
         elif isinstance(message, Reconnect):
             require(self.world.is_ending, "asked to move", self)
         self.view.receive(message)

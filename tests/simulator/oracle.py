@@ -12,20 +12,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from domain.naive_claims import NaiveClaims
 from presence_server.application.ports import TruthChanged
-from presence_server.domain.model import Change, Override, Status
+from presence_server.domain.claims import LEAVE, Word
+from presence_server.domain.model import Change, Status
 from presence_server.domain.transitions import (
     AnyTransition,
+    ChangeClaim,
     Connect,
     Disconnect,
+    EndClaims,
     Evicted,
     Heartbeat,
     Leave,
     Loss,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
+    SetClaims,
     Transition,
 )
 from simulator.failure import require
@@ -105,7 +110,7 @@ class Asked(NamedTuple):
 
 
 class UserTruth:
-    __slots__ = ("arrivals", "devices", "doubted", "is_sure", "override", "pending", "pushed_out", "spared")
+    __slots__ = ("arrivals", "claims", "devices", "doubted", "doubts", "pending", "pushed_out", "spared")
 
     def __init__(self) -> None:
         self.devices: dict[str, DeviceTruth] = {}
@@ -113,13 +118,21 @@ class UserTruth:
         self.spared: set[DeviceTruth] = set()  # whom the last of these may not have ended
         self.doubted: dict[DeviceTruth, tuple[Link | None, float, float]] = {}  # whom it may have, and how they stood
         self.pushed_out = 0  # the connection that it did end
-        self.override: Override | None = None
-        self.is_sure = True
-        self.pending = 0  # overrides that were submitted and not answered
+        self.claims = NaiveClaims()
+        self.doubts: set[str] = set()  # sources of whose claims it is not known which there are
+        self.pending = 0  # claims that were submitted and not answered
 
-    def knows_override(self, utc: float) -> bool:
-        until = None if self.override is None else self.override.until
-        return self.is_sure and not self.pending and (until is None or utc < until)
+    def knows_claims(self, utc: float) -> bool:
+        """Whether it is known what is claimed of the user; not about the moment at which one begins or ends."""
+        return not self.doubts and not self.pending and not self.is_at_an_edge(utc)
+
+    def is_at_an_edge(self, utc: float) -> bool:
+        times = [time for said in self.claims.said for time in (said.since if said.is_planned else None, said.until)]
+        return any(time is not None and abs(time - utc) <= SLACK for time in times)
+
+    def doubt(self) -> None:
+        """With the record, what is claimed may have been forgotten."""
+        self.doubts |= {said.source for said in self.claims.said}
 
 
 class Oracle:
@@ -184,7 +197,7 @@ class Oracle:
         now, user = self._world.clock.now(), self.user(transition.user_id)
         if isinstance(transition, Connect | Online):
             self._comes(user, transition, now)
-        if isinstance(transition, SetOverride):
+        if isinstance(transition, Say | SetClaims | ChangeClaim | EndClaims):
             asked = Asked(now, 0, user.arrivals, 0, False)
         else:
             device = self.device(transition.user_id, transition.device_id)
@@ -206,7 +219,7 @@ class Oracle:
 
     def _comes(self, user: UserTruth, transition: Connect | Online, now: float) -> None:
         if self._world.scenario.forgets and not any(device.must_live(now) for device in user.devices.values()):
-            user.is_sure = False  # with the record, the override may have been forgotten
+            user.doubt()
         if self._world.scenario.evicts:
             # A new device may end any other, unless one of the others goes first.
             user.arrivals += 1
@@ -277,7 +290,7 @@ class Oracle:
                 device.is_holder_sure = device.holder == 0 and device.is_holder_sure  # until it is answered
                 device.holder = 0
                 device.forget()
-            case SetOverride():
+            case Say() | SetClaims():
                 user.pending += 1
 
     def _must_live(self, device: DeviceTruth) -> bool:
@@ -294,10 +307,10 @@ class Oracle:
         if isinstance(transition, Connect | Online):
             self._came(user)
         match transition:
-            case SetOverride(_, override):
+            case Say() | SetClaims():
                 # Set while nobody is there, it may be forgotten before whoever is on the way arrives.
                 is_kept = not self._world.scenario.forgets or any(map(self._must_live, user.devices.values()))
-                self._overridden(user, override, made is not None and is_kept)
+                self._claimed(user, transition, made is not None and is_kept)
             case Connect():
                 device = self.device(transition.user_id, transition.device_id)
                 device.unsure_idle -= asked.may_idle
@@ -373,25 +386,40 @@ class Oracle:
         elif isinstance(said, Online) and not made.continued:
             device.idle = False
 
-    def _overridden(self, user: UserTruth, override: Override | None, is_done: bool) -> None:
+    def _claimed(self, user: UserTruth, claiming: Say | SetClaims, is_done: bool) -> None:
         world = self._world
         user.pending -= 1
-        # A store may have seen its end before the calendar was set back, and tell of it later.
-        has_end = override is not None and override.until is not None
-        user.is_sure = is_done and not (has_end and world.is_late and not world.clock.is_settled(SLACK))
-        user.override = override
+        utc = world.clock.calendar()
+        source = claiming.source.name if isinstance(claiming, SetClaims) else "self"
+        if isinstance(claiming, SetClaims):
+            user.claims.put(source, list(claiming.claims), utc)
+            is_whole = True
+        else:
+            user.claims.say(claiming.word, utc)
+            # One with an end lies on top of what was said before.
+            is_whole = claiming.word is None or (claiming.word.until is None and claiming.word.text is not LEAVE)
+        # A store may have seen an end before the calendar was set back, and tell of it later.
+        has_end = bool(user.claims.edges(utc))
+        if not is_done or (has_end and world.is_late and not world.clock.is_settled(SLACK)):
+            user.doubts.add(source)
+        elif is_whole:
+            user.doubts.discard(source)
+
+    def _knows(self, user: UserTruth) -> bool:
+        return user.knows_claims(self._world.clock.calendar()) and self._world.clock.is_settled(SLACK)
 
     def _hello_status(self, user: UserTruth, status: Status, made: Transition | None) -> None:
         if made is not None and made.continued:
             user.pending -= 1
         else:
-            self._overridden(user, Override(status), made is not None)
+            self._claimed(user, Say(0, Word(status)), made is not None)
 
     def lapsed(self) -> None:
         """The engine was away for so long that it may have let go of whatever is not connected."""
         now = self._world.clock.now()
         for user in self.users.values():
-            user.is_sure = user.is_sure and not self._world.scenario.forgets
+            if self._world.scenario.forgets:
+                user.doubt()
             for device in user.devices.values():
                 if max(device.live_until, device.promised_until, device.arrived_until) > now:
                     device.live_until = device.promised_until = device.arrived_until = NEVER
@@ -400,9 +428,9 @@ class Oracle:
         """Somebody is about to set it. What has ended by it stays so; a late store may tell of that only later."""
         world, utc = self._world, self._world.clock.calendar()
         for user in self.users.values():
-            until = None if user.override is None else user.override.until
-            if until is not None and (world.is_late or until <= utc):
-                user.is_sure = False
+            if user.is_at_an_edge(utc) or (world.is_late and user.claims.edges(utc)):
+                user.doubt()
+            user.claims.prune(utc)
 
     def slept(self, seconds: float) -> None:
         """The machine was suspended: what has lasted its time meanwhile ends at once, when sockets were read.
@@ -433,30 +461,42 @@ class Oracle:
         if not isinstance(event, Change):
             return
         user, now, ghost_now = self.user(event.user_id), self._world.clock.now(), self._world.ghost_now()
-        is_sure, after = user.knows_override(self._world.clock.calendar()), event.after
-        override = user.override if is_sure else None
+        is_sure, after = self._knows(user), event.after
         must = [device for device in user.devices.values() if device.must_live(now)]
         if self._world.scenario.forgets and not must:
-            is_sure = user.is_sure = False
-        if is_sure and override is not None and override.status is Status.OFFLINE:
+            is_sure = False
+            user.doubt()
+        utc, claims = self._world.clock.calendar(), user.claims
+        away = claims.public(None, (), utc)
+        own = claims.own(utc)
+        if is_sure and own is not None and own.status is Status.OFFLINE:
             was_away = self._world.was_away and event.before == event.after
-            require(was_away, "moved while invisible", event)
+            is_text = event.before != event.after and event.before.status is Status.OFFLINE
+            require(after.status is Status.OFFLINE, "unmasked", event)
+            require(was_away or is_text, "moved while invisible", event)
+            require(after == away, "invisible, and not as if away", event, away)
             return
+        here = [claims.public(word, after.platforms, utc) for word in (Status.ONLINE, Status.AWAY)]
+        is_claimed_away = here[0].status is Status.OFFLINE
         if after.status is Status.OFFLINE:
-            require(not (must and is_sure), "false OFFLINE", event, [device.device_id for device in must])
+            require(not (must and is_sure and not is_claimed_away), "false OFFLINE", event, must)
+            require(not is_sure or must or after == away, "not the text", event, away)
             return
         maybe = [device for device in user.devices.values() if device.may_live(ghost_now)]
-        require(maybe, "false ONLINE", event)
+        is_alone = is_sure and not must and after == away
+        stands_alone = any(said.alone for said in claims.said) or not is_sure
+        require(maybe or is_alone or stands_alone, "false ONLINE", event)
         shown = set(after.platforms)
         require(shown >= {device.platform for device in must}, "a platform is missing", event)
         require(shown <= {device.platform for device in maybe}, "a platform too many", event)
-        if not is_sure:
+        if not is_sure or is_alone or not after.platforms:
             return
-        if override is not None:
-            require((after.status, after.text) == (override.status, override.text), "not the override", event)
+        require((after.text, after.emoji) == (here[0].text, here[0].emoji), "not the text", event, here[0])
+        if here[0].status is here[1].status:
+            require(after.status is here[0].status, "not the claim that wins", event, here[0])
             return
         idle_now = [None if device.unsure_idle else device.idle for device in maybe]
-        require(after.text is None and after.status is not Status.BUSY, "an override that nobody set", event)
+        require(after.status is not Status.BUSY, "a claim that nobody made", event)
         if self._world.scenario.lifetimes.away_after:
             return
         is_idle = after.status is Status.AWAY
@@ -469,6 +509,6 @@ class Oracle:
         ghost_now, table = self._world.ghost_now(), self._world.table
         for user_id, user in self.users.items():
             record = table.record(user_id)
-            if record is not None and record.public.status is not Status.OFFLINE:
+            if record is not None and record.public.status is not Status.OFFLINE and record.public.platforms:
                 is_there = any(device.may_live(ghost_now) for device in user.devices.values())
                 require(is_there, "false ONLINE", user_id, record.public)

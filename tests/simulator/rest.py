@@ -13,13 +13,15 @@ from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
 from presence_server.application.keys import PLAIN
 from presence_server.application.polls import Poll, PollAnswer
-from presence_server.domain.model import Override, Platform, Shown
+from presence_server.domain.claims import Word
+from presence_server.domain.model import Claim, Platform, Shown, Source
 from presence_server.domain.transitions import (
     AnyTransition,
     Heartbeat,
     Offline,
     Online,
-    SetOverride,
+    Say,
+    SetClaims,
     Transition,
 )
 from simulator.failure import require
@@ -62,8 +64,11 @@ class Requests:
 
         self.send(handle, transition)
 
-    def set_override(self, user_id: int, override: Override | None) -> None:
-        self.submit(SetOverride(user_id, override), _ignore)
+    def say(self, user_id: int, word: Word | None) -> None:
+        self.submit(Say(user_id, word), _ignore)
+
+    def claim(self, user_id: int, source: Source, claims: tuple[Claim, ...]) -> None:
+        self.submit(SetClaims(user_id, source, claims), _ignore)
 
     def look_up(self, user_ids: list[int]) -> None:
         world = self._world

@@ -50,6 +50,7 @@ REST: Final = {
     "rest_vanish": 2,
     "rest_idle": 2,
     "override": 3,
+    "claim": 3,
     "look_up": 4,
     "poll": 6,
     "poll_cut": 2,

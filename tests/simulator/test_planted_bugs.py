@@ -20,12 +20,13 @@ from presence_server.application import hub
 from presence_server.application.catchup import CatchUp
 from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
-from presence_server.domain import shard
-from presence_server.domain.model import REST, Device, Override, Shown, UserPresence, UserRecord
+from presence_server.domain import aggregate, claims, shard
+from presence_server.domain.claims import next_edge
+from presence_server.domain.model import OFFLINE, REST, Device, PublicState, Shown, UserPresence, UserRecord
 from presence_server.domain.promises import Promises
 from presence_server.domain.shard import Shard
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.transitions import Connect, SetOverride, Transition
+from presence_server.domain.transitions import Connect, Say, SetClaims, Transition
 from presence_server.domain.versions import Versions
 from presence_server.engines.memory import MemoryEngine
 from simulator.loop import MachineClock
@@ -191,8 +192,16 @@ def known_anew_under_an_old_seq(patch: Patch) -> None:
     patch.setattr(LateEngine, "_fetched", keep_seq)
 
 
-OTHER_OVERRIDE: Final = ("an override outlived", "not the override", "moved while invisible", "an override that nobody")
-"""The faces of an override that ended too early or too late."""
+OTHER_CLAIM: Final = (
+    "a claim",
+    "not the claim",
+    "not the text",
+    "moved while invisible",
+    "unmasked",
+    "invisible, and not",
+    "false OFFLINE",
+)
+"""The faces of a claim that is not the one that should win, or ended too early or too late."""
 GONE: Final = ("false OFFLINE", "a platform is missing", "a live session was not", "a live REST device was")
 """The many faces of a device that was taken away."""
 
@@ -269,27 +278,50 @@ def _swept(self: MemoryEngine, now: float) -> None:
 
 
 def until_counted_as_a_duration(patch: Patch) -> None:
-    """The end of an override was turned into seconds from now, when it was set."""
-    override = Shard._override
+    """The end of a claim was turned into seconds from now, when it was set."""
+    hold = Shard._hold
 
-    def counted(self: Shard, record: UserRecord, said: Override | None) -> None:
-        override(self, record, said)
-        if said is not None and said.until is not None:
-            self._shared.untils.discard(record)
-            self._shared.deadlines.set(record, self.planted + said.until)  # type: ignore[attr-defined,arg-type]
-
-    set_override, connect = Shard.set_override, Shard.connect
+    def counted(self: Shard, record: UserRecord, claims: Any, utc: float) -> None:
+        hold(self, record, claims, utc)
+        edge = next_edge(claims, utc)
+        if edge is not None:
+            self._shared.edges.discard(record)
+            self._shared.deadlines.set(record, self.planted + edge)  # type: ignore[attr-defined,arg-type]
 
     def noting(made: Any) -> Any:
         def noted(self: Shard, wanted: Any, now: float, utc: float) -> Transition:
             self.planted = now - utc  # type: ignore[attr-defined]
-            return made(self, wanted, now, utc)
+            result: Transition = made(self, wanted, now, utc)
+            return result
 
         return noted
 
-    patch.setattr(Shard, "_override", counted)
-    patch.setitem(shard._HANDLERS, SetOverride, noting(set_override))
-    patch.setitem(shard._HANDLERS, Connect, noting(connect))
+    patch.setattr(Shard, "_hold", counted)
+    for kind in (Say, SetClaims, Connect):
+        patch.setitem(shard._HANDLERS, kind, noting(shard._HANDLERS[kind]))
+
+
+def an_end_shows_what_began_before(patch: Patch) -> None:
+    """What shows after a claim is the one said before it, not the heaviest."""
+    patch.setattr(claims, "_standing", lambda claim: (-claim.since, -claim.source.weight))
+
+
+def an_end_that_is_late(patch: Patch) -> None:
+    patch.setattr(shard, "next_edge", lambda held, now: None if (at := next_edge(held, now)) is None else at + 4)
+
+
+def a_claim_that_unmasks(patch: Patch) -> None:
+    """The heaviest claim wins, whoever is invisible."""
+    patch.setattr(aggregate, "_OFFLINE", None)
+
+
+def text_lost_with_the_last_device(patch: Patch) -> None:
+    rules = aggregate.aggregate
+
+    def bare(held: Any, devices: Any, now: float, show: bool = False) -> PublicState:
+        return rules(held, devices, now, show) if devices else OFFLINE
+
+    patch.setattr(shard, "aggregate", bare)
 
 
 def last_seen_follows_a_clock_back(patch: Patch) -> None:
@@ -337,7 +369,11 @@ BUGS: Final = (
     ),
     Bug("a calendar that is slewed", calendar_slewed, 20_000, ("another time than", "online since another")),
     Bug("durations by the calendar", durations_by_the_calendar, 20_000, (*GONE, "false ONLINE")),
-    Bug("until counted as a duration", until_counted_as_a_duration, 50_000, OTHER_OVERRIDE),
+    Bug("until counted as a duration", until_counted_as_a_duration, 50_000, OTHER_CLAIM),
+    Bug("an end shows what began before", an_end_shows_what_began_before, 100_000, OTHER_CLAIM),
+    Bug("an end that is late", an_end_that_is_late, 50_000, OTHER_CLAIM),
+    Bug("a claim that unmasks", a_claim_that_unmasks, 50_000, OTHER_CLAIM),
+    Bug("text lost with the last device", text_lost_with_the_last_device, 50_000, OTHER_CLAIM),
     Bug("last seen follows a clock back", last_seen_follows_a_clock_back, 50_000, ("last seen moved back",)),
     Bug("asleep, durations stand still", durations_stand_still_while_the_machine_sleeps, 100_000, ("false ONLINE",)),
     Bug("known anew under an old seq", known_anew_under_an_old_seq, 100_000, ("a cursor claims",), "late"),

@@ -14,19 +14,20 @@ import inspect
 import ssl
 import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from types import TracebackType
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from presence_client.address import Address
 from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
 from presence_client.http import Http
 from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
-from presence_client.values import Token, patience_of, token_of, until_of, user_ids_of
+from presence_client.values import Time, Token, patience_of, status_message, token_of, user_ids_of
 from presence_protocol.fields import PLATFORMS
 from presence_protocol.limits import MAX_WAIT
 from presence_protocol.messages import Detail, StatusEntry, StatusName, ToldUserId
@@ -70,6 +71,8 @@ class UserDetail(msgspec.Struct, rename="camel", frozen=True):
     last_active_time: str | None
     platforms: list[str]
     status_text: str | None = None
+    status_emoji: str | None = None
+    idle_since: str | None = None
 
 
 class ChangeSet(msgspec.Struct, rename="camel", frozen=True):
@@ -174,17 +177,21 @@ class PresenceApi:
     async def set_status(
         self,
         user_id: UserId,
-        status: StatusName,
-        until: datetime | timedelta | str | None = None,
-        text: str | None = None,
+        status: StatusName | UnsetType | None = UNSET,
+        until: Time = UNSET,
+        text: str | UnsetType | None = UNSET,
+        *,
+        emoji: str | UnsetType | None = UNSET,
+        text_until: Time = UNSET,
     ) -> UserStatus:
-        """Set a user's status, until `until` or until it is cleared; as `PresenceClient.set_status` does."""
-        body = {"status": status, "until": until_of(until, await self._server_time(user_id, until)), "statusText": text}
-        given = {name: value for name, value in body.items() if value is not None}
-        return await self._ask("PUT", self._path_of(user_id), UserStatus, given)
+        """Say what a user is; what is left out stays as it is, None clears it. As `PresenceClient.set_status`."""
+        now = await self._server_time(user_id, until, text_until)
+        said = msgspec.to_builtins(status_message(status, until, text, emoji, text_until, now))
+        del said["type"]
+        return await self._ask("PATCH", self._path_of(user_id), UserStatus, said)
 
     async def clear_status(self, user_id: UserId) -> UserStatus:
-        """Let a user's devices speak for themselves again."""
+        """Take back all that the user said of themselves, the text included."""
         return await self._ask("DELETE", self._path_of(user_id), UserStatus)
 
     async def changes(self, user_ids: Iterable[UserId], cursor: str | None = None, *, wait: float = 0.0) -> ChangeSet:
@@ -243,9 +250,9 @@ class PresenceApi:
         """Raises ValueError if it is none."""
         return user_ids_of("user_id", [user_id], self._ids)[0]
 
-    async def _server_time(self, user_id: UserId, until: datetime | timedelta | str | None) -> float:
+    async def _server_time(self, user_id: UserId, *ends: Time) -> float:
         """What a duration counts from, in seconds since 1970: the server's time, since this machine's may be wrong."""
-        if isinstance(until, timedelta) and self._clock is None:
+        if self._clock is None and any(isinstance(end, timedelta) for end in ends):
             await self._exchange("GET", self._path_of(user_id), None, 0.0)  # for its Date
         if self._clock is None:
             return time.time()

@@ -14,6 +14,8 @@ from types import TracebackType
 from typing import Final, Literal, TypeVar
 from weakref import WeakSet
 
+from msgspec import UNSET, UnsetType
+
 from presence_client.actions import Action, Became, Changed, ConnectionState, Phase, SelfTold
 from presence_client.address import Address
 from presence_client.attempts import Policy
@@ -30,7 +32,7 @@ from presence_client.links import Link, LinkFactory
 from presence_client.route import Route
 from presence_client.runner import Runner
 from presence_client.streams import ChangeStream, Latest
-from presence_client.values import Token, patience_of, seconds_of, token_of, until_of, user_ids_of
+from presence_client.values import Time, Token, patience_of, seconds_of, status_message, token_of, user_ids_of
 from presence_client.websocket_link import CODECS, WebSocketLink
 from presence_protocol import fields
 from presence_protocol.close_codes import Advice, CloseCode
@@ -289,17 +291,24 @@ class PresenceClient:
 
     async def set_status(
         self,
-        status: StatusName,
-        until: datetime | timedelta | str | None = None,
-        text: str | None = None,
+        status: StatusName | UnsetType | None = UNSET,
+        until: Time = UNSET,
+        text: str | UnsetType | None = UNSET,
         *,
+        emoji: str | UnsetType | None = UNSET,
+        text_until: Time = UNSET,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> None:
-        """Set the user's status, for all their devices: `BUSY`, `AWAY`, `ONLINE`, or `OFFLINE`, which is invisible.
+        """Say what the user is, for all their devices. What is left out stays as it is, None clears it.
 
-        It is the server's to keep, across disconnects, until `until` (a time, or a duration from now; at most a year
-        ahead, rounded up to whole seconds) or until `clear_status`. After `until` what was said before holds again, if
-        that lasts longer. `text` is shown beside it: at most 140 characters.
+        `status`: `BUSY`, `AWAY`, `ONLINE`, or `OFFLINE`, which is invisible. It is the server's to keep, across
+        disconnects, until `until` (a time, or a duration from now; at most a year ahead, rounded up to whole seconds).
+        After `until` what was said before holds again, if that lasts longer. Said without `until` it takes the place of
+        all that was said before, and ends when the server lets it lapse: `self_view.override.until` tells. `until`
+        alone moves the end of the status that holds.
+
+        `text` (at most 140 characters) and `emoji` (one emoji, or a short code like `:palm_tree:`) are shown to others
+        whatever the status is, until `text_until` or until they are cleared.
 
         Raises:
             ValueError: an argument cannot be right.
@@ -308,29 +317,35 @@ class PresenceClient:
                 by itself, since it might undo what another device has done meanwhile. Or the client has stopped.
             RequestFailed: the server refuses, such as 403 for an observer. RequestTimedOut: no reply.
         """
-        if (reason := fields.status(status)) is not None:
-            raise ValueError(f"status {reason}")
-        if text is not None and (reason := fields.status_text(text)) is not None:
-            raise ValueError(f"text {reason}")
         # Of this machine's clock nobody knows whether it is right: it is used only where the server told none.
-        message = SetStatus(status=status, until=until_of(until, time.time()), status_text=text or None)
-        lasts = until.total_seconds() if isinstance(until, timedelta) else None
-        await self._call(lambda core, now: core.request(message, None if lasts is None else now + lasts), timeout)
+        message = status_message(status, until, text, emoji, text_until, time.time())
+
+        def ask(core: Core, now: float) -> int:
+            ends = (now + end.total_seconds() if isinstance(end, timedelta) else None for end in (until, text_until))
+            return core.request(message, *ends)
+
+        await self._call(ask, timeout)
 
     async def clear_status(self, *, timeout: float | None = None) -> None:  # noqa: ASYNC109
-        """Let the user's devices speak for themselves again. Raises what `set_status` raises, ValueError apart."""
-        await self._call(lambda core, now: core.request(SetStatus(status=None)), timeout)
+        """Take back all that was said with `set_status`, the text included: the user's devices speak for themselves.
+
+        Raises what `set_status` raises, ValueError apart.
+        """
+        message = SetStatus(status=None, status_text=None, status_emoji=None)
+        await self._call(lambda core, now: core.request(message), timeout)
 
     async def activity(
         self,
         idle: bool,
         idle_for: float | timedelta = 0.0,
         *,
+        busy: bool | None = None,
         timeout: float | None = None,  # noqa: ASYNC109
     ) -> None:
         """Say whether the person at this device is idle, and for how long already (seconds, at most 366 days).
 
-        It is a level: it lasts until it is said otherwise. Said while not connected, it goes with the next hello.
+        `busy`: whether the person is busy at this device, in a call or presenting; None leaves that as it is.
+        Both are levels: they last until it is said otherwise. Said while not connected, it goes with the next hello.
         Returns when the server was told.
 
         Raises:
@@ -340,8 +355,10 @@ class PresenceClient:
         """
         if (reason := fields.boolean(idle)) is not None:
             raise ValueError(f"idle {reason}")
+        if busy is not None and (reason := fields.boolean(busy)) is not None:
+            raise ValueError(f"busy {reason}")
         seconds = seconds_of("idle_for", idle_for)
-        await self._call(lambda core, now: core.activity(idle, seconds, now), timeout)
+        await self._call(lambda core, now: core.activity(idle, seconds, now, busy), timeout)
 
     async def query(self, user_ids: Iterable[UserId] | UserId, *, timeout: float | None = None) -> list[StatusEntry]:  # noqa: ASYNC109
         """Ask once, without watching: entries in the order and with the repeats of `user_ids` (at most 1,000).

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import Final, NamedTuple
 
+from presence_client.values import Level
 from presence_protocol.fields import parse_time
 from presence_protocol.messages import (
     AnyClientMessage,
@@ -78,7 +79,7 @@ class Conversation:
         self.session = Session(Role.CLIENT)
         self.view: View | None = None
         self.hello_ids: list[UserId] = []
-        self.said_idle: tuple[bool, float] | None = None
+        self.said_idle: Level | None = None
         self.told: set[int] = set()
         self.welcome: Welcome | None = None
         self.welcomed_at = 0.0

@@ -43,6 +43,7 @@ from presence_client.attempts import Attempts, End, Policy
 from presence_client.conversation import Asked, Conversation, Kind, Verdict
 from presence_client.errors import ConnectionClosed, NotConnected, PresenceError, RequestFailed, RequestTimedOut
 from presence_client.identity import Identity
+from presence_client.values import Level
 from presence_client.watchlist import Watchlist
 from presence_protocol.close_codes import Advice, CloseCode, advice
 from presence_protocol.errors import OutOfTurn
@@ -87,10 +88,12 @@ BYTES_OF_ID: Final = 18
 
 
 class Wanted(NamedTuple):
-    """A request that waits for a connection. `until`: when a status ends, by the core's clock; None: as it says."""
+    """A request that waits for a connection. `until`, `text_until`: when a status and its text end, by the core's
+    clock; None: as it says."""
 
     message: AnyClientMessage
     until: float | None = None
+    text_until: float | None = None
 
 
 class Core:
@@ -108,7 +111,7 @@ class Core:
         self._retired: dict[int, Conversation] = {}
         self._last_number = self._last_ticket = 0
         self._waiting: dict[int, Wanted] = {}  # by ticket: what is sent once there is a connection
-        self._idle: tuple[bool, float] | None = None  # what was said of idleness, and since when it is so
+        self._idle: Level | None = None  # what was said of the person at this device
         self._was_welcomed = False
         self._limits: Limits | None = None  # of the last welcome
         self._last_end = End(0)
@@ -213,7 +216,7 @@ class Core:
         hello = self._identity.hello(conversation.hello_ids, cursor, is_first=not self._was_welcomed)
         if self._idle is not None and not hello.observer:
             activity = self._activity(now)
-            hello.idle, hello.idle_for_ms = activity.idle, activity.idle_for_ms
+            hello.idle, hello.idle_for_ms, hello.busy = activity.idle, activity.idle_for_ms, activity.busy
             conversation.said_idle = self._idle
             conversation.told = {
                 ticket for ticket, wanted in self._waiting.items() if isinstance(wanted.message, Activity)
@@ -300,21 +303,24 @@ class Core:
                 self._settle_withdrawals()
         return ticket
 
-    def activity(self, idle: bool, idle_for: float, now: float) -> int:
+    def activity(self, idle: bool, idle_for: float, now: float, busy: bool | None = None) -> int:
         """Say whether the person is idle, and for how many seconds already. While not connected, hello says it."""
         ticket = self._ticket()
         if self._may_ask(ticket):
-            self._idle = (idle, now - idle_for)
+            if busy is None and self._idle is not None:
+                busy = self._idle.busy
+            self._idle = Level(idle, now - idle_for, busy)
             self._ask_or_wait(Wanted(self._activity(now)), ticket)
         return ticket
 
-    def request(self, message: SetStatus | Query, until: float | None = None) -> int:
-        """Ask this, once there is a connection. `until`: when a status is to end, by the core's clock: it is turned
-        into the server's time when it is sent, and replaces what the message says, if the server told its time."""
+    def request(self, message: SetStatus | Query, until: float | None = None, text_until: float | None = None) -> int:
+        """Ask this, once there is a connection. `until`, `text_until`: when a status and its text are to end, by the
+        core's clock: they are turned into the server's time when they are sent, and replace what the message says, if
+        the server told its time."""
         ticket = self._ticket()
         excess = _too_large(message.user_ids, self._limits) if isinstance(message, Query) else None
         if self._may_ask(ticket, excess):
-            self._ask_or_wait(Wanted(message, until), ticket)
+            self._ask_or_wait(Wanted(message, until, text_until), ticket)
         return ticket
 
     def give_up(self, ticket: int, seconds: float) -> PresenceError:
@@ -478,7 +484,7 @@ class Core:
     def _follow(self, message: AnyServerMessage, asked: Asked | None, now: float) -> None:
         match message:
             case SelfChanged():
-                self._tell_self(SelfView(message.user_id, message.status, message.override, message.devices))
+                self._tell_self(message.view)
             case Reconnect(after_ms=after_ms):
                 assert self._main is not None
                 self._move_at = now + self._attempts.begin_moving(self._main, max(0.0, after_ms / 1000), now)
@@ -568,23 +574,27 @@ class Core:
     def _send_wanted(self, wanted: Wanted, ticket: int) -> None:
         assert self._main is not None
         message = wanted.message
-        if isinstance(message, SetStatus) and wanted.until is not None:
-            epoch = self._main.epoch_at(wanted.until)
-            message.until = message.until if epoch is None else format_time(math.ceil(epoch))
+        if isinstance(message, SetStatus):
+            for name in ("until", "text_until"):
+                at = getattr(wanted, name)
+                epoch = None if at is None else self._main.epoch_at(at)
+                if epoch is not None:
+                    setattr(message, name, format_time(math.ceil(epoch)))
         self._ask(message, ticket)
 
     def _settle_withdrawals(self) -> None:
         """Users are unwatched as soon as no connection watches them: nothing is to be said unless hello named them."""
         named = self._main.hello_ids if self._main is not None and self._main.is_greeted else ()
-        for ticket, (message, _) in list(self._waiting.items()):
+        for ticket, (message, *_) in list(self._waiting.items()):
             if isinstance(message, Unwatch) and not set(message.user_ids).intersection(named):
                 del self._waiting[ticket]
                 self._settle(ticket)
 
     def _activity(self, now: float) -> Activity:
         """What there is to say of idleness, now."""
-        idle, since = self._idle or (False, now)
-        return Activity(idle=idle, idle_for_ms=min(int((now - since) * 1000), MAX_IDLE_FOR) if idle else None)
+        idle, since, busy = Level(False, now) if self._idle is None else self._idle
+        idle_for = min(int((now - since) * 1000), MAX_IDLE_FOR) if idle else None
+        return Activity(idle=idle, idle_for_ms=idle_for, busy=busy)
 
     def _watch(self, user_ids: Iterable[UserId]) -> None:
         """Ask for those of these whom nobody asked for yet; without a connection, the next hello or welcome will."""

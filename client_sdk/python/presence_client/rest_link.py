@@ -116,7 +116,8 @@ class RestLink:
         self._last_number = 0
         self._hello: Hello | None = None
         self._epoch: int | None = None  # of the last answer
-        self._idle: bool | None = None  # the level that was said last
+        self._idle: bool | None = None  # the levels that were said last
+        self._busy: bool | None = None
         self._is_welcomed = self._is_over = self._is_continued = False
         self._user_ids: dict[UserId, None] = {}
         self._cursor: str | None = None
@@ -206,7 +207,7 @@ class RestLink:
             return
         message = self._written = self._unwritten.pop(0)
         if isinstance(message, SetStatus):
-            self._call(*self._override(message), "status", message.id)
+            self._call("PATCH", self._status_path(), _said(message), "status", message.id)
         else:
             self._beat(now, message)
 
@@ -214,17 +215,17 @@ class RestLink:
 
     def _greet(self, hello: Hello, now: float) -> None:
         self._hello = hello
-        self._idle = hello.idle
+        self._idle, self._busy = hello.idle, hello.busy
         self._user_ids = dict.fromkeys(hello.watch or ())
         self._cursor = hello.cursor
         if hello.observer:
             self._look_first(now)
         else:
             # A device that is there (in grace, or on an older link) goes on as it is.
-            self._call("POST", "/heartbeat", self._device(hello.idle), "greet")
+            self._call("POST", "/heartbeat", self._device(hello.idle, hello.busy), "greet")
 
     def _go_online(self) -> None:
-        body = self._device(self._idle) | {"platform": self._me().platform}
+        body = self._device(self._idle, self._busy) | {"platform": self._me().platform}
         self._call("POST", "/online", body, "online")
 
     def _look_first(self, now: float) -> None:
@@ -254,9 +255,11 @@ class RestLink:
     # -- being there -----------------------------------------------------------------------------------------------
 
     def _beat(self, now: float, activity: Activity | None) -> None:
-        self._idle = activity.idle if activity is not None else self._idle
+        idle, busy = (None, None) if activity is None else (activity.idle, activity.busy)
+        self._idle = self._idle if idle is None else idle
+        self._busy = self._busy if busy is None else busy
         self._beat_at = now + self._interval
-        self._call("POST", "/heartbeat", self._device(activity.idle if activity else None), "beat", activity)
+        self._call("POST", "/heartbeat", self._device(idle, busy), "beat", activity)
 
     def _leave(self) -> None:
         hello = self._me()
@@ -333,7 +336,7 @@ class RestLink:
                 # The request has said the level. If even this heartbeat finds no device, the connection has ended: to
                 # go on would be a loop without a pause.
                 self._beat_at = now + self._interval
-                self._call("POST", "/heartbeat", self._device(self._idle), "greet again", context)
+                self._call("POST", "/heartbeat", self._device(self._idle, self._busy), "greet again", context)
             case "online":
                 # Only a heartbeat's answer tells the interval.
                 self._call("POST", "/heartbeat", self._device(None), "greet", "came online")
@@ -354,7 +357,7 @@ class RestLink:
             else:
                 self._go_online()
         elif purpose == "beat" and error == "device_not_online":
-            body = self._device(self._idle) | {"platform": self._me().platform}
+            body = self._device(self._idle, self._busy) | {"platform": self._me().platform}
             self._call("POST", "/online", body, "online", context)
         elif purpose in ("status", "query") and answer.status:
             self._refuse(context.id if purpose == "query" else context, answer.status, error, answer.reason, answer)
@@ -395,18 +398,19 @@ class RestLink:
         assert self._hello is not None, "nothing may be said before hello"
         return self._hello
 
-    def _device(self, idle: bool | None) -> dict[str, Any]:
+    def _device(self, idle: bool | None, busy: bool | None = None) -> dict[str, Any]:
         body: dict[str, Any] = {"userId": self._me().user_id, "deviceId": self._me().device_id}
-        return body if idle is None else body | {"idle": idle}
+        levels = {"idle": idle, "busy": busy}
+        return body | {name: level for name, level in levels.items() if level is not None}
 
     def _status_path(self) -> str:
         return f"/status/{quote(str(self._me().user_id), safe='')}"
 
-    def _override(self, message: SetStatus) -> tuple[str, str, dict[str, Any] | None]:
-        if message.status is None:
-            return "DELETE", self._status_path(), None
-        body = {"status": message.status, "until": message.until, "statusText": message.status_text}
-        return "PUT", self._status_path(), {name: value for name, value in body.items() if value is not None}
+
+def _said(message: SetStatus) -> dict[str, Any]:
+    """What is said of the user, as the body of a request: what is left out stays as it is."""
+    body: dict[str, Any] = msgspec.to_builtins(message)
+    return {name: value for name, value in body.items() if name not in ("type", "id")}
 
 
 CODES: Final = {

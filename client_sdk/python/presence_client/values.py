@@ -4,10 +4,13 @@ import math
 import unicodedata
 from collections.abc import Awaitable, Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
+
+from msgspec import UNSET, UnsetType
 
 from presence_client.errors import InvalidSetting
 from presence_protocol import fields, limits
+from presence_protocol.messages import SetStatus, StatusName
 from presence_protocol.user_ids import NUMBER, IdKind, UserId
 
 AskForToken = Callable[[], str | Awaitable[str | None] | None]
@@ -60,6 +63,46 @@ def user_ids_of(name: str, user_ids: Iterable[UserId] | UserId, kind: IdKind = N
         except ValueError as reason:
             raise ValueError(f"{name}[{index}] {reason}, not {user_id!r}") from None
     return ids
+
+
+class Level(NamedTuple):
+    """What was said of the person at a device: idle, since when (by the core's clock), and busy (None: never said)."""
+
+    idle: bool
+    since: float
+    busy: bool | None = None
+
+
+Time = datetime | timedelta | str | UnsetType | None
+"""When something ends: a time with a zone, a duration from now, or RFC 3339. None: it has no end. UNSET: as it is."""
+
+
+def status_message(
+    status: StatusName | UnsetType | None,
+    until: Time,
+    text: str | UnsetType | None,
+    emoji: str | UnsetType | None,
+    text_until: Time,
+    now: float,
+) -> SetStatus:
+    """What `set_status` says. Raises ValueError with the name of the argument that cannot be."""
+    for name, value, rule in (
+        ("status", status, fields.status),
+        ("text", text, fields.status_text),
+        ("emoji", emoji, fields.status_emoji),
+    ):
+        if value is not None and value is not UNSET and (reason := rule(value)) is not None:
+            raise ValueError(f"{name} {reason}")
+    ends = [UNSET if end is UNSET else until_of(end, now) for end in (until, text_until)]
+    if all(value is UNSET for value in (status, text, emoji, *ends)):
+        raise ValueError("one of status, until, text, emoji and text_until is needed")
+    return SetStatus(
+        status=status,
+        until=ends[0],
+        status_text=text if text is UNSET else text or None,
+        status_emoji=emoji if emoji is UNSET else emoji or None,
+        text_until=ends[1],
+    )
 
 
 def until_of(until: datetime | timedelta | str | None, now: float) -> str | None:

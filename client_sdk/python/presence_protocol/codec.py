@@ -17,6 +17,7 @@ from presence_protocol import fields, limits
 from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessage
 from presence_protocol.messages import (
     FIELDS,
+    NOTHING_SAID,
     AnyClientMessage,
     AnyServerMessage,
     Fields,
@@ -132,8 +133,15 @@ class Codec:
             )
         except msgspec.ValidationError as failure:
             # The rules in words missed what the types refuse: still an answer, if a less helpful one.
-            raise InvalidMessage("invalid_request", [FieldError(name, str(failure))], id) from None
+            raise InvalidMessage("invalid_request", [_LACKING.get(name, FieldError(name, str(failure)))], id) from None
         return message
+
+
+_LACKING: Final = {
+    "status": FieldError("status", NOTHING_SAID),
+    "activity": FieldError("idle", "is required, unless there is busy"),
+}
+"""What a message of that type lacks whose every field is right by itself."""
 
 
 def _absent(_value: Any) -> str:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from presence_protocol import limits
 from presence_protocol.errors import FieldError
-from presence_protocol.text import refusal
+from presence_protocol.text import SHORT_CODE, is_one_emoji, refusal
 from presence_protocol.user_ids import NUMBER
 
 STATUSES = ("ONLINE", "AWAY", "BUSY", "OFFLINE")
@@ -45,6 +45,24 @@ def status_text(value: Any) -> str | None:
     if type(value) is str and len(value) <= limits.MAX_STATUS_TEXT:
         return None if value.isprintable() else refusal(value)  # what is printable is never refused: 70 ns less
     return f"must be a string of at most {limits.MAX_STATUS_TEXT} characters"
+
+
+def status_emoji(value: Any) -> str | None:
+    if type(value) is not str:
+        return "must be a string"
+    if not value or SHORT_CODE.fullmatch(value) is not None:
+        return None
+    if (reason := refusal(value)) is not None:
+        return reason
+    if len(value.encode()) <= limits.MAX_STATUS_EMOJI and is_one_emoji(value):
+        return None
+    return f"must be one emoji of at most {limits.MAX_STATUS_EMOJI} bytes, or a short code like :palm_tree:"
+
+
+def claim_id(value: Any) -> str | None:
+    if type(value) is str and 1 <= len(value) <= limits.MAX_CLAIM_ID:
+        return refusal(value)
+    return f"must be a string of 1 to {limits.MAX_CLAIM_ID} characters"
 
 
 def one_of(choices: tuple[str, ...]) -> Rule:

@@ -11,6 +11,12 @@ MAX_DEVICE_ID: Final = 128
 MAX_STATUS_TEXT: Final = 140
 """Longest status text, in characters."""
 
+MAX_STATUS_EMOJI: Final = 32
+"""Bytes of UTF-8 of a status emoji: a family with skin tones, or the flag of Scotland, has 28."""
+
+MAX_CLAIM_ID: Final = 255
+"""Longest id of a claim, in characters: room for the UIDs of calendars."""
+
 MAX_WATCHED: Final = 5_000
 """Users that one connection may watch unless the server says otherwise in `welcome`."""
 
@@ -24,7 +30,7 @@ MAX_IDLE_FOR: Final = 366 * 86_400_000
 """Longest `idleForMs`, in milliseconds: a leap year. Longer ones are a client's broken clock."""
 
 MAX_UNTIL_AHEAD: Final = 366 * 86_400
-"""How far ahead of now an override's `until` may lie, in seconds: a year, leap day included."""
+"""How far ahead of now `until`, `textUntil` and `from` may lie, in seconds: a year, leap day included."""
 
 MAX_WAIT: Final = 60_000
 """Longest `waitMs` of a long poll, in milliseconds."""

@@ -9,7 +9,7 @@ words, for the answer to a message that failed.
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from presence_protocol import fields, limits
 from presence_protocol.fields import Field, Rule
@@ -59,6 +59,7 @@ class Hello(ClientMessage, tag="hello"):
     token: str | None = None
     idle: bool | None = None
     idle_for_ms: IdleFor | None = None
+    busy: bool | None = None
     status: StatusName | None = None
     watch: list[UserId] | None = None
     cursor: str | None = None
@@ -84,24 +85,55 @@ class Unwatch(ClientMessage, tag="unwatch"):
 
 
 class SetStatus(ClientMessage, tag="status"):
-    """Set the user's override, or clear it with null."""
+    """What a person says of themselves: a status and when it ends, a text, an emoji, and when those end.
 
-    status: StatusName | None
-    until: str | None = None
-    status_text: str | None = None
+    A field that is left out (UNSET) leaves that as it is, null clears it; at least one must be there.
+    """
+
+    status: StatusName | UnsetType | None = UNSET
+    until: str | UnsetType | None = UNSET
+    status_text: str | UnsetType | None = UNSET
+    status_emoji: str | UnsetType | None = UNSET
+    text_until: str | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        if self.until is not None:
-            require(fields.timestamp(self.until))
-        if self.status_text is not None:
-            require(fields.status_text(self.status_text))
+        check_said(self)
+
+
+def check_said(said: Any) -> None:
+    """Hold what a person says of themselves to its rules. Raises ValueError with the reason."""
+    status, until, text, emoji, text_until = (
+        said.status,
+        said.until,
+        said.status_text,
+        said.status_emoji,
+        said.text_until,
+    )
+    if until is not UNSET and until is not None:
+        require(fields.timestamp(until))
+    if text is not UNSET and text is not None:
+        require(fields.status_text(text))
+    if emoji is not UNSET and emoji is not None:
+        require(fields.status_emoji(emoji))
+    if text_until is not UNSET and text_until is not None:
+        require(fields.timestamp(text_until))
+    if status is UNSET and until is UNSET and text is UNSET and emoji is UNSET and text_until is UNSET:
+        raise ValueError(NOTHING_SAID)
+
+
+NOTHING_SAID = "needs at least one of status, until, statusText, statusEmoji, textUntil"
 
 
 class Activity(ClientMessage, tag="activity"):
-    """Whether the person at this device is idle, and for how long already."""
+    """Whether the person at this device is idle, and for how long already, or busy. At least one of the two."""
 
-    idle: bool
+    idle: bool | None = None
     idle_for_ms: IdleFor | None = None
+    busy: bool | None = None
+
+    def __post_init__(self) -> None:
+        if self.idle is None and self.busy is None:
+            raise ValueError("idle or busy is required")
 
 
 class Query(ClientMessage, tag="query"):
@@ -139,34 +171,56 @@ class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
     last_active_time: str | None
     version: int
     status_text: str | None = None
+    status_emoji: str | None = None
+    idle_since: str | None = None
     platform_status: dict[str, str] | None = None
     """The status on each platform, where the server tells it (`--platform-status`)."""
 
 
 class Override(Struct, rename="camel", omit_defaults=True):
-    """What a user said of themselves, above what their devices say. `until`: UTC as in `2025-11-09T15:00:00Z`."""
+    """The status that a user said themselves. `until`: UTC as in `2025-11-09T15:00:00Z`."""
 
     status: StatusName
     until: str | None = None
+
+
+class Deciding(Struct, rename="camel", omit_defaults=True):
+    """What decides what others see: `devices`, `self`, or another source of claims; and until when.
+
+    The text is there where the text is what it decides.
+    """
+
+    source: str
+    id: str | None = None
+    until: str | None = None
     status_text: str | None = None
+    status_emoji: str | None = None
 
 
-class SelfDevice(Struct, rename="camel"):
+class SelfDevice(Struct, rename="camel", omit_defaults=True):
     """One of a user's own devices. `online_time`: since when, UTC as in `2025-11-09T15:00:00Z`."""
 
     device_id: str
     platform: str
     online_time: str
     idle: bool
+    busy: bool = False
 
 
-class SelfView(Struct, rename="camel"):
-    """A user's own truth; `status` has the override applied, so it is OFFLINE while invisible."""
+class SelfView(Struct, rename="camel", omit_defaults=True):
+    """A user's own truth. `status` is what others see, OFFLINE while invisible; `status_by` and `text_by` tell what
+    decides. `override` and the text are the user's own word, whether or not it is what others see.
+    """
 
     user_id: ToldUserId
     status: StatusName
     override: Override | None
     devices: list[SelfDevice]
+    status_text: str | None = None
+    status_emoji: str | None = None
+    text_until: str | None = None
+    status_by: Deciding | None = None
+    text_by: Deciding | None = None
 
 
 class Limits(Struct, rename="camel"):
@@ -206,6 +260,19 @@ class SelfChanged(ServerMessage, tag="self"):
     status: StatusName
     override: Override | None
     devices: list[SelfDevice]
+    status_text: str | None = None
+    status_emoji: str | None = None
+    text_until: str | None = None
+    status_by: Deciding | None = None
+    text_by: Deciding | None = None
+
+    @classmethod
+    def of(cls, view: SelfView) -> "SelfChanged":
+        return cls(**{name: getattr(view, name) for name in SelfView.__struct_fields__})
+
+    @property
+    def view(self) -> SelfView:
+        return SelfView(*(getattr(self, name) for name in SelfView.__struct_fields__))
 
 
 class Snapshot(ServerMessage, tag="snapshot"):
@@ -285,6 +352,7 @@ def fields_by_type(user_id: Rule, platform: Rule) -> Fields:
                 "token": Field(fields.text),
                 "idle": Field(fields.boolean),
                 "idleForMs": Field(fields.idle_for),
+                "busy": Field(fields.boolean),
                 "status": Field(fields.status),
                 "watch": Field(user_id, each=True),
                 "cursor": Field(fields.text),
@@ -296,17 +364,20 @@ def fields_by_type(user_id: Rule, platform: Rule) -> Fields:
             SetStatus,
             _ID
             | {
-                "status": Field(fields.status, required=True),
+                "status": Field(fields.status),
                 "until": Field(fields.timestamp),
                 "statusText": Field(fields.status_text),
+                "statusEmoji": Field(fields.status_emoji),
+                "textUntil": Field(fields.timestamp),
             },
         ),
         "activity": (
             Activity,
             _ID
             | {
-                "idle": Field(fields.boolean, required=True, nullable=False),
+                "idle": Field(fields.boolean),
                 "idleForMs": Field(fields.idle_for),
+                "busy": Field(fields.boolean),
             },
         ),
         "query": (Query, _ID | user_ids),

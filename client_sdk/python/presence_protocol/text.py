@@ -51,6 +51,38 @@ def cleaned(text: str) -> str:
     return _refused.sub("?", text)
 
 
+SHORT_CODE: Final = re.compile(r":[A-Za-z0-9_+-]{1,62}:")
+"""`:palm_tree:`, for clients that have pictures of their own."""
+
+# What belongs to the character before it: combining marks, variation selectors, skin tones, tags.
+_MARK: Final = (
+    "\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe00-\ufe0f\ufe20-\ufe2f"
+    "\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f\U000e0100-\U000e01ef"
+)
+# What nobody sees by itself: spaces, joiners, marks of direction, what breaks or forbids to break.
+_UNSEEN: Final = (
+    "\u0020\u00a0\u00ad\u061c\u115f\u1160\u1680\u17b4\u17b5\u180b-\u180f\u2000-\u200f\u202f\u205f-\u206f\u2800\u3000\u3164"
+    "\ufeff\uffa0"
+)
+_FLAG: Final = "[\U0001f1e6-\U0001f1ff]"
+# Only these are joined by a joiner: where Unicode has its pictures, and room for those to come.
+_PICTURE: Final = f"(?!{_FLAG})[\u203c-\u2fff\u3030\u303d\u3297\u3299\U0001f000-\U0001fffd][{_MARK}]*"
+_one_emoji: Final = re.compile(
+    f"{_FLAG}{{1,2}}[{_MARK}]*|{_PICTURE}(?:\u200d{_PICTURE})*|[^{_UNSEEN}{_MARK}][{_MARK}]*|[\U0001f3fb-\U0001f3ff]"
+).fullmatch
+
+
+def is_one_emoji(text: str) -> bool:
+    """Whether `text` is one character as people see it: an emoji with its joiners and tones, a flag, a letter.
+
+    A grapheme cluster as in UAX #29, told by its form and not by a version of Unicode: marks belong to what stands
+    before them, a joiner to both sides, two regional indicators are a flag. A joiner or a mark alone is none. Libraries
+    that segment text were rejected: each brings the tables of one version of Unicode into every client, and refuses the
+    emoji of the next; and what is taken must be the same in every language.
+    """
+    return _one_emoji(text) is not None and refusal(text) is None
+
+
 _find_lone: Final = re.compile(
     rb"(?<!\\)(?:\\\\)*\\u(d[89ab]..(?!\\ud[c-f])|(?<!\\ud[89ab]..\\u)d[c-f]..)", re.IGNORECASE | re.DOTALL
 ).search

@@ -36,6 +36,8 @@ def is_shown_alike(one: StatusEntry, other: StatusEntry) -> bool:
         and one.platforms == other.platforms
         and one.status_text == other.status_text
         and one.platform_status == other.platform_status
+        and one.status_emoji == other.status_emoji
+        and one.idle_since == other.idle_since
         and one.last_active_time == other.last_active_time
     )
 

@@ -10,8 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from presence_protocol.close_codes import CloseCode
-from presence_protocol.fields import format_time, parse_time
-from presence_protocol.limits import MAX_UNTIL_AHEAD
+from presence_protocol.fields import format_time
 from presence_protocol.messages import (
     Activity,
     Auth,
@@ -36,8 +35,9 @@ from presence_server.application.ports import Wanted
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Session, session_id
 from presence_server.application.slices import messages
-from presence_server.domain.model import Override, Shown, Status, UserKey
-from presence_server.domain.transitions import Connect, SetActivity, SetOverride, Transition
+from presence_server.application.words import INVISIBLE_FORBIDDEN, check_word, word_of
+from presence_server.domain.model import Shown, Status, UserKey
+from presence_server.domain.transitions import Connect, Say, SetActivity, Transition
 
 if TYPE_CHECKING:
     from presence_server.application.hub_port import HubPort
@@ -92,6 +92,8 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
         hub.refusals["max_watched"] += 1
         reason = f"too_many_watched: more than {hub.limits.max_watched}"
         hub.close(session, CloseCode.MALFORMED, reason, now)
+    elif hello.status == "OFFLINE" and not hub.limits.allows_invisible:
+        hub.close(session, CloseCode.FORBIDDEN, ": ".join(INVISIBLE_FORBIDDEN), now)
     elif hello.observer or hello.user_id is None or hello.device_id is None or hello.platform is None:
         _watch_first(hub, session, hello, watch, False, now)
     else:
@@ -106,6 +108,7 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
             hello.idle,
             None if hello.idle_for_ms is None else hello.idle_for_ms / 1000,
             None if hello.status is None else Status(hello.status),
+            hello.busy,
         )
         hub.engine.submit(connect, now, partial(_connected, hub, session, hello, watch, now))
 
@@ -246,21 +249,21 @@ def _watch(hub: HubPort, session: Session, message: Watch | Unwatch, now: float)
 def _status(hub: HubPort, session: Session, message: SetStatus, now: float) -> None:
     if not (_has_device(hub, session, message.id) and _may_change(hub, session, message.id, now)):
         return
-    override = None
-    if message.status is not None:
-        until = None if message.until is None else parse_time(message.until)
-        if until is not None and (reason := check_until(until, hub.clock.utc())) is not None:
-            hub.send(session, refusals.refusal(400, "invalid_request", "until", reason, message.id))
-            return
-        override = Override(Status(message.status), until, message.status_text or None)
-    hub.engine.submit(SetOverride(session.user_id, override), now, partial(_answer, hub, session, message.id))
+    word = word_of(message)
+    wrong = check_word(word, hub.clock.utc())
+    if wrong is not None:
+        hub.send(session, refusals.refusal(400, "invalid_request", *wrong, message.id))
+    elif word.status is Status.OFFLINE and not hub.limits.allows_invisible:
+        hub.send(session, refusals.refusal(403, "forbidden", *INVISIBLE_FORBIDDEN, message.id))
+    else:
+        hub.engine.submit(Say(session.user_id, word), now, partial(_answer, hub, session, message.id))
 
 
 def _activity(hub: HubPort, session: Session, message: Activity, now: float) -> None:
     if not (_has_device(hub, session, message.id) and _may_change(hub, session, message.id, now)):
         return
     idle_for = None if message.idle_for_ms is None else message.idle_for_ms / 1000
-    wanted = SetActivity(session.user_id, session.device_id, session.number, message.idle, idle_for)
+    wanted = SetActivity(session.user_id, session.device_id, session.number, message.idle, idle_for, message.busy)
     hub.engine.submit(wanted, now, partial(_answer, hub, session, message.id))
 
 
@@ -281,6 +284,8 @@ def _answer(hub: HubPort, session: Session, id: int | None, made: Transition | N
     if made is None or made.is_refused:
         hub.refusals["max_unseen"] += made is not None
         hub.send(session, refusals.unavailable(id))
+    elif made.wrong is not None:
+        hub.send(session, refusals.refusal(400, "invalid_request", *made.wrong, id))
     elif id is not None:
         hub.send(session, Ok(id=id))
 
@@ -353,15 +358,6 @@ def _ping(hub: HubPort, session: Session, message: Ping, now: float) -> None:
 
 def _bye(hub: HubPort, session: Session, message: Bye, now: float) -> None:
     hub.close(session, CloseCode.NORMAL, "bye", now)
-
-
-def check_until(until: int, utc: float) -> str | None:
-    """The reason why an override cannot end at `until`, or None; both in seconds since 1970."""
-    if until <= utc:
-        return "must be later than now"
-    if until > utc + MAX_UNTIL_AHEAD:
-        return "must be at most a year ahead"
-    return None
 
 
 Handler = Callable[["HubPort", Session, Any, float], None]

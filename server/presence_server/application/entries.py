@@ -4,9 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from presence_protocol.fields import format_time
 from presence_protocol.limits import SNAPSHOT_PART
-from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
+from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, StatusEntry
 from presence_server.application.keys import UserKeys
-from presence_server.domain.model import OFFLINE, PublicState, Truth, UserKey, UserPresence
+from presence_server.domain.aggregate import decide
+from presence_server.domain.claims import own_status, own_text
+from presence_server.domain.model import OFFLINE, Claim, PublicState, Truth, UserKey, UserPresence
 
 PART_BYTES = 98_304
 """Bytes of entries in one answer at most. One part is made when the one before has gone out, so that this is what a
@@ -26,6 +28,8 @@ def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
         None if last_active is None else format_time(last_active),
         presence.version,
         public.text,
+        public.emoji,
+        None if public.idle_since is None else format_time(public.idle_since),
         None if public.by_platform is None else platform_status_of(public),
     )
 
@@ -45,21 +49,46 @@ def unknown(user_id: UserKey) -> UserPresence:
 
 def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
     """What a user may see of themselves."""
-    said = truth.override
-    override = None
-    if said is not None:
-        until = None if said.until is None else format_time(said.until)
-        override = Override(said.status.value, until, said.text)
+    claims = truth.claims
+    override = text = text_by = None
+    status_by = _DEVICES
+    if claims:
+        said, text, decided = own_status(claims, truth.utc), own_text(claims, truth.utc), decide(*truth[2:])
+        if said is not None and said.status is not None:
+            override = Override(said.status.value, time_of(said.until))
+        if decided.by is not None:
+            status_by = deciding(decided.by)
+        if decided.text_by is not None:
+            text_by = deciding(decided.text_by, with_text=True)
     devices = [
         SelfDevice(
             device.device_id,
             device.platform.value,
             format_time(device.online_time),
             device.idle is not None,
+            device.busy,
         )
         for device in truth.devices
     ]
-    return SelfView(keys.user_id(truth.user_id), truth.status.value, override, devices)
+    user_id, status = keys.user_id(truth.user_id), truth.public.status
+    if text is None:
+        return SelfView(user_id, status.value, override, devices, status_by=status_by, text_by=text_by)
+    return SelfView(
+        user_id, status.value, override, devices, text.text, text.emoji, time_of(text.until), status_by, text_by
+    )
+
+
+_DEVICES = Deciding("devices")
+
+
+def deciding(claim: Claim, with_text: bool = False) -> Deciding:
+    """What decides, as it is told; with its text, where that is what it decides."""
+    said = (claim.text, claim.emoji) if with_text else (None, None)
+    return Deciding(claim.source.name, claim.id or None, time_of(claim.until), *said)
+
+
+def time_of(seconds: int | None) -> str | None:
+    return None if seconds is None else format_time(seconds)
 
 
 def part_bytes(max_message: int, most: int = PART_BYTES) -> int:
@@ -74,7 +103,7 @@ def parts(presences: Iterable[UserPresence], most_bytes: int = PART_BYTES) -> It
     for presence in presences:
         public = presence.public
         text = public.text
-        heavy = 160 + (4 * len(text) if text else 0)
+        heavy = 192 + (4 * len(text) if text else 0)
         if len(public.platforms) > 4 or public.by_platform is not None:
             heavy += 64 * len(public.platforms)  # a name may have 24 letters, and stand in there twice
         if len(part) == SNAPSHOT_PART or (part and weight + heavy > most_bytes):

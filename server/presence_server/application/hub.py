@@ -499,11 +499,7 @@ class Hub:
             if session.behind:
                 session.self_due = True
                 continue
-            view = self_view_of(self.engine.truth(session.user_id), self.keys)
-            yield (
-                session,
-                SelfChanged(user_id=view.user_id, status=view.status, override=view.override, devices=view.devices),
-            )
+            yield session, SelfChanged.of(self_view_of(self.engine.truth(session.user_id), self.keys))
 
     def is_at_once(self, size: int) -> bool:
         """Whether an answer about so many users may be made here and now."""

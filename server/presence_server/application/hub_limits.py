@@ -23,3 +23,4 @@ class HubLimits(NamedTuple):
     times: LinkTimes = LinkTimes()
     user_ids: IdKind = NUMBER
     platforms: type[AnyPlatform] = Platform
+    allows_invisible: bool = True

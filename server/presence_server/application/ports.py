@@ -34,7 +34,7 @@ class Clock(Protocol):
 
 
 class TruthChanged(NamedTuple):
-    """Something changed that `user_id` may see of themselves: override, devices, platforms, idleness."""
+    """Something changed that `user_id` may see of themselves: claims, devices, platforms, idleness."""
 
     user_id: UserKey
 
@@ -82,7 +82,7 @@ class Engine(Protocol):
     **Time.** `sweep` lets what is due by `now` expire; it is called some ten times a second, and not before what
     arrived in time was handed in. Whatever was submitted before a sweep takes effect before what that lets expire.
     `now` counts what lasts. Calendar times are stamped by whoever keeps them, the engine, when a transition takes
-    effect; an override ends when the engine's calendar reaches its `until`, however it got there.
+    effect; a claim begins and ends when the engine's calendar reaches its `from` and `until`, however it got there.
 
     **Away.** An engine that cannot reach its store goes on answering for what is known. `follow` and `lookup` are told
     False and None in the end, and so is `submit`, which then may or may not have taken effect. When it is back, the
@@ -126,6 +126,10 @@ class Engine(Protocol):
 
     def truth(self, user_id: UserKey) -> Truth:
         """What a user with a session on this node may see of themselves."""
+        ...
+
+    def reveal(self, user_id: UserKey, now: float, done: Callable[[Truth | None], None]) -> None:
+        """The truth of any user, known here or not, as of its `utc`; None if it cannot be had now."""
         ...
 
     def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:

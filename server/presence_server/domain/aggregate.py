@@ -1,37 +1,64 @@
-"""Override and devices of one user -> what anybody may see of that user."""
+"""Claims and devices of one user -> what anybody may see of that user, and what decides it.
+
+1. Whose own word (`self`) is OFFLINE is OFFLINE: that beats every claim. So nobody else's word unmasks.
+2. Else the heaviest claim in force that says a status. Without a device only a claim that stands `alone` counts.
+3. Else the devices: BUSY if any says so, ONLINE if any is active, else AWAY; OFFLINE without any.
+
+The text is the heaviest one in force. The person's own, and one that stands `alone`, show whatever the status is; any
+other only while the user is there and not OFFLINE. So it does not depend on the devices of whoever is OFFLINE: being
+invisible cannot be told from being away.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
-from presence_server.domain.model import OFFLINE, Device, Override, PublicState, Status
+from presence_server.domain.claims import is_in_force
+from presence_server.domain.model import OFFLINE, SELF, Claim, Device, PublicState, Status
 from presence_server.domain.platforms import AnyPlatform, PlatformSets, sets_of
 
 # The common states without a text are shared: a million users have a few dozen.
-_SHARED: dict[tuple[Status, tuple[AnyPlatform, ...]], PublicState] = {}
+_SHARED: dict[tuple[Status, tuple[AnyPlatform, ...]], PublicState] = {(Status.OFFLINE, ()): OFFLINE}
 _MOST_SHARED: Final = 8192
 
+_OFFLINE = Status.OFFLINE  # an enum's member costs 50 ns to look up
+_SELF = SELF.name
 
-_INVISIBLE = Status.OFFLINE  # an enum's member costs 50 ns to look up
+
+class Verdict(NamedTuple):
+    """The status, the claim that decides it (None: the devices do), and the claim whose text shows (None: none)."""
+
+    status: Status
+    by: Claim | None
+    text_by: Claim | None
 
 
-def aggregate(override: Override | None, devices: Sequence[Device]) -> PublicState:
-    """A user with no device is OFFLINE; else the override if there is one; else ONLINE if any device is active.
-
-    Whoever is OFFLINE shows no platforms and no text, so that being invisible cannot be told from being away
-    from every device.
-    """
-    if not devices or (override is not None and override.status is _INVISIBLE):
+def aggregate(
+    claims: Sequence[Claim], devices: Sequence[Device], now: float, show_idle_since: bool = False
+) -> PublicState:
+    """What anybody may see at `now`, in seconds since 1970. `claims` are in the order of who wins."""
+    by = said = None
+    if claims:
+        status, by, said = decide(claims, devices, now)
+    elif devices:
+        status = _from_devices(devices)
+    else:
         return OFFLINE
-    status, text = _said(override) if override is not None else (_from_activity(devices), None)
-    sets = sets_of(devices[0].platform)
-    platforms = _platforms(sets, devices)
-    if text is None and not sets.tells_status:
+    platforms: tuple[AnyPlatform, ...] = ()
+    tells_status = False
+    if devices and status is not _OFFLINE:
+        sets = sets_of(devices[0].platform)
+        platforms, tells_status = _platforms(sets, devices), sets.tells_status
+    idle_since = _idle_since(devices) if show_idle_since and platforms else None
+    if said is None and idle_since is None and not tells_status:
         return _SHARED.get((status, platforms)) or _share(PublicState(status, platforms))
-    if not sets.tells_status:
-        return PublicState(status, platforms, text)
-    # What a user says, and what others say of them, holds on all their platforms.
-    each = (status,) * len(platforms) if override is not None else _statuses(platforms, devices)
-    return PublicState(status, platforms, text, each)
+    text, emoji = (None, None) if said is None else (said.text, said.emoji)
+    each = None
+    if tells_status:
+        # What is claimed of a user holds on all their platforms.
+        each = (status,) * len(platforms) if by is not None else _statuses(platforms, devices)
+    return PublicState(status, platforms, text, emoji, idle_since, each)
 
 
 def _share(state: PublicState) -> PublicState:
@@ -40,12 +67,39 @@ def _share(state: PublicState) -> PublicState:
     return state
 
 
-def _said(override: Override) -> tuple[Status, str | None]:
-    return override.status, override.text
+def decide(claims: Sequence[Claim], devices: Sequence[Device], now: float) -> Verdict:
+    """Who decides. `claims` are in the order of who wins."""
+    by = own = None
+    for claim in claims:
+        if claim.status is not None and is_in_force(claim, now):
+            if own is None and claim.source.name == _SELF:
+                own = claim
+            if by is None and (devices or claim.alone):
+                by = claim
+    if own is not None and own.status is _OFFLINE:
+        by = own
+    said = None if by is None else by.status
+    status = said or (_from_devices(devices) if devices else _OFFLINE)
+    is_there = bool(devices) and status is not _OFFLINE
+    for claim in claims:
+        if (
+            (claim.text is not None or claim.emoji is not None)
+            and is_in_force(claim, now)
+            and (is_there or claim.alone or claim.source.name == _SELF)
+        ):
+            return Verdict(status, by, claim)
+    return Verdict(status, by, None)
 
 
-def _from_activity(devices: Iterable[Device]) -> Status:
+def _from_devices(devices: Sequence[Device]) -> Status:
+    if any(device.busy for device in devices):
+        return Status.BUSY
     return Status.ONLINE if any(device.idle is None for device in devices) else Status.AWAY
+
+
+def _idle_since(devices: Sequence[Device]) -> int | None:
+    """Since when the last of `devices` is idle; None while one is active."""
+    return None if any(device.idle is None for device in devices) else max(device.last_active for device in devices)
 
 
 def _platforms(sets: PlatformSets, devices: Sequence[Device]) -> tuple[AnyPlatform, ...]:
@@ -55,8 +109,6 @@ def _platforms(sets: PlatformSets, devices: Sequence[Device]) -> tuple[AnyPlatfo
     return sets.of(mask)
 
 
-def _statuses(platforms: Sequence[AnyPlatform], devices: Sequence[Device]) -> tuple[Status, ...]:
+def _statuses(platforms: Iterable[AnyPlatform], devices: Sequence[Device]) -> tuple[Status, ...]:
     """What the devices of each platform say."""
-    return tuple(
-        _from_activity([device for device in devices if device.platform is platform]) for platform in platforms
-    )
+    return tuple(_from_devices([device for device in devices if device.platform is platform]) for platform in platforms)

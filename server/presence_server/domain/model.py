@@ -1,9 +1,9 @@
-"""What presence is made of: statuses, platforms, devices, overrides, and the change of a public state."""
+"""What presence is made of: statuses, platforms, devices, claims, and the change of a public state."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import ClassVar, Final, NamedTuple
 
 from presence_server.domain.platforms import AnyPlatform
 from presence_server.domain.platforms import Platform as Platform
@@ -26,24 +26,51 @@ REST: Final = -1
 """A REST client, until it misses its heartbeats."""
 
 
-class Override(NamedTuple):
-    """What a user said about themselves. OFFLINE is invisible. `until` is in seconds since 1970.
+class Source(NamedTuple):
+    """Whose word it is, and how much it weighs. One object stands in all claims of a source."""
 
-    `beneath` is what is in force again after `until`, and has nothing beneath itself: see `domain.overrides`.
+    name: str
+    weight: int
+
+
+SELF: Final = Source("self", 50)
+"""The person's own word. The operator may give it another weight, never another name."""
+
+
+class Claim(NamedTuple):
+    """What one source says of a user: see `domain.claims`. Times are in whole seconds since 1970.
+
+    `id` is the source's own name for it, empty if it has none. `since` is when it began or will begin; it is waited for
+    only while the claim `is_planned`, else it only tells which of two claims began last. `until` None: it has no end.
+    `alone`: it shows also while the user has no device. `lapses`: its end is the server's, nobody asked for it.
     """
 
-    status: Status
-    until: int | None = None
+    source: Source
+    id: str
+    since: int
+    until: int | None
+    status: Status | None = None
     text: str | None = None
-    beneath: Override | None = None
+    emoji: str | None = None
+    is_planned: bool = False
+    alone: bool = False
+    lapses: bool = False
+
+    @property
+    def has_text(self) -> bool:
+        return self.text is not None or self.emoji is not None
 
 
 class PublicState(NamedTuple):
-    """What anybody may see of a user, and all that makes a Change."""
+    """What anybody may see of a user, and all that makes a Change.
+
+    `idle_since`: since when all devices are idle, in seconds since 1970, where the operator lets it be told."""
 
     status: Status
     platforms: tuple[AnyPlatform, ...] = ()
     text: str | None = None
+    emoji: str | None = None
+    idle_since: int | None = None
     by_platform: tuple[Status, ...] | None = None
     """The status on each of `platforms`; None where that is not told."""
 
@@ -71,8 +98,10 @@ class Device:
     `online_time` and `last_active` are stamps, in seconds since 1970: a later correction of the system's clock does not
     rewrite them. `last_active` is when it was last heard while it was active, or since when it is idle; 0 before it was
     ever heard. It never moves back, whatever the clock does.
+    `busy` is told by the class: few devices are, and a slot would be 16 bytes more for each of a million.
     """
 
+    busy: ClassVar[bool] = False
     __slots__ = ("activity", "device_id", "holder", "last_active", "online_time", "platform", "session", "user_id")
 
     def __init__(
@@ -92,6 +121,9 @@ class Device:
         activity = self.activity
         return activity if isinstance(activity, Idle) else None
 
+    def set_busy(self, busy: bool) -> None:
+        self.__class__ = BusyDevice if busy else Device
+
     def was_active(self, second: int) -> None:
         """It was active at `second` (seconds since 1970). One that is earlier than what is known changes nothing."""
         if second > self.last_active:
@@ -99,8 +131,15 @@ class Device:
 
     def __repr__(self) -> str:
         holder = {GRACE: "grace", REST: "rest"}.get(self.holder, f"connection {self.holder}")
-        activity = "idle" if self.idle else "active"
+        activity = ("busy, " if self.busy else "") + ("idle" if self.idle else "active")
         return f"<Device {self.user_id}/{self.device_id} {self.platform} {activity}, held by {holder}>"
+
+
+class BusyDevice(Device):
+    """A device that says its person is busy: in a call, or presenting. See `Device.set_busy`."""
+
+    busy = True
+    __slots__ = ()
 
 
 class UserRecord:
@@ -110,15 +149,17 @@ class UserRecord:
     last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone. Both
     times are stamps in seconds since 1970, 0 while never known, and never move back.
 
+    `claims` stand in the order of who wins, those that are over or still to come included.
+
     A lone device, which is most, is held without a tuple around it: that would be 48 bytes more for each user.
     """
 
-    __slots__ = ("_devices", "override", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
+    __slots__ = ("_devices", "claims", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
 
     def __init__(self, user_id: UserKey) -> None:
         self.user_id = user_id
         self._devices: Device | tuple[Device, ...] = ()
-        self.override: Override | None = None
+        self.claims: tuple[Claim, ...] = ()
         self.public: PublicState = OFFLINE
         self.version = 0
         self.seq = 0
@@ -180,12 +221,13 @@ class Shown(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """What a user may see of themselves: the status with the override applied, and all that is beneath it."""
+    """What a user may see of themselves at `utc`: what others see, and all that is beneath it."""
 
     user_id: UserKey
-    status: Status
-    override: Override | None
+    public: PublicState
+    claims: tuple[Claim, ...]
     devices: tuple[Device, ...]
+    utc: float
 
 
 class Change(NamedTuple):

@@ -14,35 +14,52 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from presence_server.domain.aggregate import aggregate
+from presence_server.domain.claims import (
+    Claims,
+    Rules,
+    Word,
+    Wrong,
+    are_alike,
+    changed,
+    ended,
+    next_edge,
+    replaced,
+    said,
+    settled,
+)
 from presence_server.domain.deadlines import Deadlines
 from presence_server.domain.model import (
     GRACE,
+    OFFLINE,
     REST,
     Change,
+    Claim,
     Device,
     Idle,
-    Override,
     Status,
     UserKey,
     UserRecord,
 )
-from presence_server.domain.overrides import ended, on_top
 from presence_server.domain.promises import Promises
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
     NOTHING,
     REFUSED,
+    AnyClaiming,
     AnyTransition,
+    ChangeClaim,
     Connect,
     Disconnect,
+    EndClaims,
     Evicted,
     Heartbeat,
     Leave,
     Loss,
     Offline,
     Online,
+    Say,
     SetActivity,
-    SetOverride,
+    SetClaims,
     Transition,
 )
 from presence_server.domain.unseen import Unseen
@@ -55,7 +72,7 @@ LATELY: Final = 200
 class Lifetimes(NamedTuple):
     """How long things last, in seconds, and how many devices a user may have. `away_after` 0: never.
 
-    `unseen`: the override of a user who never came."""
+    `unseen`: what a user said who never came."""
 
     grace: float = 10.0
     rest: float = 75.0
@@ -68,18 +85,28 @@ class Shared:
     """What all shards of one table share: lifetimes, clocks, and the bounds that hold over all of them."""
 
     def __init__(
-        self, lifetimes: Lifetimes, versions: Versions, max_remembered: int, max_unseen: int, salt: int
+        self,
+        lifetimes: Lifetimes,
+        versions: Versions,
+        max_remembered: int,
+        max_unseen: int,
+        salt: int,
+        rules: Rules,
     ) -> None:
         self.lifetimes = lifetimes
+        self.rules = rules
         self.versions = versions
         self.deadlines: Deadlines[Device] = Deadlines()
-        self.untils: Deadlines[UserRecord] = Deadlines(salt=salt)
-        """When overrides end. The hand of this wheel is the calendar: it may be moved, and what it reaches is due."""
+        self.edges: Deadlines[UserRecord] = Deadlines(salt=salt)
+        """When the next claim of a user begins or ends, one a user, however many claims there are. The hand of this
+        wheel is the calendar: it may be moved, and what it reaches is due."""
         self.promises = Promises()
         self.stretch = 1.0
         """How many times longer than usual REST devices live for now: they were asked for heartbeats less often."""
         self.remembered = Remembered(max_remembered)
         self.unseen = Unseen(max_unseen, lifetimes.unseen)
+        self.fading: list[UserRecord] = []
+        """Who is to be forgotten while others still see something of them: they are told first, at the next sweep."""
         self.users_by_status = dict.fromkeys(Status, 0)
         self.devices = 0
         self.floor = 0
@@ -129,11 +156,12 @@ class Shard:
             evicted = self._make_room(record, now)
             device = self._attach(record, wanted, now, utc)
             if wanted.status is not None:
-                self._override(record, Override(wanted.status))
+                self._hold(record, self._said(record.claims, Word(wanted.status), utc), utc)
         elif device.holder > 0 and device.holder != wanted.holder:
             evicted = (Evicted(device.holder, Loss.REPLACED),)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
+        truth_changed |= _set_busy(device, wanted.busy)
         if wanted.idle is not None:
             truth_changed |= self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
         if device.holder == REST:
@@ -177,6 +205,7 @@ class Shard:
             device = self._attach(record, wanted, now, utc)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
+        truth_changed |= _set_busy(device, wanted.busy)
         truth_changed |= self._beat(device, wanted.idle, now, utc)
         return self._conclude(record, utc, device, continued, evicted, truth_changed)
 
@@ -185,7 +214,7 @@ class Shard:
         device = None if record is None else record.find(wanted.device_id)
         if record is None or device is None:
             return NOTHING
-        truth_changed = self._beat(device, wanted.idle, now, utc)
+        truth_changed = _set_busy(device, wanted.busy) | self._beat(device, wanted.idle, now, utc)
         return self._conclude(record, utc, device, True, (), truth_changed)
 
     def offline(self, wanted: Offline, now: float, utc: float) -> Transition:
@@ -201,24 +230,34 @@ class Shard:
         if held is None:
             return NOTHING
         record, device = held
-        truth_changed = self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
+        truth_changed = _set_busy(device, wanted.busy)
+        if wanted.idle is not None:
+            truth_changed |= self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
         self._watch_activity(device)
         return self._conclude(record, utc, device, True, (), truth_changed)
 
-    def set_override(self, wanted: SetOverride, now: float, utc: float) -> Transition:
-        record = self.users.get(wanted.user_id)
-        if record is None:
-            if wanted.override is not None and self._shared.unseen.is_full:
-                return REFUSED
-            record = self._record(wanted.user_id)
-        override = wanted.override
-        if override is not None and override.until is not None and record.override is not None:
-            override = on_top(override, record.override)
-        truth_changed = record.override != override
-        self._override(record, override)
-        if not record.has_come and override is not None:
-            self._shared.unseen.keep(record, now)
-        return self._conclude(record, utc, truth_changed=truth_changed)
+    def say(self, wanted: Say, now: float, utc: float) -> Transition:
+        rules = self._shared.rules
+        return self._claim(wanted, wanted.word is not None, lambda held: said(held, wanted.word, utc, rules), now, utc)
+
+    def set_claims(self, wanted: SetClaims, now: float, utc: float) -> Transition:
+        rules = self._shared.rules
+
+        def put(held: Claims) -> Claims | Wrong:
+            return replaced(held, wanted.source, wanted.claims, utc, rules)
+
+        return self._claim(wanted, bool(wanted.claims), put, now, utc)
+
+    def change_claim(self, wanted: ChangeClaim, now: float, utc: float) -> Transition:
+        rules = self._shared.rules
+
+        def change(held: Claims) -> Claims | Wrong:
+            return changed(held, wanted.source, wanted.id, wanted.patch, utc, rules)
+
+        return self._claim(wanted, True, change, now, utc)
+
+    def end_claims(self, wanted: EndClaims, now: float, utc: float) -> Transition:
+        return self._claim(wanted, False, lambda held: ended(held, wanted.source, wanted.id), now, utc)
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of `holder` was heard; `spoke`: with a message other than a ping, which ends inferred idleness."""
@@ -239,13 +278,12 @@ class Shard:
         return self._conclude(record, utc, device, True, (), truth_changed=True)
 
     def expire(self, key: Device | UserRecord, now: float, utc: float) -> Transition:
-        """What fell due: a grace period, a REST deadline, inferred idleness, or an override's end."""
+        """What fell due: a grace period, a REST deadline, inferred idleness, or a claim's beginning or end."""
         record = self.users.get(key.user_id)
         if isinstance(key, UserRecord):
             if record is not key:
                 return NOTHING  # forgotten by what fell due a moment before
-            if record.override is not None:
-                self._override(record, ended(record.override, utc))
+            self._hold(record, settled(record.claims, utc), utc)
             return self._conclude(record, utc, truth_changed=True)
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that
@@ -258,6 +296,12 @@ class Shard:
         key.was_active(self._shared.second_of(utc))
         key.activity = Idle(now, is_said=False)
         return self._conclude(record, utc, key, True, (), truth_changed=True)
+
+    def fade(self, record: UserRecord, utc: float) -> Transition:
+        """Take back all that is claimed of `record`, of which there is no room or time to keep it longer."""
+        self._shared.unseen.discard(record.user_id)
+        self._hold(record, (), utc)
+        return self._conclude(record, utc)
 
     # -- parts of transitions ------------------------------------------------------------------------------------
 
@@ -279,7 +323,7 @@ class Shard:
     def _attach(self, record: UserRecord, wanted: Connect | Online, now: float, utc: float) -> Device:
         second = self._shared.second_of(utc)
         device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now, second)
-        if record.override is not None:
+        if record.claims:
             self._shared.unseen.discard(record.user_id)
         record.devices = (*record.devices, device)
         self._shared.devices += 1
@@ -364,12 +408,43 @@ class Shard:
         else:
             self._shared.deadlines.discard(device)
 
-    def _override(self, record: UserRecord, override: Override | None) -> None:
-        record.override = override
-        if override is not None and override.until is not None:
-            self._shared.untils.set(record, override.until)
+    def _claim(
+        self, wanted: AnyClaiming, is_more: bool, make: Callable[[Claims], Claims | Wrong], now: float, utc: float
+    ) -> Transition:
+        """What is claimed of the user becomes what `make` makes of it. `is_more`: that may be the first claim."""
+        record = self.users.get(wanted.user_id)
+        is_new = record is None or not (record.claims or record.has_come)
+        if is_new and is_more and self._shared.unseen.is_full:
+            return REFUSED
+        held = () if record is None else record.claims
+        claims = make(held)
+        if isinstance(claims, Wrong):
+            return Transition(wrong=claims)
+        if record is None:
+            if not claims:
+                return NOTHING
+            record = self._record(wanted.user_id)
+        truth_changed = not are_alike(claims, held)
+        self._hold(record, claims, utc)
+        if not record.has_come:
+            if claims:
+                self._shared.remembered.discard(record.user_id)
+                self._shared.unseen.keep(record, now)
+            else:
+                self._shared.unseen.discard(record.user_id)
+        return self._conclude(record, utc, truth_changed=truth_changed)
+
+    def _said(self, claims: Claims, word: Word, utc: float) -> Claims:
+        made = said(claims, word, utc, self._shared.rules)
+        return claims if isinstance(made, Wrong) else made
+
+    def _hold(self, record: UserRecord, claims: tuple[Claim, ...], utc: float) -> None:
+        record.claims = claims
+        edge = next_edge(claims, utc) if claims else None
+        if edge is None:
+            self._shared.edges.discard(record)
         else:
-            self._shared.untils.discard(record)
+            self._shared.edges.set(record, edge)
 
     def _conclude(
         self,
@@ -380,12 +455,13 @@ class Shard:
         evicted: tuple[Evicted, ...] = (),
         truth_changed: bool = False,
     ) -> Transition:
-        before, after = record.public, aggregate(record.override, record.devices)
+        before, after = record.public, aggregate(record.claims, record.devices, utc, self._shared.rules.show_idle_since)
         change = None
         if after != before:
             # The seq of a Change that is handed to fan-out at once is its version.
             record.version = record.seq = self._shared.versions.take(utc)
-            record.stamped_active = record.live_active()
+            if not before.status is after.status is Status.OFFLINE:  # another text tells of nobody's devices
+                record.stamped_active = record.live_active()
             record.public = after
             self._shared.note(record.user_id, record.seq)
             self._shared.users_by_status[before.status] -= 1
@@ -393,11 +469,25 @@ class Shard:
             change = Change(record.user_id, before, after, record.version)
         if record.devices:
             self._shared.remembered.discard(record.user_id)
-        elif record.version == 0 and record.override is None:
+        elif record.version == 0 and not record.claims:
             self._forget(record)  # nothing was ever told of this user
-        elif record.has_come and (oldest := self._shared.remembered.add(record)) is not None:
-            self._forget(oldest)
+        elif (record.has_come or not record.claims) and (oldest := self._shared.remembered.add(record)) is not None:
+            self._push_out(oldest)
         return Transition(change, device, continued, evicted, truth_changed)
+
+    def _push_out(self, record: UserRecord) -> None:
+        if record.public == OFFLINE:
+            self._forget(record)
+        else:
+            self._shared.fading.append(record)
+
+
+def _set_busy(device: Device, busy: bool | None) -> bool:
+    """Returns whether the device changed between busy and not."""
+    if busy is None or busy is device.busy:
+        return False
+    device.set_busy(busy)
+    return True
 
 
 _HANDLERS: Final[dict[type[Any], Callable[[Shard, Any, float, float], Transition]]] = {
@@ -408,5 +498,8 @@ _HANDLERS: Final[dict[type[Any], Callable[[Shard, Any, float, float], Transition
     Heartbeat: Shard.heartbeat,
     Offline: Shard.offline,
     SetActivity: Shard.set_activity,
-    SetOverride: Shard.set_override,
+    Say: Shard.say,
+    SetClaims: Shard.set_claims,
+    ChangeClaim: Shard.change_claim,
+    EndClaims: Shard.end_claims,
 }

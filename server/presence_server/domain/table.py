@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
+from presence_server.domain.claims import Rules, is_own
 from presence_server.domain.deadlines import Deadlines
 from presence_server.domain.model import OFFLINE, Device, Shown, Status, Truth, UserKey, UserPresence, UserRecord
 from presence_server.domain.shard import Lifetimes, Shard, Shared
@@ -44,9 +45,10 @@ class PresenceTable:
         lifetimes: how long things last.
         versions: gives the versions; pass one that starts after the last version given elsewhere.
         shards: how many shards, at least 1.
-        max_remembered: users without a device, who were here, of whom last seen and override are kept.
-        max_unseen: users who never came of whom an override is kept; those of more are refused.
-        salt: an odd secret number for the ends of overrides, which clients choose; see `Deadlines`.
+        max_remembered: users without a device, who were here, of whom last seen and claims are kept.
+        max_unseen: users who never came of whom claims are kept; those of more are refused.
+        salt: an odd secret number for the ends of claims, which clients choose; see `Deadlines`.
+        rules: what is the operator's to say about claims.
     """
 
     def __init__(
@@ -57,8 +59,11 @@ class PresenceTable:
         max_remembered: int = 1_000_000,
         max_unseen: int = 100_000,
         salt: int = 1,
+        rules: Rules | None = None,
     ) -> None:
-        self._shared = Shared(lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen, salt)
+        self._shared = Shared(
+            lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen, salt, rules or Rules()
+        )
         self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
         self._find = [shard.users.get for shard in self._shards]
 
@@ -69,7 +74,7 @@ class PresenceTable:
         del self._shard(record.user_id).users[record.user_id]
         self._shared.remembered.discard(record.user_id)
         self._shared.unseen.discard(record.user_id)
-        self._shared.untils.discard(record)
+        self._shared.edges.discard(record)
         self._shared.users_by_status[record.public.status] -= 1
         self._shared.floor = max(self._shared.floor, record.seq)
 
@@ -85,14 +90,33 @@ class PresenceTable:
     def expire(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
         """End what is due: each user, and what came of it.
 
-        First the overrides whose `until` the calendar has reached or passed by `utc`, then what has lasted its time by
-        `now`; each in the order in which it fell due.
+        First the claims whose beginning or end the calendar has reached or passed by `utc`, then what has lasted its
+        time by `now`; each in the order in which it fell due.
         """
         self._shared.promises.prune(now)
-        for record in self._shared.unseen.pop_due(now):
-            self._forget(record)  # which nobody was told of
-        yield from self._expire(self._shared.untils, utc, now, utc)
+        yield from self._fade(now, utc)
+        yield from self._expire(self._shared.edges, utc, now, utc)
         yield from self._expire(self._shared.deadlines, now, now, utc)
+
+    def _fade(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
+        """Forget what was claimed of those who never came, and of those for whom there is no more room."""
+        forgotten = []
+        for record in self._shared.unseen.pop_due(now):
+            if any(not is_own(claim) for claim in record.claims):
+                self._shared.unseen.keep(record, now)  # a calendar is told weeks ahead, and has ends of its own
+            else:
+                forgotten.append(record)
+        pushed_out, self._shared.fading = self._shared.fading, []
+        for record in (*forgotten, *(record for record in pushed_out if not self.is_kept(record))):
+            made = self._shard(record.user_id).fade(record, utc)
+            if made.change is not None:
+                yield record.user_id, made
+
+    def is_kept(self, record: UserRecord) -> bool:
+        """Whether there is room for a record that was pushed out once: its user came back, or said something."""
+        user_id = record.user_id
+        is_waiting = user_id in self._shared.remembered or user_id in self._shared.unseen
+        return bool(record.devices) or is_waiting or self.record(user_id) is not record
 
     def _expire(self, wheel: Deadlines[K], hand: float, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
         due = iter(wheel.pop_due(hand))
@@ -166,12 +190,12 @@ class PresenceTable:
         find, count = self._find, len(self._find)
         return [find[user_id % count](user_id, _NOBODY).public.status for user_id in user_ids]  # type: ignore[index]
 
-    def truth(self, user_id: UserKey) -> Truth:
+    def truth(self, user_id: UserKey, utc: float) -> Truth:
         """What `user_id` may see of themselves."""
         record = self.record(user_id)
         if record is None:
-            return Truth(user_id, Status.OFFLINE, None, ())
-        return Truth(user_id, record.public.status, record.override, record.devices)
+            return Truth(user_id, OFFLINE, (), (), utc)
+        return Truth(user_id, record.public, record.claims, record.devices, utc)
 
     @property
     def seq(self) -> int:
@@ -194,7 +218,7 @@ class PresenceTable:
             offline=by_status[Status.OFFLINE],
             remembered=len(self._shared.remembered),
             unseen=len(self._shared.unseen),
-            deadlines=len(self._shared.deadlines) + len(self._shared.untils),
+            deadlines=len(self._shared.deadlines) + len(self._shared.edges),
             floor=self._shared.floor,
             version=self._shared.versions.last,
         )

@@ -8,14 +8,15 @@ from __future__ import annotations
 from enum import Enum
 from typing import NamedTuple
 
-from presence_server.domain.model import Change, Device, Override, Status, UserKey
+from presence_server.domain.claims import Patch, Word, Wrong
+from presence_server.domain.model import Change, Claim, Device, Source, Status, UserKey
 from presence_server.domain.platforms import AnyPlatform
 
 
 class Connect(NamedTuple):
     """A connection takes hold of a device. `session` is the number that a new session gets.
 
-    `idle` None keeps what a continued session was, and makes a new one active. `status` counts only for a new one.
+    `idle` and `busy` None keep what a continued session was, and make a new one active. `status` counts only for that.
     """
 
     user_id: UserKey
@@ -26,6 +27,7 @@ class Connect(NamedTuple):
     idle: bool | None = None
     idle_for: float | None = None
     status: Status | None = None
+    busy: bool | None = None
 
 
 class Disconnect(NamedTuple):
@@ -52,6 +54,7 @@ class Online(NamedTuple):
     platform: AnyPlatform
     session: int
     idle: bool | None = None
+    busy: bool | None = None
 
 
 class Heartbeat(NamedTuple):
@@ -60,6 +63,7 @@ class Heartbeat(NamedTuple):
     user_id: UserKey
     device_id: str
     idle: bool | None = None
+    busy: bool | None = None
 
 
 class Offline(NamedTuple):
@@ -70,23 +74,51 @@ class Offline(NamedTuple):
 
 
 class SetActivity(NamedTuple):
-    """A connection says whether its device is idle, and for how many seconds already."""
+    """A connection says whether its device is idle, and for how many seconds already, or busy. None: as it was."""
 
     user_id: UserKey
     device_id: str
     holder: int
-    idle: bool
+    idle: bool | None = None
     idle_for: float | None = None
+    busy: bool | None = None
 
 
-class SetOverride(NamedTuple):
-    """Set the user's override, or clear it with None."""
+class Say(NamedTuple):
+    """The user says something of themselves; None takes all back that they said."""
 
     user_id: UserKey
-    override: Override | None
+    word: Word | None
 
 
-AnyTransition = Connect | Disconnect | Leave | Online | Heartbeat | Offline | SetActivity | SetOverride
+class SetClaims(NamedTuple):
+    """`claims` take the place of all that `source` said of the user."""
+
+    user_id: UserKey
+    source: Source
+    claims: tuple[Claim, ...]
+
+
+class ChangeClaim(NamedTuple):
+    """Change the claim of `source` with that id, or add it."""
+
+    user_id: UserKey
+    source: Source
+    id: str
+    patch: Patch
+
+
+class EndClaims(NamedTuple):
+    """Take back the claim of `source` with that id; None: all of the source."""
+
+    user_id: UserKey
+    source: Source
+    id: str | None = None
+
+
+AnyClaiming = Say | SetClaims | ChangeClaim | EndClaims
+
+AnyTransition = Connect | Disconnect | Leave | Online | Heartbeat | Offline | SetActivity | AnyClaiming
 
 
 class Loss(Enum):
@@ -109,7 +141,8 @@ class Transition(NamedTuple):
 
     `change` is the Change it made, or None. `device` is the device it was about: None if that is not online.
     `truth_changed` says whether anything changed that the user may see of themselves.
-    `is_refused`: it was not carried out, since there is no room for the override of one more user who never came.
+    `is_refused`: it was not carried out, since there is no room for the claims of one more user who never came.
+    `wrong`: it was not carried out, since it does not fit what is known of the user.
     """
 
     change: Change | None = None
@@ -118,6 +151,7 @@ class Transition(NamedTuple):
     evicted: tuple[Evicted, ...] = ()
     truth_changed: bool = False
     is_refused: bool = False
+    wrong: Wrong | None = None
 
 
 NOTHING = Transition()

@@ -1,7 +1,7 @@
-"""The users of whom only an override is known: it was set before they ever came.
+"""The users of whom only claims are known: they were made before the users ever came.
 
-Nothing was ever told of them, so nothing is lost for others if they are forgotten: no seq, no last seen. But whoever
-may set overrides may name any number of ids. So they have a place of their own, where they cannot push out anybody who
+They have no last seen time, and most were never told of to anybody. But whoever may make claims may name any number of
+ids. So they have a place of their own, where they cannot push out anybody who
 was here; an end, since most will never come; and a limit at which one more is refused. To forget the oldest instead was
 rejected: it would unmask somebody who is invisible, and tell nobody.
 """
@@ -12,7 +12,7 @@ from presence_server.domain.model import UserKey, UserRecord
 
 
 class Unseen:
-    """At most `limit` records, each for `lifetime` seconds from the last time that its override was set."""
+    """At most `limit` records, each for `lifetime` seconds from the last time that a claim was made."""
 
     def __init__(self, limit: int, lifetime: float) -> None:
         self._limit = limit
@@ -21,6 +21,9 @@ class Unseen:
 
     def __len__(self) -> int:
         return len(self._since)
+
+    def __contains__(self, user_id: UserKey) -> bool:
+        return user_id in self._since
 
     @property
     def is_full(self) -> bool:

@@ -51,7 +51,10 @@ class MemoryEngine:
         return self._table.changed_since(user_ids, seq)
 
     def truth(self, user_id: UserKey) -> Truth:
-        return self._table.truth(user_id)
+        return self._table.truth(user_id, self._utc())
+
+    def reveal(self, user_id: UserKey, now: float, done: Callable[[Truth | None], None]) -> None:
+        done(self.truth(user_id))
 
     def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         done([self._table.shown(user_id) for user_id in user_ids])

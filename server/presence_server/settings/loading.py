@@ -165,7 +165,7 @@ def _parser() -> argparse.ArgumentParser:
 def _read_flags(argv: Sequence[str]) -> dict[str, str]:
     """Flags as they were written, by the name of the setting; of those that do not repeat the last one wins."""
     try:
-        known, unknown = _parser().parse_known_args(list(argv))
+        known, unknown = _parser().parse_known_args(_with_values(argv))
     except argparse.ArgumentError as error:
         reason = "needs a value" if "expected one argument" in str(error) else str(error.message)
         raise SettingsError(error.argument_name or PROGRAM, reason) from None
@@ -177,6 +177,16 @@ def _read_flags(argv: Sequence[str]) -> dict[str, str]:
         kind = "no such flag" if name.startswith("-") else "not a flag"
         raise SettingsError(name if name.isprintable() else shown(name), f"{kind}; {hint}")
     return {name: _written(raw) for name, raw in vars(known).items()}
+
+
+def _with_values(argv: Sequence[str]) -> list[str]:
+    """A switch without a value is on: `--no-invisible`."""
+    switches = {one.flag for one in DECLARATIONS if isinstance(one.default, bool)}
+    following = [*argv[1:], "--"][: len(argv)]
+    return [
+        f"{arg}=on" if arg in switches and after.startswith("--") else arg
+        for arg, after in zip(argv, following, strict=True)
+    ]
 
 
 def _written(raw: Any) -> str:

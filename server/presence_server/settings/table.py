@@ -15,6 +15,7 @@ from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
 from presence_protocol.user_ids import KINDS
 from presence_server.domain.platforms import USUAL, check_names
 from presence_server.identity.networks import LOOPBACK, parse_network
+from presence_server.settings.claims import parse_lifetimes, parse_sources
 from presence_server.settings.declaration import (
     Declaration,
     SettingsError,
@@ -65,9 +66,19 @@ class Settings:
     max_flush_interval: float = seconds(0.25, "what batching may delay a change on a busy server", least=0.0)
     min_publish_interval: float = seconds(1.0, "between changes of one flapping user, after 5; 0 is off", least=0.0)
     max_lag: float = seconds(30.0, "a watcher that takes nothing for that long is closed with 4508")
-    max_remembered: int = count(1_000_000, "offline users who were here, whose last seen and override are kept")
-    max_unseen: int = count(100_000, "users who never came, of whom an override is kept; more are refused")
-    unseen_for: float = seconds(86_400.0, "for which the override of a user who never came is kept")
+    max_remembered: int = count(1_000_000, "offline users who were here, whose last seen and claims are kept")
+    max_unseen: int = count(100_000, "users who never came, of whom claims are kept; more are refused")
+    unseen_for: float = seconds(86_400.0, "for which is kept what users said who never came")
+    sources: str = text(
+        "call=80,self=50,calendar=40,hours=10",
+        "who may claim what a user is, and how much each weighs; of what is in force, the heaviest shows",
+    )
+    lifetimes: str = text(
+        "BUSY=86400,AWAY=604800,ONLINE=604800,OFFLINE=0",
+        "seconds after which a status lapses that was set without an end; 0 is never",
+    )
+    no_invisible: bool = switch(False, "nobody may be invisible")
+    show_idle_since: bool = switch(False, "tell watchers since when a user is idle whose devices all are")
     shards: int = count(64, "parts that the table of users is split into", most=65536)
     max_connections: int = count(0, "open connections; 0 is what the open-file limit allows", least=0)
     max_watched: int = count(MAX_WATCHED, "users that one connection may watch", most=1_000_000)
@@ -172,6 +183,11 @@ class Settings:
                 raise SettingsError(declaration.name, str(error)) from None
         for host in self.hosts:
             _check_host(host)
+        for name, read in (("sources", parse_sources), ("lifetimes", parse_lifetimes)):
+            try:
+                read(getattr(self, name))
+            except ValueError as error:
+                raise SettingsError(name, str(error)) from None
         _check_engine(self.engine)
         for entry in self.allowed_origins:
             _check_origin(entry)

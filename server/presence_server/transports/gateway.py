@@ -13,6 +13,7 @@ from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
+from presence_server.domain.model import Source
 from presence_server.identity.networks import Networks, clients_of
 from presence_server.memory import resident_memory
 from presence_server.transports.counts import Counts
@@ -108,6 +109,7 @@ class Gateway:
         http: HttpLimits,
         compression: bool,
         http_places: HttpPlaces,
+        sources: Mapping[str, Source],
         root_path: str = "",
     ) -> None:
         """`root_path`: where a proxy serves this server, such as `/presence`; empty where it does so at the root."""
@@ -137,6 +139,7 @@ class Gateway:
         """What REST clients are asked for now: longer while the server is busy, and their lives with it."""
         self._stretch = 1.0
         self.http = http
+        self.sources = sources
         self.books = Books(connection_limit)
         self.connections: set[OpenConnection] = set()
         self.admission = hub.admission

@@ -6,7 +6,7 @@ import { test } from "node:test";
 
 import { addressOf } from "../../../client_sdk/js/address.js";
 import { advice } from "../../../client_sdk/js/presence.js";
-import { refusal } from "../../../client_sdk/js/text.js";
+import { isStatusEmoji, refusal } from "../../../client_sdk/js/text.js";
 import { formatTime, parseTime } from "../../../client_sdk/js/times.js";
 import { View } from "../../../client_sdk/js/view.js";
 import { settled, start } from "./fakes.mjs";
@@ -74,6 +74,10 @@ for (const { name, text, refused } of vectors("text").cases) {
     if (refused === null) assert.equal(reason, null);
     else assert.ok(reason?.startsWith(`must not hold ${refused}, `), reason);
   });
+}
+
+for (const { name, text, taken } of vectors("emoji").cases) {
+  test(`emoji: ${name}`, () => assert.equal(isStatusEmoji(text), taken));
 }
 
 for (const { name, until, time } of vectors("times").cases) {

@@ -89,8 +89,14 @@ def self_line(self_view: SelfView) -> str:
     words = [f"{self_view.user_id} is {self_view.status}"]
     if override is not None:
         words = [f"{self_view.user_id} is {'invisible' if override.status == 'OFFLINE' else override.status}"]
-        words += [f"({cleaned(override.status_text)})"] if override.status_text else []
         words += [f"until {override.until}"] if override.until else []
+    by = self_view.status_by
+    if by is not None and by.source not in ("devices", "self"):
+        words += [f"but shown as {self_view.status} by {cleaned(by.source)}"] if override is not None else []
+        words += [f"by {cleaned(by.source)}"] if override is None else []
+        words += [f"until {by.until}"] if by.until else []
+    said = [cleaned(text) for text in (self_view.status_emoji, self_view.status_text) if text]
+    words += [f"({' '.join(said)})"] if said else []
     devices = ", ".join(f"{cleaned(each.device_id)}{' idle' if each.idle else ''}" for each in self_view.devices)
     return f"{' '.join(words)}; devices: {devices or 'none'}"
 

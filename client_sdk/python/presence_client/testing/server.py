@@ -22,7 +22,7 @@ from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode, ends_device
 from presence_protocol.codec import codecs_of
 from presence_protocol.errors import OutOfTurn, Refused
-from presence_protocol.fields import format_time, parse_time
+from presence_protocol.fields import parse_time
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
@@ -285,10 +285,15 @@ class FakePresenceServer:
             case SetStatus() | Activity() if link.user_id is None:
                 self._refuse(link, message.id, 403, "forbidden")
             case SetStatus():
-                self._set_status(link.user_id, message)
-                self._confirm(link, message.id)
+                if self._users.user(link.user_id).hear(message) is not None:
+                    self._refuse(link, message.id, 400, "invalid_request")
+                else:
+                    self._said(link.user_id)
+                    self._confirm(link, message.id)
             case Activity():
-                self._users.user(link.user_id).devices[link.device_id].idle = message.idle
+                device = self._users.user(link.user_id).devices[link.device_id]
+                device.idle = device.idle if message.idle is None else message.idle
+                device.busy = device.busy if message.busy is None else message.busy
                 self._changed(link.user_id)
                 self._confirm(link, message.id)
 
@@ -328,7 +333,9 @@ class FakePresenceServer:
                 self._close(other, CloseCode.REPLACED, "replaced by a newer connection of this device")
         self._stop_timer((hello.user_id, hello.device_id))
         link.user_id, link.device_id = hello.user_id, hello.device_id
-        continued = self._users.put_device(hello.user_id, hello.device_id, hello.platform or "WEB", hello.idle)
+        continued = self._users.put_device(
+            hello.user_id, hello.device_id, hello.platform or "WEB", hello.idle, hello.busy
+        )
         if hello.status is not None and not continued:
             self._stop_timer(hello.user_id)
             self._users.user(hello.user_id).say(Override(hello.status))
@@ -365,27 +372,23 @@ class FakePresenceServer:
             self._tell(link, Snapshot(id=id, statuses=part, more=True))
         self._tell(link, Snapshot(id=id, statuses=last, cursor=self._cursor()))
 
-    def _set_status(self, user_id: UserId, message: SetStatus) -> None:
-        override = None
-        if message.status is not None:
-            until = None if message.until is None else format_time(parse_time(message.until) or 0)
-            override = Override(message.status, until, message.status_text)
-        self._users.user(user_id).say(override)
-        self._said(user_id)
-
     def _said(self, user_id: UserId) -> None:
-        """The override is another one: see to its end, and tell."""
+        """What the user says is something else: see to its end, and tell."""
         user = self._users.user(user_id)
-        self._stop_timer(user_id)
-        if user.override is not None and user.override.until is not None:
-
-            def lapse() -> None:
-                user.lapse()
-                self._said(user_id)
-
-            end = parse_time(user.override.until) or 0
-            self._start_timer(user_id, end - datetime.now(UTC).timestamp(), lapse)
+        of_status = None if user.override is None else user.override.until
+        for timer, until, lapse in (
+            (user_id, of_status, user.lapse),
+            ((user_id, ""), user.text_until, user.lapse_text),
+        ):
+            self._stop_timer(timer)
+            if until is not None:
+                left = (parse_time(until) or 0) - datetime.now(UTC).timestamp()
+                self._start_timer(timer, left, partial(self._lapse, user_id, lapse))
         self._changed(user_id)
+
+    def _lapse(self, user_id: UserId, lapse: Callable[[], None]) -> None:
+        lapse()
+        self._said(user_id)
 
     # -- telling ---------------------------------------------------------------------------------------------------
 
@@ -394,7 +397,7 @@ class FakePresenceServer:
         truth = self._users.self_view(user_id)
         for link in self._of(user_id):
             if link is not but:
-                self._tell(link, SelfChanged(truth.user_id, truth.status, truth.override, truth.devices))
+                self._tell(link, SelfChanged.of(truth))
         if (entry := self._users.update(user_id)) is not None:
             for link in [link for link in self._links if user_id in link.watched]:
                 self._tell(link, Diff(changes=[entry], cursor=self._cursor()))

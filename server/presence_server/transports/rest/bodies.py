@@ -6,14 +6,22 @@ import re
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.requests import ClientDisconnect, Request
 
 from presence_protocol import fields
 from presence_protocol.codec import DECODE_FAILURES
 from presence_protocol.errors import FieldError
 from presence_protocol.fields import Field, Rule, find_errors
-from presence_protocol.messages import PlatformName, StatusName, UserId, require
+from presence_protocol.messages import (
+    FIELDS,
+    NOTHING_SAID,
+    PlatformName,
+    StatusName,
+    UserId,
+    check_said,
+    require,
+)
 from presence_protocol.text import byte_order_mark, lone_surrogate
 from presence_protocol.user_ids import NUMBER, IdKind
 from presence_protocol.variants import Variants
@@ -32,6 +40,7 @@ class OnlineBody(Body):
     device_id: str
     platform: PlatformName
     idle: bool | None = None
+    busy: bool | None = None
 
     def __post_init__(self) -> None:
         require(fields.device_id(self.device_id))
@@ -43,6 +52,7 @@ class DeviceBody(Body):
     user_id: UserId
     device_id: str
     idle: bool | None = None
+    busy: bool | None = None
 
     def __post_init__(self) -> None:
         require(fields.device_id(self.device_id))
@@ -53,16 +63,17 @@ class BatchBody(Body):
     detail: bool | None = None
 
 
-class OverrideBody(Body):
-    status: StatusName
-    until: str | None = None
-    status_text: str | None = None
+class StatusBody(Body):
+    """What a person says of themselves, as in `SetStatus`: what is left out stays as it is, or is cleared by a PUT."""
+
+    status: StatusName | UnsetType | None = UNSET
+    until: str | UnsetType | None = UNSET
+    status_text: str | UnsetType | None = UNSET
+    status_emoji: str | UnsetType | None = UNSET
+    text_until: str | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        if self.until is not None:
-            require(fields.timestamp(self.until))
-        if self.status_text is not None:
-            require(fields.status_text(self.status_text))
+        check_said(self)
 
 
 Seconds = Annotated[int, Meta(ge=0, le=100_000_000_000)]
@@ -99,7 +110,7 @@ def _issued_before(raw: Any) -> str | None:
 
 
 _DEVICE_ID: Final = {"deviceId": Field(fields.device_id, required=True, nullable=False)}
-_IDLE: Final = {"idle": Field(fields.boolean)}
+_IDLE: Final = {"idle": Field(fields.boolean), "busy": Field(fields.boolean)}
 
 Rules = dict[type[Body], dict[str, Field]]
 
@@ -113,11 +124,7 @@ def rules_of(user_id: Rule, platform: Rule) -> Rules:
         OnlineBody: device | {"platform": Field(platform, required=True, nullable=False)} | _IDLE,
         DeviceBody: device | _IDLE,
         BatchBody: users | {"detail": Field(fields.boolean)},
-        OverrideBody: {
-            "status": Field(fields.status, required=True, nullable=False),
-            "until": Field(fields.timestamp),
-            "statusText": Field(fields.status_text),
-        },
+        StatusBody: {name: rule for name, rule in FIELDS["status"][1].items() if name != "id"},
         RevokeBody: user | {"issuedBefore": Field(_issued_before), "deviceId": Field(fields.device_id)},
         ChangesBody: users | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
     }
@@ -175,8 +182,15 @@ class Bodies:
             made: B = msgspec.convert({key: raw[key] for key in rules if key in raw}, self._types[body_type])
         except msgspec.ValidationError as reason:
             # The rules in words missed what the types refuse: still an answer, if a less helpful one.
-            raise Refusal(400, [FieldError("body", str(reason))]) from None
+            field = "status" if str(reason) == NOTHING_SAID else "body"
+            raise Refusal(400, [FieldError(field, str(reason))]) from None
         return made
+
+
+async def read_raw(request: Request, limit: int) -> dict[str, Any]:
+    """As `Bodies.read`, for whoever looks at the fields themselves."""
+    _check_media_type(request)
+    return _raw_of(await _read_bytes(request, limit))
 
 
 def _raw_of(data: bytes) -> dict[str, Any]:

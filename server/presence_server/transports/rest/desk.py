@@ -125,6 +125,10 @@ class Desk:
     async def body(self, request: Request, body_type: type[bodies.B]) -> bodies.B:
         return await self._gateway.bodies.read(request, body_type, self._gateway.max_message)
 
+    async def raw(self, request: Request) -> dict[str, Any]:
+        """The JSON object in the body, its fields as they come."""
+        return await bodies.read_raw(request, self._gateway.max_message)
+
     def refuse_if_draining(self) -> None:
         if self._gateway.hub.is_draining:
             raise Refusal(503, [FieldError("server", "is draining; connect elsewhere")])

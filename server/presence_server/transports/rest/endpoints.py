@@ -18,16 +18,18 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.errors import FieldError
-from presence_protocol.fields import format_time, parse_time
+from presence_protocol.fields import format_time
 from presence_protocol.user_ids import STRING, UserId
 from presence_server.application import slices
-from presence_server.application.conversation import check_until
 from presence_server.application.entries import entry_of, platform_status_of
 from presence_server.application.polls import PollAnswer, Polls
-from presence_server.domain.model import Device, Override, Shown, Status, UserKey
-from presence_server.domain.transitions import Heartbeat, Offline, Online, SetOverride
+from presence_server.application.words import INVISIBLE_FORBIDDEN, check_word, word_of
+from presence_server.domain.claims import LEAVE, Word
+from presence_server.domain.model import Device, Shown, Status, UserKey
+from presence_server.domain.transitions import Heartbeat, Offline, Online, Say
 from presence_server.logs import get_logger
 from presence_server.transports.rest import bodies
+from presence_server.transports.rest.claims import NO_ROOM
 from presence_server.transports.rest.desk import (
     ENGINE_TIMEOUT,
     Desk,
@@ -59,7 +61,12 @@ class RestApi:
 
     def routes(self) -> list[Route]:
         """One route a path, so that a wrong method is told all that would be right."""
-        one: dict[str, Endpoint] = {"GET": self.status, "PUT": self.set_override, "DELETE": self.clear_override}
+        one: dict[str, Endpoint] = {
+            "GET": self.status,
+            "PUT": self.put_status,
+            "PATCH": self.patch_status,
+            "DELETE": self.clear_status,
+        }
         # Among strings there is a user `batch`.
         many = {"POST": self.batch} | (one if self._gateway.user_ids is STRING else {})
         return [
@@ -83,7 +90,7 @@ class RestApi:
         self._desk.change(who)
         number = self._gateway.hub.next_number()
         platform = self._gateway.hub.limits.platforms(body.platform)
-        wanted = Online(self._keys.key(body.user_id), body.device_id, platform, number, body.idle)
+        wanted = Online(self._keys.key(body.user_id), body.device_id, platform, number, body.idle, body.busy)
         await self._desk.submit(wanted)
         shown = await self._desk.look_up(body.user_id, body.user_id)
         return success(_summary_of(body.user_id, shown), "上线成功")
@@ -100,7 +107,7 @@ class RestApi:
         who = await self._desk.who(request)
         body = await self._desk.body(request, bodies.DeviceBody)
         allow(who.may_speak_for(body.user_id, body.device_id))
-        made = await self._desk.submit(Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle))
+        made = await self._desk.submit(Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle, body.busy))
         if made.device is None:
             reason = "is not online; call /online again"
             raise Refusal(404, [FieldError("deviceId", reason)], "device_not_online")
@@ -131,32 +138,50 @@ class RestApi:
 
     # -- beyond the document -----------------------------------------------------------------------------------------
 
-    async def set_override(self, request: Request) -> Response:
+    async def put_status(self, request: Request) -> Response:
+        """What the person says of themselves, in place of all they said; what is left out is cleared."""
+        user_id, word = await self._said(request)
+        status, until, *text = (None if each is LEAVE else each for each in word)
+        if status is None and text[:2] == [None, None]:
+            reason = "is required, or a statusText or statusEmoji; DELETE clears all of them"
+            raise Refusal(400, [FieldError("status", reason)])
+        if status is None and until is not None:
+            raise Refusal(400, [FieldError("until", "means nothing without a status")])
+        return await self._say(user_id, Word(status, LEAVE if status is None else until, *text))  # type: ignore[arg-type]
+
+    async def patch_status(self, request: Request) -> Response:
+        """What the person says of themselves; what is left out stays as it is."""
+        return await self._say(*await self._said(request))
+
+    async def clear_status(self, request: Request) -> Response:
         user_id = self._desk.user_id_of(request)
         who = await self._desk.who(request)
         allow(who.may_speak_for(user_id))
-        body = await self._desk.body(request, bodies.OverrideBody)
         self._desk.refuse_if_draining()
-        until = None if body.until is None else parse_time(body.until)
-        if until is not None and (reason := check_until(until, self._gateway.clock.utc())) is not None:
-            raise Refusal(400, [FieldError("until", reason)])
+        self._desk.change(who)
+        return await self._say(user_id, None)
+
+    async def _said(self, request: Request) -> tuple[UserId, Word]:
+        user_id = self._desk.user_id_of(request)
+        who = await self._desk.who(request)
+        allow(who.may_speak_for(user_id))
+        word = word_of(await self._desk.body(request, bodies.StatusBody))
+        self._desk.refuse_if_draining()
+        if (wrong := check_word(word, self._gateway.clock.utc())) is not None:
+            raise Refusal(400, [FieldError(*wrong)])
+        if word.status is Status.OFFLINE and not self._gateway.hub.limits.allows_invisible:
+            raise Refusal(403, [FieldError(*INVISIBLE_FORBIDDEN)])
         self._desk.refuse_if_short()
         self._desk.change(who)
-        override = Override(Status(body.status), until, body.status_text or None)
-        made = await self._desk.submit(SetOverride(self._keys.key(user_id), override))
+        return user_id, word
+
+    async def _say(self, user_id: UserId, word: Word | None) -> Response:
+        made = await self._desk.submit(Say(self._keys.key(user_id), word))
         if made.is_refused:
             self._gateway.hub.refusals["max_unseen"] += 1
-            reason = "never came, and no more overrides are kept of users who did not: try again later"
-            raise Refusal(503, [FieldError("userId", reason)])
-        return success(_status_of(user_id, await self._desk.look_up(user_id, user_id)))
-
-    async def clear_override(self, request: Request) -> Response:
-        user_id = self._desk.user_id_of(request)
-        who = await self._desk.who(request)
-        allow(who.may_speak_for(user_id))
-        self._desk.refuse_if_draining()
-        self._desk.change(who)
-        await self._desk.submit(SetOverride(self._keys.key(user_id), None))
+            raise Refusal(503, [NO_ROOM])
+        if made.wrong is not None:
+            raise Refusal(400, [FieldError(*made.wrong)])
         return success(_status_of(user_id, await self._desk.look_up(user_id, user_id)))
 
     async def changes(self, request: Request) -> Response:
@@ -316,9 +341,8 @@ def _device_of(device: Device) -> dict[str, Any]:
 def _detail_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
     public = shown.presence.public
     detail = _summary_of(user_id, shown) | {"platforms": [platform.value for platform in public.platforms]}
-    if public.text is not None:
-        detail["statusText"] = public.text
-    return detail | _platform_status_of(shown)
+    texts = {"statusText": public.text, "statusEmoji": public.emoji, "idleSince": _time(public.idle_since)}
+    return detail | {name: value for name, value in texts.items() if value is not None} | _platform_status_of(shown)
 
 
 async def on_http_exception(request: Request, raised: Exception) -> Response:
