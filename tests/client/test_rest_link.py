@@ -296,7 +296,7 @@ def test_what_changes_something_is_asked_one_after_the_other() -> None:
     assert world.call().path == "/online"
     world.answer(HttpAnswer(200, {"userId": 1, "status": "ONLINE", "lastActiveTime": None}))
     world.answer(BEAT)
-    assert world.call()[1:4] == ("PUT", "/status/1", {"status": "BUSY"})
+    assert world.call()[1:4] == ("PATCH", "/status/1", {"status": "BUSY"})
     world.answer(HttpAnswer(503, None, "later"))
     assert world.call().body == DEVICE | {"idle": False}
     world.answer(BEAT)
@@ -322,10 +322,10 @@ def test_requests_become_calls_and_their_answers_replies() -> None:
     world = World()
     world.welcomed()
     world.say(SetStatus(id=1, status="BUSY", status_text="x"))
-    assert world.call()[1:4] == ("PUT", "/status/1", {"status": "BUSY", "statusText": "x"})
+    assert world.call()[1:4] == ("PATCH", "/status/1", {"status": "BUSY", "statusText": "x"})
     world.answer(HttpAnswer(200, {}))
     world.say(SetStatus(id=2, status=None))
-    assert world.call()[1:4] == ("DELETE", "/status/1", None)
+    assert world.call()[1:4] == ("PATCH", "/status/1", {"status": None})
     world.answer(HttpAnswer(200, {}))
     world.say(Activity(id=3, idle=True, idle_for_ms=5))
     assert world.call()[2:4] == ("/heartbeat", DEVICE | {"idle": True})

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.paths import BASE_PATH, WS_PATH
-from presence_server.transports.rest import schemas
+from presence_server.transports.rest import claim_schemas, schemas
 from presence_server.transports.rest.envelope import ERRORS
 from presence_server.transports.rest.schemas import Schema, list_of, record, ref
 from presence_server.transports.rest.words import LANGUAGES, Words, in_language
@@ -165,6 +165,10 @@ def _operation(
     if "{userId}" in path:
         parameter = {"name": "userId", "in": "path", "required": True, "schema": schemas.USER_ID}
         operation["parameters"] = [parameter | {"description": Words("Whose status.", "用户 ID。")}]
+    if "{source}" in path:
+        of = Words("Whose word it is (--sources).", "声明的来源（--sources）。")
+        parameter = {"name": "source", "in": "path", "required": True, "schema": claim_schemas.SOURCE}
+        operation["parameters"].append(parameter | {"description": of})
     return operation
 
 
@@ -237,19 +241,28 @@ def _paths(gateway: Gateway) -> Schema:
             ),
             "put": _operation(
                 one,
-                "setOverride",
-                Words("Set a user's status", "设置用户状态"),
+                "setStatus",
+                Words("Set a user's status and text", "设置用户状态和文字"),
                 Words(
-                    "It covers what the devices say, until it is cleared or `until` has come. OFFLINE is invisible.",
-                    "覆盖设备的状态，直到被清除或到达 `until`。OFFLINE 即隐身。",
+                    "In place of all that the user said. The status covers what the devices say, until it is cleared "
+                    "or `until` has come. OFFLINE is invisible.",
+                    "取代用户之前设置的一切。状态覆盖设备的状态，直到被清除或到达 `until`。OFFLINE 即隐身。",
                 ),
                 ref("Presence"),
-                body=schemas.OVERRIDE_BODY,
+                body=schemas.STATUS_BODY,
+            ),
+            "patch": _operation(
+                one,
+                "changeStatus",
+                Words("Change some of a user's status and text", "修改用户状态或文字"),
+                Words("What is left out stays as it is.", "省略的字段保持不变。"),
+                ref("Presence"),
+                body=schemas.STATUS_BODY,
             ),
             "delete": _operation(
                 one,
-                "clearOverride",
-                Words("Clear a user's status", "清除用户状态"),
+                "clearStatus",
+                Words("Clear a user's status and text", "清除用户状态和文字"),
                 Words("What the devices say holds again.", "恢复为设备的状态。"),
                 ref("Presence"),
             ),
@@ -295,8 +308,62 @@ def _paths(gateway: Gateway) -> Schema:
             )
         },
         "/ws": {"get": _websocket()},
+        **_claims_paths(limits.max_batch),
     }
     return {BASE_PATH + path: methods for path, methods in rest.items()} | _operations_paths()
+
+
+def _claims_paths(most_batch: int) -> Schema:
+    one, by_source = "/claims/{userId}", "/claims/{userId}/{source}"
+    stack = ref("Claims")
+    return {
+        "/claims/batch": {
+            "post": _operation(
+                "/claims/batch",
+                "claimForMany",
+                Words("Replace one source's claims of many users", "批量替换一个来源的声明"),
+                Words("The same claims for each of them.", "每个用户的声明相同。"),
+                claim_schemas.CLAIMED,
+                body=claim_schemas.claims_batch_body(most_batch),
+            )
+        },
+        one: {
+            "get": _operation(
+                one,
+                "claims",
+                Words("What is claimed of a user", "查询用户的声明"),
+                Words(
+                    "In the order of who wins; and what wins now and next.", "按优先顺序；以及现在和接下来生效的声明。"
+                ),
+                stack,
+            )
+        },
+        by_source: {
+            "put": _operation(
+                by_source,
+                "setClaims",
+                Words("Replace a source's claims", "替换一个来源的声明"),
+                Words("All claims of that source at once.", "一次替换该来源的全部声明。"),
+                stack,
+                body=claim_schemas.CLAIMS_BODY,
+            ),
+            "patch": _operation(
+                by_source,
+                "changeClaim",
+                Words("Add or change one claim", "添加或修改一个声明"),
+                Words("What is left out stays as it is, null clears it.", "省略的字段保持不变，null 表示清除。"),
+                stack,
+                body=claim_schemas.CLAIM_PATCH,
+            ),
+            "delete": _operation(
+                by_source,
+                "endClaims",
+                Words("End a source's claims", "结束一个来源的声明"),
+                Words("All of them, or with `?id=` one.", "全部结束；指定 `?id=` 时结束一个。"),
+                stack,
+            ),
+        },
+    }
 
 
 def _websocket() -> Schema:
@@ -391,7 +458,7 @@ def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
         "paths": _paths(gateway),
         "components": {
             "securitySchemes": _SCHEMES,
-            "schemas": schemas.COMPONENTS,
+            "schemas": schemas.COMPONENTS | {"Claims": claim_schemas.CLAIMS},
             "responses": {str(status): _refusal(status) for status in _REASONS},
         },
     }

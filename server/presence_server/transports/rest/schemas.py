@@ -70,6 +70,15 @@ LAST_ACTIVE: Final[Schema] = {
 }
 FLAG: Final[Schema] = {"type": ["boolean", "null"]}
 STATUS_TEXT: Final[Schema] = {"type": "string", "maxLength": limits.MAX_STATUS_TEXT, **HUMAN_TEXT}
+STATUS_EMOJI: Final[Schema] = {
+    "type": "string",
+    "maxLength": 64,
+    "description": Words(
+        f"One emoji of at most {limits.MAX_STATUS_EMOJI} bytes, or a short code.",
+        f"一个表情符号（最多 {limits.MAX_STATUS_EMOJI} 字节），或短代码。",
+    ),
+    "examples": ["🌴", ":palm_tree:"],
+}
 
 
 def record(required: Schema, optional: Schema | None = None, closed: bool = True) -> Schema:
@@ -108,6 +117,8 @@ BATCH_ITEM: Final = record(
         "lastActiveTime": LAST_ACTIVE,
         "platforms": list_of(PLATFORM),
         "statusText": STATUS_TEXT,
+        "statusEmoji": STATUS_EMOJI,
+        "idleSince": TIME,
         "platformStatus": PLATFORM_STATUS,
     },
 )
@@ -119,7 +130,7 @@ ENTRY: Final = record(
         "lastActiveTime": LAST_ACTIVE,
         "version": {"type": "integer", "minimum": 0, "maximum": limits.MAX_USER_ID},
     },
-    {"statusText": STATUS_TEXT, "platformStatus": PLATFORM_STATUS},
+    {"statusText": STATUS_TEXT, "statusEmoji": STATUS_EMOJI, "idleSince": TIME, "platformStatus": PLATFORM_STATUS},
 )
 CHANGES: Final = record(
     {"changes": list_of(ref("StatusEntry")), "cursor": {"type": "string"}, "resumed": {"type": "boolean"}}
@@ -137,16 +148,25 @@ ERROR: Final = record(
     }
 )
 
-ONLINE_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID, "platform": PLATFORM}, {"idle": FLAG})
+_LEVELS: Final[Schema] = {"idle": FLAG, "busy": FLAG}
+ONLINE_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID, "platform": PLATFORM}, _LEVELS)
 DEVICE_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID})
-HEARTBEAT_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID}, {"idle": FLAG})
-OVERRIDE_BODY: Final = request(
-    {"status": STATUS},
+HEARTBEAT_BODY: Final = request({"userId": USER_ID, "deviceId": DEVICE_ID}, _LEVELS)
+STATUS_BODY: Final[Schema] = request(
+    {},
     {
+        "status": {"type": ["string", "null"], "enum": [*fields.STATUSES, None]},
         "until": UNTIL,
         "statusText": {**STATUS_TEXT, "type": ["string", "null"]},
+        "statusEmoji": {**STATUS_EMOJI, "type": ["string", "null"]},
+        "textUntil": UNTIL,
     },
-)
+) | {
+    "description": Words(
+        "PATCH leaves as it is what is left out, and null clears it; PUT clears what is left out.",
+        "PATCH 中省略的字段保持不变，null 表示清除；PUT 会清除省略的字段。",
+    ),
+}
 
 REVOKE_BODY: Final = request(
     {"userId": USER_ID},
