@@ -36,11 +36,14 @@ class CatchUp:
         self._keys = keys
         self._part_bytes = part_bytes
         self._unblocked: dict[Session, None] = {}
+        self.behind = 0
+        """Sessions that are behind."""
 
     def hold(self, session: Session) -> None:
         """Write no diffs to the session until it was served again."""
         if not session.behind:
             session.behind = True
+            self.behind += 1
             session.served = self._fanout.settled
             session.self_due |= self._fanout.skip(session.slot)
 
@@ -59,6 +62,8 @@ class CatchUp:
             self._unblocked[session] = None
 
     def forget(self, session: Session) -> None:
+        """It ended."""
+        self.behind -= session.behind
         self._unblocked.pop(session, None)
 
     def take_due(self, now: float) -> list[Session]:
@@ -87,6 +92,7 @@ class CatchUp:
                     return  # once it drains it is served from where it is by then
                 if len(missed) == 1 and session.link.has_room():
                     session.behind = False
+                    self.behind -= 1
                     return
                 yield
             if not session.link.has_room():

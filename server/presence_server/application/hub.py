@@ -181,7 +181,7 @@ class Hub:
         self._last_number = 0
         self._last_sweep = float("-inf")
         self._is_skipping = False
-        self._messages = self._changes = 0
+        self._messages = self._changes = self._joined = 0
         self.refusals: Counter[str] = Counter()
         """What was refused for a limit, by the setting's name."""
         self.journal: Journal = NoJournal()
@@ -537,6 +537,7 @@ class Hub:
     def join(self, session: Session) -> None:
         """The session holds its device: it is told of its user's truth from now on."""
         self._by_user[session.user_id] = (*self._by_user.get(session.user_id, ()), session)
+        self._joined += 1
 
     def read_on(self, session: Session) -> None:
         self._reading_on[session] = None
@@ -572,7 +573,9 @@ class Hub:
         self.watching.drop(session)
         self.fanout.detach(session.slot)
         if session.user_id:
-            others = tuple(other for other in self._by_user.get(session.user_id, ()) if other is not session)
+            joined = self._by_user.get(session.user_id, ())
+            others = tuple(other for other in joined if other is not session)
+            self._joined -= len(joined) - len(others)
             if others:
                 self._by_user[session.user_id] = others
             else:
@@ -586,9 +589,9 @@ class Hub:
     def statistics(self) -> HubStatistics:
         return HubStatistics(
             sessions=len(self._sessions),
-            observers=sum(not session.user_id for session in self._sessions.values()),
+            observers=len(self._sessions) - self._joined,
             users_with_sessions=len(self._by_user),
-            behind=sum(session.behind for session in self._sessions.values()),
+            behind=self._catchup.behind,
             held_changes=len(self._pacing),
             lookups=len(self.watching),
             messages=self._messages,

@@ -101,7 +101,7 @@ class Outlets:
         return self.riders.pop(slot, None) is not None
 
     def __len__(self) -> int:
-        return sum(outlet is not None for outlet in self.by_slot)
+        return sum(self.spoken)
 
 
 class _NoSockets:

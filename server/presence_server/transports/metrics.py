@@ -227,7 +227,7 @@ PROCESS: Final = {
 
 
 def collect(gateway: Gateway, version: str) -> Iterator[Metric]:
-    """Every metric with its value now. Takes a few milliseconds with 15,000 sessions: they are looked through."""
+    """Every metric with its value now. Nothing is looked through for it: it costs the same with 15,000 sessions."""
     scrape = Scrape(gateway, version)
     for name, kind, help, read, labels in DECLARATIONS:
         yield Metric(name, kind, help, labels, read(scrape))

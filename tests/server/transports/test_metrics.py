@@ -15,11 +15,13 @@ import pytest
 
 from presence_server import __version__
 from presence_server.transports.counts import OTHER, Counts
-from presence_server.transports.metrics import DECLARATIONS, LIMITS, PROCESS
+from presence_server.transports.exposition import text_of
+from presence_server.transports.metrics import DECLARATIONS, LIMITS, PROCESS, collect
 from support.client import Client
 from support.raw import RawClient, upgrade
 from support.rest import Rest
 from support.server import run_server
+from support.transport import Wire
 
 SAMPLE = re.compile(r'([a-z_]+)(?:\{((?:[a-z]+="[^"\n]*",?)+)\})? ([0-9.]+(?:e[+-]?[0-9]+)?)')
 API = "/api/v1/presence"
@@ -232,3 +234,19 @@ def test_the_loops_lag_is_looked_at_all_the_time(rest: Rest) -> None:
     give_up = time.monotonic() + 30
     while rest.server.metric("presence_event_loop_lag_seconds_count") < before + 3:
         assert time.monotonic() < give_up
+
+
+def test_a_scrape_costs_the_same_however_many_are_connected() -> None:
+    def cost() -> float:
+        times = []
+        for _ in range(20):
+            began = time.process_time()
+            text_of(collect(wire.gateway, __version__))
+            times.append(time.process_time() - began)
+        return min(times)
+
+    wire = Wire()
+    alone = cost()
+    wires = [wire.another() for _ in range(3000)]
+    assert len(wire.gateway.connections) == 1 + len(wires)
+    assert cost() < 2 * alone
