@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 from presence_protocol.user_ids import UserId, kind_of
+from presence_server.application.principals import Principal
 from presence_server.identity.authentication import Authentication, ByAddress, ByApplication, ByToken, Way
 from presence_server.identity.claims import Rules
 from presence_server.identity.jwks import KeySet, fetch_of
@@ -86,14 +87,16 @@ class Access:
         if self._asker is not None:
             await self._asker.stop()
 
-    def reload(self) -> None:
-        """Read the files of keys anew. What cannot be read stays as it was, and is told in the log."""
+    def reload(self) -> frozenset[Principal]:
+        """Read the files of keys anew; whose keys are gone. What cannot be read stays as it was, and is logged."""
+        gone: frozenset[Principal] = frozenset()
         if self._service_keys is not None:
             try:
-                self._service_keys.reload()
+                gone = self._service_keys.reload()
             except KeyFileError as failure:
                 _log.error("service keys not read anew", reason=str(failure))
             else:
+                self.authentication.tickets.forget(gone)
                 _log.info("service keys read anew", keys=len(self._service_keys))
         if self._verifier is not None and self._settings.jwt_key:
             try:
@@ -106,6 +109,7 @@ class Access:
                 _log.info("keys of tokens read anew", keys=len(keys))
         if self._key_set is not None:
             self._key_set.refresh_soon()
+        return gone
 
 
 def _tell_short_secrets(keys: tuple[VerifyingKey, ...]) -> None:

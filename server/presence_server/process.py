@@ -60,7 +60,9 @@ class PresenceServer(uvicorn.Server):
 
     def _reload(self) -> None:
         """SIGHUP: read the files anew that may have changed."""
-        self._gateway.access.reload()
+        gateway = self._gateway
+        gone = gateway.access.reload()
+        gateway.driver.perform(gateway.hub.end_principals(gone, gateway.clock.now()))
         if self._certificate is not None:
             self._certificate.reload()
 

@@ -8,7 +8,7 @@ the index and what was written agree.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from random import Random
 from typing import Final, NamedTuple
 
@@ -352,11 +352,22 @@ class Hub:
                 and ((session.user_id == key and principal.is_service) or (principal.user_id == user_id))
                 and (principal.is_service or is_refused(principal))
             ]
-            for session in ended:
-                if session.user_id:
-                    self.engine.submit(Leave(session.user_id, session.device_id, session.number), now, _forget)
-                self.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
+            self._end_revoked(ended, now)
             return len(ended), self.take()
+
+    def end_principals(self, gone: Set[Principal], now: float) -> list[Effect]:
+        """End the connections of these: their credentials are no longer good."""
+        if not gone:
+            return []
+        with _Entered(self):
+            self._end_revoked([session for session in self._sessions.values() if session.principal in gone], now)
+            return self.take()
+
+    def _end_revoked(self, ended: list[Session], now: float) -> None:
+        for session in ended:
+            if session.user_id:
+                self.engine.submit(Leave(session.user_id, session.device_id, session.number), now, _forget)
+            self.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
 
     def sweep(self, now: float) -> list[Effect]:
         """Let what is due happen. To be called some ten times a second."""

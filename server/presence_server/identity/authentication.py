@@ -102,6 +102,11 @@ class Authentication:
         else:
             self._way.decide(peer, token, wanted, utc, lambda made: self._check(done, made))
 
+    def is_over(self, principal: Principal, utc: float) -> bool:
+        """Whether what it was let in with is no longer good: for whoever was kept waiting."""
+        has_expired = principal.expires_at is not None and utc >= principal.expires_at
+        return has_expired or self.revocations.refuses(principal)
+
     def _check(self, done: Done, made: Principal | Denied) -> None:
         if isinstance(made, Principal) and self.revocations.refuses(made):
             made = Denied(401, "the token was revoked")

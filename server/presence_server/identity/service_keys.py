@@ -107,8 +107,9 @@ class ServiceKeys:
         self._keys: tuple[ServiceKey, ...] = ()
         self.reload()
 
-    def reload(self) -> None:
-        """Read the file again. What was read before stays if it cannot be.
+    def reload(self) -> frozenset[Principal]:
+        """Read the file again; whose keys are gone, or allow something else now. What was read before stays if it
+        cannot be.
 
         Raises:
             KeyFileError: the file cannot be read, or a line is wrong.
@@ -118,7 +119,8 @@ class ServiceKeys:
         except (OSError, UnicodeDecodeError) as failure:
             reason = failure.strerror if isinstance(failure, OSError) else "is not UTF-8"
             raise KeyFileError(f"{self._path}: {reason}") from None
-        self._keys = parse(text, str(self._path))
+        before, self._keys = self._keys, parse(text, str(self._path))
+        return frozenset(key.principal for key in before) - frozenset(key.principal for key in self._keys)
 
     def find(self, key: str) -> Principal | None:
         """Whose key it is. All are compared, whichever fits, so that the time tells nothing."""

@@ -5,7 +5,7 @@ URLs end up in logs, histories and referrers. A ticket that did is worth nothing
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from typing import Final
 
 from presence_server.application.principals import Principal
@@ -38,6 +38,10 @@ class Tickets:
         if found is None or found[1] <= now:
             return None
         return found[0]
+
+    def forget(self, gone: Set[Principal]) -> None:
+        """The keys of these are no longer good, and so are tickets that were given for them."""
+        self._waiting = {ticket: given for ticket, given in self._waiting.items() if given[0] not in gone}
 
     def _drop_old(self, now: float) -> None:
         """They are in the order of their ends, since all live equally long."""

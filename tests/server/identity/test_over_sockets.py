@@ -504,3 +504,49 @@ def test_a_short_secret_is_said_loudly() -> None:
     with run_server(auth="jwt", jwt_key="hunter2") as server:
         wait_until(lambda: any("a secret of tokens is short" in line for line in server.log))
         assert not any("hunter2" in line for line in server.log)
+
+
+# -- who was let in, and would not be now ----------------------------------------------------------------------------
+
+
+def test_a_key_that_is_taken_away_ends_its_connections_and_tickets(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("\n".join(line_of(name, key, parse_scopes("read")) for name, key in (("a", READER), ("b", WRITER))))
+    with run_server(auth="jwt", jwt_key=SECRET, service_keys=path) as server:
+
+        async def story() -> None:
+            gone, stays = await hello(server, None, READER), await hello(server, None, WRITER)
+            assert (await gone.hear())["type"] == (await stays.hear())["type"] == "welcome"
+            ticket = await asyncio.to_thread(ticket_of, server, READER)
+            path.write_text(line_of("b", WRITER, parse_scopes("read")))
+            server.process.send_signal(signal.SIGHUP)
+            assert await gone.closed() == 4401
+            assert await (await hello(server, None, None, f"?ticket={ticket}")).closed() == 4401
+            await stays.say(type="ping", id=1)
+            assert (await stays.hear_of("pong"))["id"] == 1
+            await stays.connection.close()
+
+        asyncio.run(story())
+
+
+def test_a_poll_that_waited_beyond_its_token_tells_nothing(server: Server) -> None:
+    ids = {"userIds": [81]}
+    given = token(82)
+    cursor = server.request("POST", "/changes", ids, bearer(given)).data["cursor"]
+    answers: list[Answer] = []
+
+    def poll(waiter: str) -> None:
+        answers.append(server.request("POST", "/changes", ids | {"cursor": cursor, "waitMs": 20_000}, bearer(waiter)))
+
+    revoked, expired = token(82), token(83, 1)
+    threads = [threading.Thread(target=poll, args=(one,)) for one in (revoked, expired)]
+    for thread in threads:
+        thread.start()
+    wait_until(lambda: server.metric("presence_long_polls") >= 2)
+    server.request("POST", "/revoke", {"userId": 82}, bearer(ADMIN))
+    ends = time.time() + 1.5
+    wait_until(lambda: time.time() > ends)
+    assert server.request("POST", "/online", device(81), bearer(WRITER)).status == 200
+    for thread in threads:
+        thread.join(30)
+    assert [answer.status for answer in answers] == [401, 401]

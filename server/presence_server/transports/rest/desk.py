@@ -129,6 +129,11 @@ class Desk:
         """The JSON object in the body, its fields as they come."""
         return await bodies.read_raw(request, self._gateway.max_message)
 
+    def refuse_if_over(self, who: Principal) -> None:
+        """Who was kept waiting may have been revoked, or have expired, meanwhile. Raises Refusal: 401."""
+        if self._gateway.access.authentication.is_over(who, self._gateway.clock.utc()):
+            raise refused(Denied(401, "the token has ended meanwhile"))
+
     def refuse_if_draining(self) -> None:
         if self._gateway.hub.is_draining:
             raise Refusal(503, [FieldError("server", "is draining; connect elsewhere")])

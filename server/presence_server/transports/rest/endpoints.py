@@ -194,6 +194,7 @@ class RestApi:
             polling, wait = self._begin_poll(self._desk.viewer_key(who), body)
             del body
             answer = await self._end_poll(request, polling, wait)
+        self._desk.refuse_if_over(who)
         if answer is None:
             raise unavailable()
         return success(
