@@ -15,7 +15,8 @@ import pytest
 
 from attacks.bystander import From, watching
 from presence_server.identity.service_keys import line_of, new_key, parse_scopes
-from server.identity.keys import SECRET, private_key, public_pem, sign
+from server.identity.keys import SECRET, jwk, private_key, public_pem, sign
+from support.application import application
 from support.raw import message, upgrade
 from support.server import Server, run_server
 
@@ -141,6 +142,45 @@ def test_one_ticket_used_by_many_at_once_is_good_for_one(server: Server) -> None
     with ThreadPoolExecutor(16) as pool:
         told = list(pool.map(lambda _: server.request("GET", f"/status/1?ticket={ticket}").status, range(16)))
     assert sorted(told) == [200] + [401] * 15
+
+
+@pytest.mark.parametrize("answer", ["slow", "10 MB", "garbage", "error"])
+def test_made_up_kids_make_nobody_wait_for_an_issuer_in_trouble(answer: str) -> None:
+    with application() as (issuer, url):
+        issuer.keys(jwk("ec", 0, kid="one"))
+        with run_server(auth="jwt", jwt_key=SECRET, jwks=url, address_requests=0) as asking, watching(asking) as seen:
+            issuer.delay = 60.0 if answer == "slow" else 0.0
+            issuer.status = 500 if answer == "error" else 200
+            issuer.body = b"x" * 10_000_000 if answer == "10 MB" else b"rubbish"
+            asked = len(issuer.asked)
+
+            def attack(number: int) -> int:
+                given = sign(ours(), private_key("ec", 1), "ES256", kid=f"made-up-{number}")
+                return asking.request("GET", "/status/1", None, {"Authorization": f"Bearer {given}"}).status
+
+            with ThreadPoolExecutor(16) as pool:
+                told = set(pool.map(attack, range(300)))
+            known = sign(ours(sub="1"), private_key("ec", 0), "ES256", kid="one")
+            assert asking.request("GET", "/status/1", None, {"Authorization": f"Bearer {known}"}).status == 200
+        assert told <= {401, 503}
+        assert len(issuer.asked) <= asked + 2  # at most once in ten seconds
+        assert seen.worst - seen.before < 40 * MB
+
+
+def test_an_application_that_hangs_holds_nothing_up() -> None:
+    with application() as (app, url):
+        app.body = json.dumps({"userId": 999_999, "expiresIn": 600}).encode()
+        with run_server(auth="webhook", auth_url=url, address_requests=0) as asking, watching(asking) as seen:
+            app.delay = 60.0
+            with ThreadPoolExecutor(150) as pool:
+                told = list(
+                    pool.map(
+                        lambda n: asking.request("GET", "/status/1", None, {"Authorization": f"Bearer t{n}"}).status,
+                        range(300),
+                    )
+                )
+        assert set(told) == {503}
+        assert seen.worst - seen.before < 40 * MB
 
 
 @pytest.mark.parametrize(

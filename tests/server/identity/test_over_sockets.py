@@ -8,8 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from presence_server.identity.service_keys import line_of, new_key, parse_scopes
 from server.identity.keys import SECRET, jwk, private_key, public_pem, sign
+from support.application import application
 from support.server import Answer, Server, run_server
 
 READER, WRITER, ADMIN = (new_key(lambda size, byte=byte: bytes([byte]) * size) for byte in (1, 2, 3))
@@ -46,48 +45,6 @@ def keys(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(keys: Path) -> Iterator[Server]:
     with run_server(auth="jwt", jwt_key=SECRET, service_keys=keys, grace_period=2) as running:
         yield running
-
-
-class Application:
-    """A source of keys, or the application that is asked: answers `body`, `delay` seconds late."""
-
-    def __init__(self) -> None:
-        self.status, self.body, self.delay = 200, b"{}", 0.0
-        self.asked: list[bytes] = []
-        self.over = threading.Event()
-
-    def keys(self, *keys: dict[str, Any]) -> None:
-        self.body = json.dumps({"keys": keys}).encode()
-
-
-@contextmanager
-def application() -> Iterator[tuple[Application, str]]:
-    made = Application()
-
-    class Handler(BaseHTTPRequestHandler):
-        def answer(self) -> None:
-            made.asked.append(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
-            made.over.wait(made.delay)
-            with suppress(ConnectionError):
-                self.send_response(made.status)
-                self.send_header("Content-Length", str(len(made.body)))
-                self.end_headers()
-                self.wfile.write(made.body)
-
-        do_GET = do_POST = answer  # noqa: N815
-
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, daemon=True)
-        thread.start()
-        try:
-            yield made, f"http://127.0.0.1:{server.server_address[1]}/"
-        finally:
-            made.over.set()
-            server.shutdown()
-            thread.join()
 
 
 def wait_until(is_so: Callable[[], bool], seconds: float = 20) -> None:
