@@ -30,6 +30,7 @@ from presence_server.access import Access, Everyone
 from presence_server.application.admission import Admission
 from presence_server.application.allowances import AddressAllowance, Allowance, Allowances
 from presence_server.application.ceilings import Ceilings
+from presence_server.application.explanations import Times
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
@@ -67,6 +68,7 @@ from presence_server.transports.rest.credentials import CredentialsApi
 from presence_server.transports.rest.desk import Desk, forwarding_of, refused_by
 from presence_server.transports.rest.endpoints import RestApi, on_http_exception
 from presence_server.transports.rest.envelope import Refusal, failure
+from presence_server.transports.rest.explain import ExplainApi
 from presence_server.transports.rest.openapi import openapi_route
 from presence_server.transports.rest.public import PublicLimit
 from presence_server.transports.rest.quick import QuickAnswers
@@ -194,9 +196,11 @@ def allowances_of(settings: Settings, keys: UserKeys) -> Allowances | None:
     return Allowances(user, service, address, settings.limit_burst, keys)
 
 
-def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
+def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
     """All that is served over plain HTTP."""
     desk = Desk(gateway)
+    grace = settings.grace_period
+    times = Times(settings.ping_interval + settings.pong_timeout + grace, grace, settings.rest_lifetime)
 
     async def on_unknown(request: Request, raised: Exception) -> Response:
         """A path that there is not: whoever asks for it has not been asked who they are."""
@@ -210,10 +214,11 @@ def build_http(gateway: Gateway, grace_period: float) -> ASGIApp:
         routes=[
             *RestApi(gateway, desk).routes(),
             *ClaimsApi(gateway, desk).routes(),
+            *ExplainApi(gateway, desk, times).routes(),
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
-            *Pages(grace_period, gateway.root_path).routes(),
+            *Pages(grace, gateway.root_path).routes(),
         ],
         exception_handlers={HTTPException: on_unknown},
     )
@@ -244,7 +249,7 @@ async def serve(settings: Settings) -> None:
     await gateway.access.start()
 
     config = uvicorn.Config(
-        build_http(gateway, settings.grace_period),
+        build_http(gateway, settings),
         http=opened_for(gateway),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",

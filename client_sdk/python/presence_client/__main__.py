@@ -25,7 +25,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from presence_client.address import Address
-from presence_client.commands import online, status, watch
+from presence_client.commands import explain, online, status, watch
 from presence_client.commands.console import Unwritable, discard_output, prepare, say
 from presence_client.commands.reach import Reach, add_flags, reach_of
 from presence_client.commands.signals import until_told
@@ -63,6 +63,11 @@ def _parser() -> argparse.ArgumentParser:
     asked = commands.add_parser("status", help="print one line per user", allow_abbrev=False)
     asked.add_argument("users", nargs="+", metavar="USER_ID")
 
+    why = commands.add_parser("explain", help="say why users are shown as they are", allow_abbrev=False)
+    why.add_argument("users", nargs="+", metavar="USER_ID")
+    why.add_argument("--lang", choices=("en", "zh"), default="en", help="of the sentence (default: en)")
+    why.add_argument("--json", action="store_true", help="one JSON object per user")
+
     watched = commands.add_parser("watch", help="show users as they change, until Ctrl-C", allow_abbrev=False)
     watched.add_argument("users", nargs="+", metavar="USER_ID")
     watched.add_argument("--json", action="store_true", help="one JSON object per change")
@@ -74,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     stay.add_argument("--device", type=_device_id, required=True, metavar="DEVICE_ID")
     stay.add_argument("--platform", default="PC", help="one of the server's list (default: PC)")
 
-    for command in (asked, watched, stay):
+    for command in (asked, why, watched, stay):
         add_flags(command)
     return parser
 
@@ -84,6 +89,9 @@ def _work(chosen: argparse.Namespace, reach: Reach) -> Coroutine[Any, Any, int]:
     match chosen.command:
         case "watch":
             return watch.run(reach, [_user_id(text, kind) for text in chosen.users], is_json=chosen.json)
+        case "explain":
+            users = [_user_id(text, kind) for text in chosen.users]
+            return explain.run(reach, users, chosen.lang, is_json=chosen.json)
         case "online":
             return online.run(reach, _user_id(chosen.user, kind), chosen.device, chosen.platform)
         case _:
@@ -99,7 +107,7 @@ def _run(chosen: argparse.Namespace, reach: Reach) -> int:
     work = _work(chosen, reach)
     code = asyncio.run(until_told(work))
     if code < 0:  # told to leave, by a signal: only `status` has something left to do
-        return 128 - code if chosen.command == "status" else 0
+        return 128 - code if chosen.command in ("status", "explain") else 0
     return code
 
 

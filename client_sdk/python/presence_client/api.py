@@ -86,6 +86,27 @@ class ChangeSet(msgspec.Struct, rename="camel", frozen=True):
     resumed: bool
 
 
+class Explanation(msgspec.Struct, rename="camel", frozen=True):
+    """Why a user is shown as they are. `sentence`: by language, `en` and `zh`.
+
+    `status_by`: the `source` that decides (of a claim, or `devices`, or `nothing`), until `until` (None: with no end).
+    `next`: what comes by itself, with `time`, `status` and `statusBy`. `devices`: each with its `holder` (`connection`,
+    `grace`, `rest`), `lastHeard` and `lapsesAt`. `changes`: the last ones, newest first, with their `cause`. All times
+    are UTC.
+    """
+
+    user_id: ToldUserId
+    status: StatusName
+    sentence: dict[str, str]
+    status_by: dict[str, Any]
+    until: str | None
+    next: dict[str, Any] | None
+    devices: list[dict[str, Any]]
+    changes: list[dict[str, Any]]
+    text_by: dict[str, Any] | None = None
+    last_active_time: str | None = None
+
+
 class _Interval(msgspec.Struct, rename="camel", frozen=True):
     next_heartbeat_interval: int
 
@@ -156,6 +177,10 @@ class PresenceApi:
     async def status(self, user_id: UserId) -> UserStatus:
         """The public status of one user, with their devices. An unknown user is OFFLINE."""
         return await self._ask("GET", self._path_of(user_id), UserStatus)
+
+    async def explain(self, user_id: UserId) -> Explanation:
+        """Why a user is shown as they are: with the user's own token, or a service's with the scope `admin`."""
+        return await self._ask("GET", self._path_of(user_id, "explain"), Explanation)
 
     async def statuses(self, user_ids: Iterable[UserId]) -> list[UserDetail]:
         """The public status of several users, in the order and with the repeats of `user_ids`; at most 1,000."""
@@ -274,4 +299,12 @@ def _with_idle(body: dict[str, Any], idle: bool | None) -> dict[str, Any]:
     return body if idle is None else body | {"idle": idle}
 
 
-__all__: Sequence[str] = ("ChangeSet", "DeviceStatus", "PresenceApi", "UserDetail", "UserStatus", "UserSummary")
+__all__: Sequence[str] = (
+    "ChangeSet",
+    "DeviceStatus",
+    "Explanation",
+    "PresenceApi",
+    "UserDetail",
+    "UserStatus",
+    "UserSummary",
+)

@@ -369,6 +369,11 @@ class Hub:
                 self.engine.submit(Leave(session.user_id, session.device_id, session.number), now, _forget)
             self.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
 
+    def heard_at(self, number: int) -> float | None:
+        """When the connection of that number was heard last; None if there is none."""
+        session = self._sessions.get(number)
+        return None if session is None else session.heard
+
     def sweep(self, now: float) -> list[Effect]:
         """Let what is due happen. To be called some ten times a second."""
         with _Entered(self):

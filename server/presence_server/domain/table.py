@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
+from presence_server.domain.account import CAUSES, SPOKE, Account, History, cause_of_end
 from presence_server.domain.claims import Rules, is_own
 from presence_server.domain.deadlines import Deadlines
 from presence_server.domain.model import OFFLINE, Device, Shown, Status, Truth, UserKey, UserPresence, UserRecord
@@ -64,6 +65,7 @@ class PresenceTable:
         self._shared = Shared(
             lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen, salt, rules or Rules()
         )
+        self._history = History()
         self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
         self._find = [shard.users.get for shard in self._shards]
 
@@ -81,11 +83,17 @@ class PresenceTable:
     # -- transitions -------------------------------------------------------------------------------------------
 
     def apply(self, transition: AnyTransition, now: float, utc: float) -> Transition:
-        return self._shard(transition.user_id).apply(transition, now, utc)
+        made = self._shard(transition.user_id).apply(transition, now, utc)
+        if made.change is not None:
+            self._history.note(utc, made.change, CAUSES.get(type(transition), "other"))
+        return made
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of connection `holder` was heard; see `Shard.touch`."""
-        return self._shard(user_id).touch(user_id, device_id, holder, now, utc, spoke)
+        made = self._shard(user_id).touch(user_id, device_id, holder, now, utc, spoke)
+        if made.change is not None:
+            self._history.note(utc, made.change, SPOKE)
+        return made
 
     def expire(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
         """End what is due: each user, and what came of it.
@@ -124,7 +132,10 @@ class PresenceTable:
             for key in due:
                 if key in wheel:
                     continue  # whoever was told of what fell due before gave it a new deadline
+                holder = key.holder if isinstance(key, Device) else 0
                 made = self._shard(key.user_id).expire(key, now, utc)
+                if made.change is not None:
+                    self._history.note(utc, made.change, cause_of_end(key, holder))
                 if made is not NOTHING:
                     yield key.user_id, made
         finally:
@@ -196,6 +207,13 @@ class PresenceTable:
         if record is None:
             return Truth(user_id, OFFLINE, (), (), utc)
         return Truth(user_id, record.public, record.claims, record.devices, utc)
+
+    def account(self, user_id: UserKey, utc: float) -> Account:
+        """Why `user_id` is shown as they are: for themselves, and for who may know everything."""
+        truth, record = self.truth(user_id, utc), self.record(user_id)
+        due = tuple(self._shared.deadlines.of(device) if device.holder <= 0 else None for device in truth.devices)
+        last = None if record is None else record.live_active() or None
+        return Account(truth, due, last, self._history.of(user_id))
 
     @property
     def seq(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
+from presence_server.domain.account import Account
 from presence_server.domain.model import Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
@@ -62,6 +63,10 @@ class MemoryEngine:
     def stretch(self, factor: float) -> None:
         """From now on a heartbeat keeps its device for `factor` times the usual. (No part of the port.)"""
         self._table.stretch(factor)
+
+    def account(self, user_id: UserKey) -> Account:
+        """Why the user is shown as they are. (No part of the port: see `transports.rest.explain`.)"""
+        return self._table.account(user_id, self._utc())
 
     def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
         """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""

@@ -276,7 +276,7 @@ test("ids of 64 bits are strings from end to end, and strings are ids", () => {
   other.socket().welcome({ userIds: "int64", self: null });
   assert.deepEqual(other.socket().last("hello").watch, ["7", "8"]);
   assert.equal(other.socket().last("hello").userId, greatest);
-  other.socket().receive({ type: "snapshot", statuses: [entry("7", 1), entry("8", 1)], cursor: "c" });
+  other.socket().receive({ type: "snapshot", statuses: ["7", "8"].map((userId) => ({ ...entry(1), userId })), cursor: "c" });
   assert.deepEqual([...other.client.view.keys()], ["7", "8"]);
   assert.equal(socket().last("hello").userId, greatest);
 });

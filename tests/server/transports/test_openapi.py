@@ -45,6 +45,7 @@ def test_every_endpoint_is_there(rest: Rest) -> None:
         ("post", "/heartbeat"),
         ("post", "/changes"),
         ("post", "/ticket"),
+        ("get", "/explain/{userId}"),
         ("post", "/revoke"),
         ("post", "/status/batch"),
         ("get", "/status/{userId}"),

@@ -280,6 +280,19 @@ def _paths(gateway: Gateway) -> Schema:
                 body=schemas.changes_body(limits.max_watched),
             )
         },
+        "/explain/{userId}": {
+            "get": _operation(
+                "/explain/{userId}",
+                "explain",
+                Words("Why a user is shown as they are", "解释用户为何显示为该状态"),
+                Words(
+                    "For the user, and for services with the scope admin: one sentence, and the data behind it. "
+                    "It tells what nobody else may know, such as that somebody is invisible.",
+                    "仅限本人及具有 admin 权限的服务：一句话的说明及其依据。其中含他人无权知道的内容，例如隐身。",
+                ),
+                schemas.EXPLANATION,
+            )
+        },
         "/ticket": {
             "post": _operation(
                 "/ticket",

@@ -184,6 +184,52 @@ REVOKE_BODY: Final = request(
 TICKET: Final = record(
     {"ticket": {"type": "string"}, "expiresIn": {"type": "integer", "description": Words("Seconds.", "秒。")}}
 )
+_EXPLAINED_BY: Final[Schema] = {
+    **record({"source": {"type": "string"}}, {"id": {"type": "string"}, "until": TIME, "cause": {"type": "string"}}),
+    "description": Words(
+        "A claim's source; devices; or nothing: there is no device.", "声明的来源；devices：设备；nothing：没有设备。"
+    ),
+}
+EXPLANATION: Final = record(
+    {
+        "userId": USER_ID,
+        "status": STATUS,
+        "sentence": record({"en": {"type": "string"}, "zh": {"type": "string"}}),
+        "statusBy": _EXPLAINED_BY,
+        "until": LAST_ACTIVE | {"description": Words("null: it has no end.", "null：没有期限。")},
+        "next": {
+            "anyOf": [record({"time": TIME, "status": STATUS, "statusBy": _EXPLAINED_BY}), {"type": "null"}],
+            "description": Words("What comes by itself, if nobody does anything.", "若无人操作，接下来自动发生的事。"),
+        },
+        "textBy": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+        "devices": list_of(
+            record(
+                {
+                    "deviceId": DEVICE_ID,
+                    "platform": PLATFORM,
+                    "onlineTime": TIME,
+                    "idle": {"type": "boolean"},
+                    "holder": {"type": "string", "enum": ["connection", "grace", "rest"]},
+                    "lastHeard": TIME,
+                    "lapsesAt": TIME,
+                }
+            )
+        ),
+        "lastActiveTime": LAST_ACTIVE,
+        "changes": list_of(
+            record(
+                {
+                    "time": TIME,
+                    "before": STATUS,
+                    "after": STATUS,
+                    "platforms": list_of(PLATFORM),
+                    "cause": {"type": "string"},
+                    "version": {"type": "integer"},
+                }
+            )
+        ),
+    }
+)
 REVOKED: Final = record({"userId": USER_ID, "connections": {"type": "integer", "minimum": 0}})
 
 

@@ -1,0 +1,50 @@
+"""`presence-client explain`: why users are shown as they are, each in one sentence and the data behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from presence_client.api import Explanation, PresenceApi
+from presence_client.commands.console import say
+from presence_client.commands.reach import Reach
+from presence_protocol.text import cleaned
+from presence_protocol.user_ids import UserId, told_in_json
+
+
+async def run(reach: Reach, user_ids: Sequence[UserId], language: str, *, is_json: bool) -> int:
+    """Returns the exit code. `language`: `en` or `zh`.
+
+    Raises:
+        PresenceError: the server could not be asked, or refused.
+    """
+    async with PresenceApi(**reach._asdict()) as api:
+        for user_id in user_ids:
+            found = await api.explain(user_id)
+            if is_json:
+                say(json.dumps(msgspec.to_builtins(found, enc_hook=told_in_json), ensure_ascii=False))
+            else:
+                for line in lines_of(found, language):
+                    say(line)
+    return 0
+
+
+def lines_of(found: Explanation, language: str) -> list[str]:
+    """The sentence, then a line for each device and each change."""
+    lines = [cleaned(found.sentence.get(language, ""))]
+    lines += [f"  {_device(device)}" for device in found.devices]
+    lines += [f"  {_change(change)}" for change in found.changes]
+    return lines
+
+
+def _device(device: dict[str, Any]) -> str:
+    idle = "idle" if device["idle"] else "active"
+    words = f"{device['deviceId']} ({device['platform']}) {idle}, {device['holder']}"
+    return cleaned(f"{words}, heard {device['lastHeard']}, lapses {device['lapsesAt']}")
+
+
+def _change(change: dict[str, Any]) -> str:
+    return cleaned(f"{change['time']}  {change['before']} -> {change['after']}  {change['cause']}")
