@@ -15,6 +15,7 @@ import msgspec
 
 from presence_protocol import fields, limits
 from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessage
+from presence_protocol.large import LARGE, Flat, fields_of
 from presence_protocol.messages import (
     FIELDS,
     NOTHING_SAID,
@@ -42,6 +43,10 @@ class Codec:
         subprotocol: str,
         is_binary: bool,
         decode_any: Callable[[bytes], Any],
+        decode_parts: Callable[[bytes], dict[str, msgspec.Raw]],
+        pass_over: Callable[[bytes], msgspec.Raw],
+        decode_flat: Callable[[msgspec.Raw], Any],
+        decode_value: Callable[[msgspec.Raw], Any],
         decode_client: Callable[[bytes], AnyClientMessage],
         decode_server: Callable[[bytes], AnyServerMessage],
         encode: Callable[[Any], bytes],
@@ -60,6 +65,11 @@ class Codec:
         """
         self._fields_by_type = fields_by_type
         self._decode_any = decode_any
+        self._decode_parts = decode_parts
+        self._pass_over = pass_over
+        self._decode_flat = decode_flat
+        self._decode_value = decode_value
+        self._known = {name for _, rules in fields_by_type.values() for name in rules} | {"type", "id", "observer"}
         self._decode_client = decode_client
         self._decode_server = decode_server
 
@@ -88,7 +98,7 @@ class Codec:
         try:
             return self._decode_server(data)
         except DECODE_FAILURES as failure:
-            raw = self._decode_map(data)
+            raw = self._map_of(data, self._decode_any)
             if raw.get("type") == "welcome" and raw.get("userIds") in KINDS:
                 # Of a server whose ids are of another kind: whose welcome it is matters less than to say so.
                 with suppress(msgspec.ValidationError):
@@ -97,9 +107,9 @@ class Codec:
                 raise InvalidMessage("unknown_type", [FieldError("type", "is not a known message")]) from None
             raise MalformedMessage(str(failure)) from None
 
-    def _decode_map(self, data: bytes) -> dict[str, Any]:
+    def _map_of(self, data: bytes, decode: Callable[[bytes], Any]) -> dict[str, Any]:
         try:
-            raw = self._decode_any(data)
+            raw = decode(data)
         except DECODE_FAILURES as failure:
             words = str(failure)
             if not self.is_binary and (half := lone_surrogate(data)) is not None:
@@ -111,8 +121,15 @@ class Codec:
             raise MalformedMessage("a message must be a map")
         return raw
 
+    def _decode_large(self, data: bytes) -> Any:
+        try:
+            parts = self._decode_parts(data)
+        except msgspec.ValidationError:
+            return self._pass_over(data)  # no map, if it is in this encoding
+        return fields_of(parts, self._known, self._decode_flat, self._decode_value)
+
     def _decode_slowly(self, data: bytes) -> AnyClientMessage:
-        raw = self._decode_map(data)
+        raw = self._map_of(data, self._decode_any if len(data) <= LARGE else self._decode_large)
         id = raw.get("id")
         if id is not None and fields.message_id(id) is not None:
             id = None
@@ -158,12 +175,12 @@ SERVER_TYPES: Final = frozenset(
 )
 
 
-def _plain_map(depth: int) -> Any:
-    """The type of a map of plain data: what JSON can tell, with values that are nested at most `depth` deep."""
+def _plain(depth: int) -> Any:
+    """The type of plain data: what JSON can tell, nested at most `depth` deep."""
     plain: Any = bool | int | float | str | None
     for _ in range(depth):
         plain = bool | int | float | str | list[plain] | dict[str, plain] | None
-    return dict[str, plain]
+    return plain
 
 
 MAX_DEPTH: Final = 8
@@ -198,7 +215,15 @@ def _msgpack_diff(entries: list[bytes], cursor: str) -> tuple[bytes, ...]:
 _encode_json = msgspec.json.Encoder(enc_hook=told_in_json).encode
 _encode_msgpack = msgspec.msgpack.Encoder(enc_hook=told_in_msgpack).encode
 _decode_any_json = msgspec.json.Decoder().decode
-_decode_any_msgpack = msgspec.msgpack.Decoder(_plain_map(MAX_DEPTH)).decode
+_PLAIN = _plain(MAX_DEPTH)
+_decode_any_msgpack = msgspec.msgpack.Decoder(dict[str, _PLAIN]).decode  # type: ignore[valid-type]
+_decode_value_msgpack = msgspec.msgpack.Decoder(_PLAIN).decode
+_decode_parts_json = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_parts_msgpack = msgspec.msgpack.Decoder(dict[str, msgspec.Raw]).decode
+_pass_over_json = msgspec.json.Decoder(msgspec.Raw).decode
+_pass_over_msgpack = msgspec.msgpack.Decoder(msgspec.Raw).decode
+_decode_flat_json = msgspec.json.Decoder(Flat).decode
+_decode_flat_msgpack = msgspec.msgpack.Decoder(Flat).decode
 
 
 def _codecs(client: Any, server: Any, fields_by_type: Fields) -> tuple[Codec, Codec]:
@@ -209,6 +234,10 @@ def _codecs(client: Any, server: Any, fields_by_type: Fields) -> tuple[Codec, Co
             subprotocol=limits.SUBPROTOCOL_JSON,
             is_binary=False,
             decode_any=_decode_any_json,
+            decode_parts=_decode_parts_json,
+            pass_over=_pass_over_json,
+            decode_flat=_decode_flat_json,
+            decode_value=_decode_any_json,
             decode_client=msgspec.json.Decoder(client).decode,
             decode_server=msgspec.json.Decoder(server).decode,
             encode=_encode_json,
@@ -220,6 +249,10 @@ def _codecs(client: Any, server: Any, fields_by_type: Fields) -> tuple[Codec, Co
             subprotocol=limits.SUBPROTOCOL_MSGPACK,
             is_binary=True,
             decode_any=_decode_any_msgpack,
+            decode_parts=_decode_parts_msgpack,
+            pass_over=_pass_over_msgpack,
+            decode_flat=_decode_flat_msgpack,
+            decode_value=_decode_value_msgpack,
             decode_client=msgspec.msgpack.Decoder(client).decode,
             decode_server=msgspec.msgpack.Decoder(server).decode,
             encode=_encode_msgpack,

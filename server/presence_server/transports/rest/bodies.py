@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -13,6 +14,7 @@ from presence_protocol import fields
 from presence_protocol.codec import DECODE_FAILURES
 from presence_protocol.errors import FieldError
 from presence_protocol.fields import Field, Rule, find_errors
+from presence_protocol.large import LARGE, Flat, fields_of
 from presence_protocol.messages import (
     FIELDS,
     NOTHING_SAID,
@@ -134,6 +136,19 @@ RULES: Final = rules_of(fields.user_id, fields.platform)
 """Those of a server whose settings are the usual ones."""
 
 _decode_any = msgspec.json.Decoder().decode
+_decode_parts = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
+_decode_flat = msgspec.json.Decoder(Flat).decode
+_pass_over = msgspec.json.Decoder(msgspec.Raw).decode
+
+
+def _decode_large(data: bytes, known: Collection[str]) -> Any:
+    """As `_decode_any`; but of an object, only its `known` fields."""
+    try:
+        parts = _decode_parts(data)
+    except msgspec.ValidationError:
+        return _pass_over(data)  # no object, if it is JSON
+    return fields_of(parts, known, _decode_flat, _decode_any)
+
 
 _CHARSET: Final = re.compile(r';\s*charset\s*=\s*"?([^\s;"]*)', re.IGNORECASE)
 _CLOSE: Final = {"Connection": "close"}
@@ -174,8 +189,8 @@ class Bodies:
         """Decode `data`, or say in a Refusal each thing that is wrong with it."""
         if (body := self.decode_valid(data, body_type)) is not None:
             return body
-        raw = _raw_of(data)
         rules = self.rules[body_type]
+        raw = _raw_of(data, rules)
         if errors := find_errors(raw, rules):
             raise Refusal(400, errors)
         try:
@@ -193,8 +208,8 @@ async def read_raw(request: Request, limit: int) -> dict[str, Any]:
     return _raw_of(await _read_bytes(request, limit))
 
 
-def _raw_of(data: bytes) -> dict[str, Any]:
-    """The object that `data` is. Raises Refusal if it is none."""
+def _raw_of(data: bytes, known: Collection[str] | None = None) -> dict[str, Any]:
+    """The object that `data` is, of a large one only the `known` fields. Raises Refusal if it is none."""
     if (mark := byte_order_mark(data)) is not None:
         raise Refusal(
             400,
@@ -203,7 +218,7 @@ def _raw_of(data: bytes) -> dict[str, Any]:
     if not data.strip():
         raise Refusal(400, [FieldError("body", "is empty; a JSON object is expected")])
     try:
-        raw = _decode_any(data)
+        raw = _decode_any(data) if known is None or len(data) <= LARGE else _decode_large(data, known)
     except RecursionError:
         raise Refusal(400, [FieldError("body", "is nested too deeply")]) from None
     except UnicodeDecodeError as reason:
