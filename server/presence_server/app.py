@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from random import Random
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 from starlette.applications import Starlette
@@ -286,7 +286,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets for every address that `host` stands for and this machine has, all on one port.
 
     `host` may be several, separated by commas. `::` stands for every address of both families, as 0.0.0.0 does for
-    those of one.
+    those of one; those that are named beside it are among them.
 
     Raises:
         BindError: one of them has no such address, or the port is taken on one of them.
@@ -294,7 +294,7 @@ def listen(host: str, port: int) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     bound: set[tuple[Any, ...]] = set()
     try:
-        for one in hosts_of(host):
+        for one in sorted(hosts_of(host), key=lambda one: one not in _EVERY):
             try:
                 listeners += _listen(one, port, listeners, bound)
             except OSError as failed:
@@ -306,14 +306,18 @@ def listen(host: str, port: int) -> list[socket.socket]:
     return listeners
 
 
+_EVERY: Final = ("::", "0.0.0.0")
+"""Each stands for all addresses of its family."""
+
+
 def _listen(host: str, port: int, others: Sequence[socket.socket], bound: set[tuple[Any, ...]]) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     missing: OSError | None = None
     try:
-        for name in ("::", "0.0.0.0") if host == "::" else (host,):
+        for name in _EVERY if host == "::" else (host,):
             found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
             for family, kind, protocol, _, address in dict.fromkeys(found):
-                if (family, address) in bound:
+                if (family, address) in bound or any(of == family and every[0] in _EVERY for of, every in bound):
                     continue
                 bound.add((family, address))
                 if port == 0 and (first := next(iter((*others, *listeners)), None)) is not None:

@@ -7,20 +7,22 @@ that), and `bench/leaks.py` shows that a hundred thousand connections that vanis
 exception or a library die young, where they are found.
 
 As a net, all objects are looked at when nobody is there to be kept waiting, and when memory has doubled since: a cycle
-that nobody knows of costs memory for a while, and never all of it.
+that nobody knows of costs memory for a while, and never all of it. In the idle moments, what is free goes back to the
+system as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
-import resource
 import sys
 import time
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from presence_server.logs import get_logger
+from presence_server.memory import resident_memory
 
 THRESHOLDS: Final = (10_000, 1, 10_000)
 """Objects made and not freed until the young are looked at (1 ms); so many times more until the middle-aged are, 20,000
@@ -55,6 +57,7 @@ class Collections:
     """When to look at all objects. Pure: it is told how things are."""
 
     def __init__(self, first: Look) -> None:
+        self.is_idle = False
         self._before = first
         self._settled = first.resident
         self._not_before = first.now + PAUSE
@@ -63,7 +66,7 @@ class Collections:
     def is_due(self, look: Look) -> bool:
         """To be asked about every `CHECK` seconds."""
         before, self._before = self._before, look
-        is_idle = look.cpu - before.cpu < IDLE * (look.now - before.now)
+        self.is_idle = is_idle = look.cpu - before.cpu < IDLE * (look.now - before.now)
         if look.resident >= max(2 * self._settled, self._settled + ROOM):
             return look.now >= self._not_before_doubling
         return is_idle and look.now >= self._not_before
@@ -93,20 +96,32 @@ async def collect_when_due() -> None:
         began = look()
         if collections.is_due(began):
             found = gc.collect()
+            if collections.is_idle:
+                give_back()
             ended = look()
             collections.done(began, ended)
             log.debug("garbage collected", objects=found, ms=round((ended.now - began.now) * 1000))
 
 
 def look() -> Look:
-    return Look(time.monotonic(), time.process_time(), resident_bytes())
+    return Look(time.monotonic(), time.process_time(), resident_memory())
 
 
-def resident_bytes() -> int:
-    """Resident memory; the most that it ever was, where the system does not tell more."""
-    try:
-        pages = int(Path("/proc/self/statm").read_text("ascii").split()[1])
-    except (OSError, IndexError, ValueError):
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        return peak if sys.platform == "darwin" else peak * 1024
-    return pages * resource.getpagesize()
+def _trimmer() -> Callable[[int], int] | None:
+    if sys.platform != "linux":
+        return None
+    trim: Callable[[int], int] | None = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc alone has it
+    return trim
+
+
+_TRIM: Final = _trimmer()
+
+
+def give_back() -> None:
+    """Give the system what is free on the heap.
+
+    By itself glibc gives back only what is free at its end (mallopt(3), M_TRIM_THRESHOLD): after 800 clients that had
+    each sent most of a message and left, 120 of 180 MB were free, and stayed. It takes 125 ms for those.
+    """
+    if _TRIM is not None:
+        _TRIM(0)

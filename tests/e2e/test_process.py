@@ -210,6 +210,16 @@ def test_it_listens_on_every_address_that_is_asked_for(host: str, addresses: set
             listener.close()
 
 
+@pytest.mark.parametrize("host", ["::,127.0.0.1", "127.0.0.1,::", "::1,::", "0.0.0.0,127.0.0.1", "127.0.0.1,0.0.0.0"])
+def test_an_address_beside_every_address_is_among_them(host: str) -> None:
+    listeners = listen(host, 0)
+    try:
+        assert reached(listeners) >= {"127.0.0.1", "127.0.0.2"}
+    finally:
+        for listener in listeners:
+            listener.close()
+
+
 def test_host_may_be_given_more_than_once() -> None:
     ended = run("--host", "127.0.0.1", "--host", "nowhere.invalid")
     assert (ended.returncode, ended.stdout) == (1, "")
