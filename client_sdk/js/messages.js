@@ -47,7 +47,7 @@ export function decode(data) {
   leaveOut(own?.override, ["until"]);
   leaveOut(own, ["statusText", "statusEmoji", "textUntil", "statusBy", "textBy"]);
   for (const list of [message.statuses, message.changes]) {
-    const optional = ["statusText", "statusEmoji", "idleSince", "platformStatus"];
+    const optional = ["statusText", "statusEmoji", "idleSince", "platformStatus", "lastSeen"];
     if (Array.isArray(list)) for (const entry of list) leaveOut(entry, optional);
   }
   return message;

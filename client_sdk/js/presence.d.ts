@@ -9,6 +9,8 @@ export type UserId = number | string;
 
 export type Status = "ONLINE" | "AWAY" | "BUSY" | "OFFLINE";
 export type Platform = "WEB" | "IOS" | "ANDROID" | "PC" | (string & {});
+/** By days of UTC: today, in the 6 days before, in the 29 days before, earlier. */
+export type LastSeen = "today" | "this_week" | "this_month" | "earlier";
 export type State = "connecting" | "online" | "waiting" | "closed";
 
 /** The public state of one user at one version. */
@@ -28,6 +30,8 @@ export interface Entry {
   readonly statusEmoji?: string;
   /** Since when all devices are idle, where the server tells it. */
   readonly idleSince?: string;
+  /** Roughly when, instead of `lastActiveTime`, where you may see no more than the status. */
+  readonly lastSeen?: LastSeen;
 }
 
 /** A watched user looks different. `before`: as last told, undefined the first time. */

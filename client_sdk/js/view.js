@@ -44,7 +44,8 @@ export function isShownAlike(one, other) {
     isToldAlike(one.platformStatus ?? {}, other.platformStatus ?? {}) &&
     (one.statusEmoji ?? "") === (other.statusEmoji ?? "") &&
     one.idleSince === other.idleSince &&
-    one.lastActiveTime === other.lastActiveTime
+    one.lastActiveTime === other.lastActiveTime &&
+    (one.lastSeen ?? "") === (other.lastSeen ?? "")
   );
 }
 

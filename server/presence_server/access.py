@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
-from presence_protocol.user_ids import UserId, kind_of
+from presence_protocol.user_ids import kind_of
+from presence_server.application.contacts import ContactBook
+from presence_server.application.keys import UserKeys
+from presence_server.application.policies import ByContacts, Everyone
+from presence_server.application.ports import Visibility
 from presence_server.application.principals import Principal
 from presence_server.identity.authentication import Authentication, ByAddress, ByApplication, ByToken, Way
 from presence_server.identity.claims import Rules
@@ -20,17 +25,10 @@ from presence_server.identity.tokens import TokenVerifier
 from presence_server.identity.webhook import AskApplication
 from presence_server.logs import get_logger
 from presence_server.settings import Settings, SettingsError
+from presence_server.visibility.ask import LENSES
+from presence_server.visibility.ask import AskApplication as AskWhoMaySee
 
 _log = get_logger(__name__)
-
-
-class Everyone:
-    """Everybody may see everybody."""
-
-    is_open = True
-
-    def may_see(self, viewer: UserId | None, user_id: UserId) -> bool:
-        return True
 
 
 class Access:
@@ -42,6 +40,7 @@ class Access:
         self._key_set: KeySet | None = None
         self._verifier: TokenVerifier | None = None
         self._asker: AskApplication | None = None
+        self._seeing: AskWhoMaySee | None = None
         self._service_keys = self._read_service_keys()
         self.authentication = Authentication(
             self._way(), Tickets(lambda: secrets.token_urlsafe(32)), Revocations(), self._service_keys
@@ -75,17 +74,31 @@ class Access:
             return ByApplication(self._asker)
         return ByAddress(Networks(settings.trusted_networks))
 
+    def visibility(self, keys: UserKeys, now: Callable[[], float]) -> Visibility:
+        """Who may see whom. `now` tells the time of durations."""
+        settings = self._settings
+        if settings.visibility == "contacts":
+            return ByContacts(ContactBook(keys), LENSES[settings.strangers])
+        if settings.visibility == "ask":
+            self._seeing = AskWhoMaySee(settings.visibility_url, keys, now)
+            return self._seeing
+        return Everyone()
+
     async def start(self) -> None:
         if self._key_set is not None:
             await self._key_set.start()
         if self._asker is not None:
             await self._asker.start()
+        if self._seeing is not None:
+            await self._seeing.start()
 
     async def stop(self) -> None:
         if self._key_set is not None:
             await self._key_set.stop()
         if self._asker is not None:
             await self._asker.stop()
+        if self._seeing is not None:
+            await self._seeing.stop()
 
     def reload(self) -> frozenset[Principal]:
         """Read the files of keys anew; whose keys are gone. What cannot be read stays as it was, and is logged."""

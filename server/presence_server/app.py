@@ -26,7 +26,7 @@ from presence_protocol.errors import FieldError
 from presence_protocol.paths import BASE_PATH
 from presence_protocol.user_ids import STRING, kind_of
 from presence_server import __version__
-from presence_server.access import Access, Everyone
+from presence_server.access import Access
 from presence_server.application.admission import Admission
 from presence_server.application.allowances import AddressAllowance, Allowance, Allowances
 from presence_server.application.ceilings import Ceilings
@@ -70,6 +70,7 @@ from presence_server.transports.rest.endpoints import RestApi, on_http_exception
 from presence_server.transports.rest.envelope import Refusal, failure
 from presence_server.transports.rest.explain import ExplainApi
 from presence_server.transports.rest.openapi import openapi_route
+from presence_server.transports.rest.people import PeopleApi
 from presence_server.transports.rest.public import PublicLimit
 from presence_server.transports.rest.quick import QuickAnswers
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
@@ -126,7 +127,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         interest,
         fanout,
         access.authentication,
-        Everyone(),
+        access.visibility(keys, clock.now),
         limits,
         clock,
         keys,
@@ -135,12 +136,13 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         allowances,
         Ceilings(settings.max_edges, settings.max_watchers, settings.max_memory),
         Admission(settings.admission_lag, clock.now()),
+        settings.reciprocal_last_seen,
     )
     driver.drives(hub, fanout)
     gateway = Gateway(
         access,
         hub,
-        Polls(engine, interest, fanout, hub.sight),
+        Polls(fanout, hub.sight, hub.edges, hub.permissions),
         driver,
         sockets,
         clock,
@@ -216,6 +218,7 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
             *ClaimsApi(gateway, desk).routes(),
             *ExplainApi(gateway, desk, times).routes(),
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
+            *PeopleApi(gateway, desk).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
             *Pages(grace, gateway.root_path).routes(),

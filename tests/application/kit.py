@@ -25,7 +25,6 @@ from presence_protocol.messages import (
     Welcome,
 )
 from presence_protocol.view import View
-from presence_server.access import Everyone
 from presence_server.application.admission import Admission
 from presence_server.application.allowances import Allowances
 from presence_server.application.ceilings import Ceilings
@@ -35,12 +34,13 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN, UserKeys
+from presence_server.application.policies import Everyone
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Authenticator, Engine, EngineEvent, Listener, Peer, Visibility
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
 from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import Change, Platform, Shown, Status, Truth, UserPresence
+from presence_server.domain.model import Change, Kept, Platform, Shown, Status, Truth, UserPresence
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Connect, Offline, Online, Say, Transition
@@ -194,6 +194,12 @@ class LateEngine:
                 done(None)
 
         self.waiting.append(Waiting(None, answer, True, Counter()))
+
+    def export(self, user_id: int, now: float, done: Callable[[Kept | None], None]) -> None:
+        self._inner.export(user_id, now, done)
+
+    def next_version(self) -> int:
+        return self._inner.next_version()
 
     def restamp(self, user_id: int, now: float) -> None:
         self._inner.restamp(user_id, now)
@@ -449,6 +455,7 @@ class World:
         allowances: Allowances | None = None,
         ceilings: Ceilings | None = None,
         admission: Admission | None = None,
+        is_reciprocal: bool = False,
         **fanout: Any,
     ) -> None:
         self.clock = ManualClock()
@@ -479,8 +486,9 @@ class World:
             allowances,
             ceilings,
             admission,
+            is_reciprocal,
         )
-        self.polls = Polls(self.engine, self.interest, self.fanout, self.hub.sight)
+        self.polls = Polls(self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
         self.clients: list[Client] = []
         self.told: list[Transition | None] = []
         """What came of the transitions of back ends."""

@@ -28,9 +28,10 @@ from presence_protocol.messages import (
 )
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.principals import Denied, Principal
+from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Status
 from presence_server.domain.shard import Lifetimes
-from support.who import ByTable
+from support.who import ByRule, ByTable
 
 
 def shown(world: World, user_id: int = ANN) -> str:
@@ -42,13 +43,9 @@ def only(client: Client) -> object:
     return message
 
 
-class Shy:
+def shy() -> ByRule:
     """Nobody but herself may see Eve."""
-
-    is_open = False
-
-    def may_see(self, viewer: int | None, user_id: int) -> bool:
-        return user_id != EVE or viewer == EVE
+    return ByRule(lambda _viewer, user_id: Lens.HIDDEN if user_id == EVE else Lens.FULL)
 
 
 # -- hello -----------------------------------------------------------------------------------------------------------
@@ -199,7 +196,7 @@ def test_a_cursor_that_is_not_covered_brings_everything(cursor: str) -> None:
 
 
 def test_who_may_not_be_seen_looks_never_heard_of_on_every_path() -> None:
-    world = World(visibility=Shy())
+    world = World(visibility=shy())
     world.online(EVE)
     world.online(BOB)
     client = world.connect(ANN, watch=[EVE, BOB])
@@ -489,7 +486,7 @@ def test_one_that_waits_long_for_the_engine_is_not_taken_for_dead() -> None:
 
 
 def test_an_engine_that_cannot_tell_of_whom_one_may_see_is_answered_so_as_well() -> None:
-    world = World(is_late=True, visibility=Shy())
+    world = World(is_late=True, visibility=shy())
     client = world.connect()
     client.take()
     client.say(Query(user_ids=[EVE, BOB], id=1))

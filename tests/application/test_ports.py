@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from application.kit import FakeLink, LateEngine, ManualClock
-from presence_server.access import Everyone
 from presence_server.application import ports
+from presence_server.application.policies import Everyone
 from presence_server.clock import SystemClock
 from presence_server.engines.memory import MemoryEngine
 from presence_server.identity.authentication import Authentication

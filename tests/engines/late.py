@@ -22,7 +22,7 @@ from engines.line import Line, Request
 from engines.store import Announced, Fetched, Store
 from engines.timeline import Timeline
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
-from presence_server.domain.model import Change, Shown, Status, Truth, UserPresence
+from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import AnyTransition, Connect, Disconnect, Leave
 
@@ -251,6 +251,13 @@ class LateEngine:
     def reveal(self, user_id: int, now: float, done: Callable[[Truth | None], None]) -> None:
         self.line.send(Request(None, lambda: self.store.fetch(user_id).truth, done))
 
+    def export(self, user_id: int, now: float, done: Callable[[Kept | None], None]) -> None:
+        self.line.send(Request(user_id, partial(self.store.kept, user_id), done))
+
+    def next_version(self) -> int:
+        self.seq += 1
+        return self.store.table.next_version(self._clock.utc())
+
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         def answered(found: list[Shown] | None) -> None:
             done(None if found is None else [self._reconciled(shown) for shown in found])
@@ -279,7 +286,11 @@ class LateEngine:
     def _take_in(self, fetched: Fetched) -> None:
         """Tell the listener what is new: the Change, then who was evicted, then that the truth changed."""
         now = self._clock.now()
-        self._learn(fetched.presence, fetched.floor)
+        presence = fetched.presence
+        if fetched.made.change is not None and not presence.version:
+            # Erased, or forgotten at once: the replica must not keep what the store does not.
+            presence = presence._replace(version=fetched.made.change.version)
+        self._learn(presence, fetched.floor)
         if fetched.user_id in self._hosted:
             self._truths[fetched.user_id] = fetched.truth
         for evicted in fetched.made.evicted:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from presence_server.application.ports import Clock
-from presence_server.domain.model import Device, Shown, Truth, UserPresence
+from presence_server.domain.model import Device, Kept, Shown, Truth, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
     NOTHING,
@@ -104,6 +104,11 @@ class Store:
     def shown(self, user_id: int) -> Shown:
         shown = self.table.shown(user_id)
         return shown._replace(devices=tuple(map(copy_of, shown.devices)))
+
+    def kept(self, user_id: int) -> Kept:
+        kept = self.table.kept(user_id, self._clock.utc())
+        truth = kept.truth
+        return kept._replace(truth=truth._replace(devices=tuple(map(copy_of, truth.devices))))
 
     def _told(self, user_id: int, made: Transition) -> None:
         if made is not NOTHING:

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from presence_server.access import Access, Everyone
+from presence_server.access import Access
+from presence_server.application.policies import Everyone
+from presence_server.domain.lenses import Lens
 from presence_server.settings import SettingsError, load
 
 
 def test_everybody_sees_everybody() -> None:
-    assert Everyone().may_see(None, 10001)
-    assert Everyone().may_see(10001, 10002)
+    assert Everyone().is_open
+    assert Everyone().lens(10001, 10002) is Lens.FULL
 
 
 @pytest.mark.parametrize(

@@ -99,6 +99,10 @@ DESIGN = {
     "trusted_proxies": (),
     "allowed_hosts": (),
     "root_path": "",
+    "visibility": "everyone",
+    "strangers": "hidden",
+    "visibility_url": "",
+    "reciprocal_last_seen": False,
     "engine": "memory",
 }
 
@@ -123,6 +127,8 @@ NEEDED = {
     "auth_url": ["--auth", "webhook"],
     "tls_cert": ["--tls-key", "key.pem"],
     "tls_key": ["--tls-cert", "certificate.pem"],
+    "strangers": ["--visibility", "contacts"],
+    "visibility_url": ["--visibility", "ask"],
 }
 """Without which a setting means nothing, and is refused."""
 
@@ -135,7 +141,8 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048", "limits": "on", "sources": "self=1,boss=9", "lifetimes": "BUSY=60"}
-    raw |= {"no_invisible": "on", "show_idle_since": "on"}
+    raw |= {"no_invisible": "on", "show_idle_since": "on", "reciprocal_last_seen": "on"}
+    raw |= {"visibility": "contacts", "strangers": "coarse", "visibility_url": "http://a.example/may"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")
         others = NEEDED.get(one.name, [])

@@ -38,7 +38,7 @@ class Checker:
     def entry(self, viewer: int | None, entry: StatusEntry) -> None:
         """A version says the same to everybody, for ever; and of whom one may not see, nothing is ever said."""
         world = self._world
-        if not world.visibility.may_see(viewer, entry.user_id):
+        if not world.may_see(viewer, entry.user_id):
             require(not entry.version and entry.status == OFFLINE, "seen by who may not see", viewer, entry)
         if not entry.version:
             is_blank = entry.status == OFFLINE and not entry.platforms and entry.last_active_time is None
@@ -101,7 +101,7 @@ class Checker:
             presence = world.known_presence(user_id)
             if presence is None or presence.seq > cursor.seq or user_id in held_back:
                 continue
-            if entry.version or world.visibility.may_see(world.viewer_of(whose), user_id):
+            if entry.version or world.may_see(world.viewer_of(whose), user_id):
                 require(is_same(entry, presence), "a cursor claims what was not sent", whose, text, entry, presence)
 
     # -- what is kept --------------------------------------------------------------------------------------------------
@@ -164,7 +164,7 @@ class Checker:
         world = self._world
         require(set(entries) == set(watched), "watched and not held", whose, set(entries) ^ set(watched))
         for user_id, entry in entries.items():
-            if not world.visibility.may_see(world.viewer_of(whose), user_id):
+            if not world.may_see(world.viewer_of(whose), user_id):
                 require(not entry.version, "seen by who may not see", whose, entry)
                 continue
             presence = world.known_presence(user_id)

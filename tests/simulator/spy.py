@@ -13,7 +13,7 @@ from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
 from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Done, Engine, EngineEvent, EngineStatistics, Listener
-from presence_server.domain.model import Change, Shown, Truth, UserPresence
+from presence_server.domain.model import Change, Kept, Shown, Truth, UserPresence
 from presence_server.domain.transitions import AnyTransition, Transition
 from simulator.failure import require
 
@@ -110,6 +110,12 @@ class SpyEngine:
 
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         self.inner.lookup(user_ids, now, done)
+
+    def export(self, user_id: int, now: float, done: Callable[[Kept | None], None]) -> None:
+        self.inner.export(user_id, now, done)
+
+    def next_version(self) -> int:
+        return self.inner.next_version()
 
     def restamp(self, user_id: int, now: float) -> None:
         self.inner.restamp(user_id, now)

@@ -13,9 +13,11 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import PLAIN
+from presence_server.application.policies import Everyone
 from presence_server.application.polls import Polls
-from presence_server.application.ports import Engine
+from presence_server.application.ports import Engine, Visibility
 from presence_server.domain.interest import Interest
+from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Platform, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
@@ -29,7 +31,7 @@ from simulator.rest import Poller, Requests, RestDevice
 from simulator.scenario import Scenario
 from simulator.sdk import SdkClient
 from simulator.spy import SpyEngine
-from support.who import trusting
+from support.who import ByRule, trusting
 
 FIRST_USER = 10_001
 PLATFORMS = tuple(Platform)
@@ -39,20 +41,9 @@ AWAY_ECHO = 15.0
 """Seconds after an outage of the engine within which something may still be refused because of it."""
 
 
-class SomeHidden:
-    """Every seventh pair of people may not see each other; nobody in particular may not see every seventh user."""
-
-    is_open = False
-
-    def may_see(self, viewer: int | None, user_id: int) -> bool:
-        return (user_id + (viewer or 0)) % 7 != 0
-
-
-class AllSeen:
-    is_open = True
-
-    def may_see(self, viewer: int | None, user_id: int) -> bool:
-        return True
+def some_hidden(viewer: int, user_id: int) -> Lens:
+    """Every seventh pair of people may not see each other."""
+    return Lens.FULL if (user_id + viewer) % 7 else Lens.HIDDEN
 
 
 class World:
@@ -64,7 +55,7 @@ class World:
         self.random = Random(f"network {scenario.seed}")
         self.clock = MachineClock(self.loop)
         self.table = PresenceTable(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered)
-        self.visibility = SomeHidden() if scenario.hides_some else AllSeen()
+        self.visibility: Visibility = ByRule(some_hidden) if scenario.hides_some else Everyone()
         self.oracle = Oracle(self)
         self.checker = Checker(self)
         self.requests = Requests(self)
@@ -87,7 +78,7 @@ class World:
             self.driver.wake,
         )
         self.driver.of(self.hub, self.fanout).start_on(self.loop, scenario.turn)
-        self.polls = Polls(self.spy, self.interest, self.fanout, self.hub.sight)
+        self.polls = Polls(self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
         self.links: dict[int, Link] = {}
         self.was_away = False
         self._away_since: float | None = None
@@ -148,6 +139,10 @@ class World:
         most = self.scenario.users + 3
         count = random.randint(1, max(1, self.scenario.most_watched // 3))
         return list(dict.fromkeys(FIRST_USER + int(most * random.random() ** 2) for _ in range(count)))
+
+    def may_see(self, viewer: int | None, user_id: int) -> bool:
+        """Of whom nothing is told without a user, everything is: services see all."""
+        return not viewer or viewer == user_id or self.visibility.lens(viewer, user_id) is not Lens.HIDDEN
 
     def viewer_of(self, whose: object) -> int | None:
         return whose.user_id or None if isinstance(whose, Client) else None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 
-from presence_server.application.ports import Peer, Wanted
+from presence_server.application.ports import Changed, Peer, Wanted
 from presence_server.application.principals import Denied, Principal, trusted
+from presence_server.domain.lenses import Lens
 from presence_server.identity.authentication import Authentication, ByAddress
 from presence_server.identity.networks import LOOPBACK, Networks
 from presence_server.identity.revocations import Revocations
@@ -43,3 +44,25 @@ class ByTable:
 
 
 EVERYTHING = trusted("test")
+
+
+class ByRule:
+    """Who may see whom, by a function; nothing changes unless `tell` says so."""
+
+    is_open = False
+
+    def __init__(self, lens: Callable[[int, int], Lens]) -> None:
+        self.lens = lens
+        self.tell: Changed = lambda _viewer, _keys: None
+
+    def attach(self, changed: Changed) -> None:
+        self.tell = changed
+
+    def learn(self, viewer: int, keys: Sequence[int], now: float, done: Callable[[float | None], None]) -> None:
+        done(None)
+
+    def is_contact(self, viewer: int, key: int) -> bool:
+        return self.lens(viewer, key) is Lens.FULL
+
+    def sweep(self, now: float) -> None:
+        """Nothing waits."""

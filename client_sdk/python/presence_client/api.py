@@ -64,7 +64,11 @@ class UserStatus(msgspec.Struct, rename="camel", frozen=True):
 
 
 class UserDetail(msgspec.Struct, rename="camel", frozen=True):
-    """What watchers see of a user: status, the distinct platforms of their devices, text. Times as in `UserSummary`."""
+    """What watchers see of a user: status, the distinct platforms of their devices, text. Times as in `UserSummary`.
+
+    `last_seen` (`today`, `this_week`, `this_month` or `earlier`) is told instead of `last_active_time` to who may see
+    the status only.
+    """
 
     user_id: ToldUserId
     status: StatusName
@@ -73,6 +77,7 @@ class UserDetail(msgspec.Struct, rename="camel", frozen=True):
     status_text: str | None = None
     status_emoji: str | None = None
     idle_since: str | None = None
+    last_seen: str | None = None
 
 
 class ChangeSet(msgspec.Struct, rename="camel", frozen=True):

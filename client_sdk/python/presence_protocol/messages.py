@@ -162,7 +162,8 @@ AnyClientMessage = Hello | Watch | Unwatch | SetStatus | Activity | Query | Auth
 class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
     """The public state of one user at one version. Unknown users: OFFLINE, no platforms, null, version 0.
 
-    Platforms are plain strings here: a client must bear one that a newer server has added.
+    Platforms are plain strings here: a client must bear one that a newer server has added. So is `last_seen`, which is
+    told instead of `last_active_time` to who may see the status only: `today`, `this_week`, `this_month` or `earlier`.
     """
 
     user_id: ToldUserId
@@ -175,6 +176,7 @@ class StatusEntry(Struct, rename="camel", omit_defaults=True, gc=False):
     idle_since: str | None = None
     platform_status: dict[str, str] | None = None
     """The status on each platform, where the server tells it (`--platform-status`)."""
+    last_seen: str | None = None
 
 
 class Override(Struct, rename="camel", omit_defaults=True):

@@ -39,6 +39,7 @@ def is_shown_alike(one: StatusEntry, other: StatusEntry) -> bool:
         and one.status_emoji == other.status_emoji
         and one.idle_since == other.idle_since
         and one.last_active_time == other.last_active_time
+        and one.last_seen == other.last_seen
     )
 
 

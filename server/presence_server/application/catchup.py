@@ -8,7 +8,7 @@ by piece is behind as well, and served likewise after its answer (see `slices`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from presence_protocol.messages import Diff, Snapshot
@@ -16,10 +16,11 @@ from presence_server.application.cursors import Cursor
 from presence_server.application.entries import entry_of, parts
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
-from presence_server.application.ports import Engine
 from presence_server.application.sessions import Session
+from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
 from presence_server.domain.interest import Interest
+from presence_server.domain.lenses import key_of
 from presence_server.domain.model import UserPresence
 
 PAUSE: Final = 0.1
@@ -29,15 +30,18 @@ PAUSE: Final = 0.1
 class CatchUp:
     """Serves the sessions that are behind."""
 
-    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, keys: UserKeys, part_bytes: int) -> None:
-        self._engine = engine
+    def __init__(self, interest: Interest, fanout: Fanout, sight: Sight, keys: UserKeys, part_bytes: int) -> None:
+        self._views = fanout.views
         self._interest = interest
         self._fanout = fanout
+        self._sight = sight
         self._keys = keys
         self._part_bytes = part_bytes
         self._unblocked: dict[Session, None] = {}
         self.behind = 0
         """Sessions that are behind."""
+        self.before: Callable[[Session], None] = _nothing
+        """Called when a session is about to be served: what else it has missed is told first."""
 
     def hold(self, session: Session) -> None:
         """Write no diffs to the session until it was served again."""
@@ -75,7 +79,7 @@ class CatchUp:
 
     def has_lost_count(self, session: Session) -> bool:
         """Whether something was forgotten since: only a full snapshot is sure to hold it."""
-        return session.served < self._engine.floor
+        return session.served < self._views.floor
 
     def steps(self, session: Session, now: float) -> Iterator[None]:
         """Send what `session` missed, as long as there is room; it is behind no more once it was sent everything."""
@@ -83,6 +87,9 @@ class CatchUp:
         while not self.has_lost_count(session):
             # What waited for its slice meanwhile is among what is served here, or older than that.
             self._fanout.skip(session.slot)
+            self.before(session)
+            if session.blocked_since:
+                return
             missed = list(parts(self._missed(session), self._part_bytes))
             for part in missed:
                 if not session.link.has_room():
@@ -100,12 +107,12 @@ class CatchUp:
         self._unblocked[session] = None  # one of the next sweeps will tell
 
     def _missed(self, session: Session) -> list[UserPresence]:
-        return self._engine.changed_since(self._interest.watched(session.slot), session.served)
+        return self._views.changed_since(self._interest.watched(session.slot), session.served)
 
     def _tell(self, session: Session, part: list[UserPresence]) -> None:
         if part:
             session.served = part[-1].seq
-            cursor = str(Cursor(self._engine.epoch, session.served))
+            cursor = str(Cursor(self._views.epoch, session.served))
             changes = [entry_of(presence, self._keys) for presence in part]
             self._fanout.write_message(session.slot, session, Diff(changes=changes, cursor=cursor))
 
@@ -115,11 +122,16 @@ class CatchUp:
         Its cursor claims what is settled, which may be less than `floor`. What it missed from now on is more than that:
         all that was told before is read here.
         """
-        seq = self._engine.seq
+        seq = self._views.seq
         session.served = self._fanout.settled
-        cursor = str(Cursor(self._engine.epoch, session.served))
-        for piece, is_last in pieces(list(self._interest.watched(session.slot))):
-            for part, more in messages(map(self._engine.presence, piece), is_last, self._part_bytes):
+        cursor = str(Cursor(self._views.epoch, session.served))
+        viewer = session.viewer
+        for piece, is_last in pieces([key_of(topic) for topic in self._interest.watched(session.slot)]):
+            topics = self._sight.topics(viewer, piece)
+            stamp = self._sight.stamp(viewer)
+            for part, more in messages(map(self._views.presence, topics), is_last, self._part_bytes):
+                if self._sight.stamp(viewer) != stamp:
+                    part = self._sight.still(viewer, part)
                 statuses = [entry_of(presence, self._keys) for presence in part]
                 snapshot = Snapshot(statuses=statuses, more=more, cursor=None if more else cursor)
                 self._fanout.write_message(session.slot, session, snapshot)
@@ -130,3 +142,7 @@ class CatchUp:
     def __len__(self) -> int:
         """How many sessions are unblocked and wait to be served."""
         return len(self._unblocked)
+
+
+def _nothing(_session: Session) -> None:
+    """There is nothing else."""

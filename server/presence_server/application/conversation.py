@@ -86,6 +86,8 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
         return
     seeing = hello.user_id or made.user_id
     session.viewer = 0 if seeing is None else hub.keys.key(seeing)
+    if session.viewer and (hello.observer or hello.user_id is None):
+        hub.permissions.join(session)
     if hub.is_draining:
         hub.close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
     elif (watch := hub.keys.distinct(hello.watch or (), hub.limits.max_watched)) is None:
@@ -199,6 +201,8 @@ def _welcome(
 ) -> Iterator[None]:
     """`given` is the cursor of the hello. Without a `lookup` there is nobody to watch."""
     seq = resumable_seq(hub.engine, given, partial(digest_of, watched or ())) if known else None
+    if seq is not None and not hub.sight.covers(session.viewer, seq):
+        seq = None
     session.state = advance(Role.SERVER, session.state, "welcome")
     hub.liveness.start_pings(session, now)
     hub.journal.began(session, now)

@@ -10,13 +10,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from presence_server.application.ports import Engine
 from presence_server.domain.model import UserKey
 
 MAX_CURSOR = 100
 """Longest cursor that is read at all, in characters; ours have about 30."""
+
+
+class Numbered(Protocol):
+    """Whatever has an engine's epoch, seq and floor."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def seq(self) -> int: ...
+
+    @property
+    def floor(self) -> int: ...
 
 
 class Cursor(NamedTuple):
@@ -48,7 +60,7 @@ def digest_of(user_ids: Iterable[UserKey]) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
-def resumable_seq(engine: Engine, text: str | None, digest: Callable[[], str]) -> int | None:
+def resumable_seq(engine: Numbered, text: str | None, digest: Callable[[], str]) -> int | None:
     """The seq from which a client with cursor `text` can be resumed; None: send it everything.
 
     `digest` gives that of the ids in question, should the cursor speak for a set of ids.

@@ -31,6 +31,7 @@ def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
         public.emoji,
         None if public.idle_since is None else format_time(public.idle_since),
         None if public.by_platform is None else platform_status_of(public),
+        presence.last_seen,
     )
 
 

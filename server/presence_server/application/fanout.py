@@ -38,6 +38,7 @@ from presence_server.application.keys import UserKeys
 from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
 from presence_server.application.tallies import Histogram
+from presence_server.application.views import Views
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import OFFLINE, UserKey, UserPresence
 
@@ -69,10 +70,11 @@ class FanoutStatistics(NamedTuple):
 class _Heavy:
     """A change on its way to very many watchers. `version` may grow while it is: then it goes around once more.
 
-    `since` is when it changed; `again_since` when it changed anew, None if it has not.
+    `since` is when it changed; `again_since` when it changed anew, None if it has not. `without` are slots that may not
+    be told any more.
     """
 
-    __slots__ = ("again_since", "position", "since", "slots", "version")
+    __slots__ = ("again_since", "position", "since", "slots", "version", "without")
 
     def __init__(self, version: int, slots: array[int], since: float) -> None:
         self.version = version
@@ -80,6 +82,7 @@ class _Heavy:
         self.since = since
         self.position = 0
         self.again_since: float | None = None
+        self.without: set[int] = set()
 
 
 class Framer(Protocol):
@@ -104,7 +107,8 @@ class Fanout:
         sockets: Sockets | None = None,
         max_message: int = MAX_MESSAGE,
     ) -> None:
-        self._engine = engine
+        self.views = Views(engine, clock)
+        """The engine by topics, for all who tell others."""
         self._interest = interest
         self._clock = clock
         self._framers = framers
@@ -146,6 +150,19 @@ class Fanout:
     def detach(self, slot: int) -> None:
         self._outlets.detach(slot)
 
+    def outlet(self, slot: int) -> Outlet | None:
+        return self._outlets.by_slot[slot]
+
+    def is_waiting(self, slot: int) -> bool:
+        """Whether something waits for its slice."""
+        return bool(self._outlets.boxes[slot])
+
+    def take_out(self, topic: UserKey, slot: int) -> None:
+        """`slot` may not be told of the topic any more: also not of a change that is on its way to very many."""
+        heavy = self._heavy.get(topic)
+        if heavy is not None:
+            heavy.without.add(slot)
+
     # -- cursors -------------------------------------------------------------------------------------------------
 
     @property
@@ -158,19 +175,22 @@ class Fanout:
         """Everything up to this seq was written to every watcher that is not behind."""
         if self._changed or self.is_under_way:
             return self._settled
-        return self._engine.seq
+        return self.views.seq
 
     @property
     def cursor(self) -> str:
         return self._cursor_text(self.settled)
 
     def _cursor_text(self, seq: int) -> str:
-        return str(Cursor(self._engine.epoch, seq))
+        return str(Cursor(self.views.epoch, seq))
 
     # -- the tick ------------------------------------------------------------------------------------------------
 
     def gather(self, user_id: UserKey, version: int, since: float) -> None:
-        """`user_id` changed, at `since` or when that change could be told: tell the watchers with the next flush."""
+        """`user_id` changed, at `since` or when that change could be told: tell the watchers with the next flush.
+
+        Or what is shown of them under this topic changed: see `Views`.
+        """
         if not self._changed and not self.is_under_way:
             # All before this change was written; it is the first that was not.
             self._settled = max(self._settled, self._before(user_id))
@@ -193,7 +213,7 @@ class Fanout:
 
     def _before(self, user_id: UserKey) -> int:
         """The seq just before that of `user_id`'s change: what was settled when it came."""
-        return max(0, self._engine.presence(user_id).seq - 1)
+        return max(0, self.views.presence(user_id).seq - 1)
 
     def delay(self, now: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing is gathered."""
@@ -207,7 +227,7 @@ class Fanout:
             self.before_flush()
             changed, self._changed = self._changed, {}
             self._flushed, self._since = self._since, []
-            self._flushing = self._flush(changed, self._engine.seq)
+            self._flushing = self._flush(changed, self.views.seq)
             self._began, self._took = now, 0.0
         if self._flushing is not None:
             try:
@@ -292,6 +312,8 @@ class Fanout:
         user_id, heavy = next(iter(self._heavy.items()))
         segment = heavy.slots[heavy.position : heavy.position + self._slice_writes]
         heavy.position += self._slice_writes
+        if heavy.without:
+            segment = array("I", (slot for slot in segment if slot not in heavy.without))
         if self._interest.is_watched(user_id):
             # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
             self._share(segment, self._frames(self._encode(user_id, heavy.version)))
@@ -303,10 +325,10 @@ class Fanout:
             if heavy.again_since is not None:
                 self._heavy[user_id] = _Heavy(heavy.version, self._interest.watchers(user_id), heavy.again_since)
             elif not self._heavy and not self._changed and self._flushing is None:
-                self._settled = self._engine.seq
+                self._settled = self.views.seq
 
     def _encode(self, user_id: UserKey, version: int) -> tuple[bytes, bytes]:
-        presence = self._engine.presence(user_id)
+        presence = self.views.presence(user_id)
         if presence.version < version:
             # Forgotten since it changed: what is forgotten was OFFLINE.
             presence = UserPresence(user_id, OFFLINE, None, version, version)

@@ -8,7 +8,7 @@ the index and what was written agree.
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Sequence, Set
 from random import Random
 from typing import Final, NamedTuple
 
@@ -19,6 +19,7 @@ from presence_protocol.messages import (
     AnyClientMessage,
     AnyServerMessage,
     Bye,
+    Diff,
     Expiring,
     Ping,
     Reconnect,
@@ -33,8 +34,10 @@ from presence_server.application.allowances import Allowances, TooMuch
 from presence_server.application.catchup import CatchUp
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.conversation import HANDLERS
+from presence_server.application.cursors import Cursor
+from presence_server.application.edges import Edges
 from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LOSS_CODES
-from presence_server.application.entries import part_bytes, self_view_of
+from presence_server.application.entries import entry_of, part_bytes, self_view_of
 from presence_server.application.expiry import Expiry
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub_limits import HubLimits
@@ -43,6 +46,7 @@ from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkFailure, Liveness
 from presence_server.application.lookups import Found, look_up
 from presence_server.application.pacing import Pacing
+from presence_server.application.permissions import Permissions
 from presence_server.application.ports import (
     Authenticator,
     Clock,
@@ -56,18 +60,22 @@ from presence_server.application.ports import (
     Wanted,
 )
 from presence_server.application.principals import Denied, Principal
+from presence_server.application.privacy import LastSeen, Privacy
 from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import DONE
 from presence_server.application.watching import Watching
 from presence_server.domain.interest import Interest
+from presence_server.domain.lenses import Lens, lens_of, partial_topics_of
 from presence_server.domain.model import Change, UserKey
 from presence_server.domain.transitions import (
     AnyTransition,
     Disconnect,
+    Erase,
     Evicted,
     Leave,
     Loss,
+    Restate,
 )
 
 STALL: Final = 1.0
@@ -136,13 +144,19 @@ class Hub:
         allowances: Allowances | None = None,
         ceilings: Ceilings | None = None,
         admission: Admission | None = None,
+        is_reciprocal: bool = False,
     ) -> None:
-        """`wake` is called when effects or changes wait that no caller will be handed: see `take`."""
+        """`wake` is called when effects or changes wait that no caller will be handed: see `take`.
+
+        `is_reciprocal`: see `Sight`.
+        """
         self.engine = engine
         self.interest = interest
         self.fanout = fanout
         self.visibility = visibility
-        self.sight = Sight(visibility, keys)
+        self.privacy = Privacy()
+        self.sight = Sight(visibility, engine, fanout.views, self.privacy, is_reciprocal)
+        self.edges = Edges(interest, self.sight)
         self.limits = limits
         self.clock = clock
         self.keys = keys
@@ -156,13 +170,23 @@ class Hub:
         self._wake = wake
         self.liveness = Liveness(limits.times)
         self.part_bytes = part_bytes(limits.max_message)
-        self._catchup = CatchUp(engine, interest, fanout, keys, self.part_bytes)
+        self._catchup = CatchUp(interest, fanout, self.sight, keys, self.part_bytes)
         self._pacing = Pacing(limits.min_publish_interval)
+        self.permissions = Permissions(
+            self.sight,
+            self.edges,
+            fanout,
+            self._catchup,
+            lambda viewer: self._by_user.get(viewer, ()),
+            self._serve_again,
+            self.part_bytes,
+        )
         self.watching = Watching(
-            engine,
             interest,
             fanout,
             self.sight,
+            self.edges,
+            self.permissions.hold_for,
             self.send,
             self.begin,
             self.is_at_once,
@@ -188,6 +212,10 @@ class Hub:
         self.claim: Callable[[], bool] = _always
         """Whether there is time to make a piece of an answer now: whoever else is busy goes first."""
         fanout.before_flush = self._tell_selves
+        self._catchup.before = self._tell_permissions
+        self._restated: set[UserKey] = set()
+        """Users whose status has changed, or what is shown of them, while pacing holds it."""
+        visibility.attach(self.permission_changed)
         engine.attach(self.receive)
 
     # -- entries: connections ------------------------------------------------------------------------------------
@@ -302,7 +330,8 @@ class Hub:
         """The one entry for what the engine has to tell."""
         if isinstance(event, Change):
             self._changes += 1
-            self._publish(event.user_id, event.version, now)
+            is_restated = event.before.status is not event.after.status or event.before == event.after
+            self._publish(event.user_id, event.version, is_restated, now)
         elif isinstance(event, TruthChanged):
             for session in self._by_user.get(event.user_id, ()):
                 self._self_due[session] = None
@@ -316,9 +345,9 @@ class Hub:
             self.engine.submit(transition, now, done)
             return self.take()
 
-    def lookup(self, viewer: UserKey | None, user_ids: list[UserKey], now: float, done: Found) -> None:
+    def lookup(self, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found) -> None:
         """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now. All are keys."""
-        look_up(self.engine, self.sight, viewer, user_ids, now, done)
+        look_up(self.engine, self.clock, self.sight, viewer, user_ids, now, done)
 
     def authenticate(
         self, peer: Peer, token: str | None, wanted: Wanted, now: float, done: Callable[[Principal | Denied], None]
@@ -387,7 +416,9 @@ class Hub:
                 self.engine.sweep(now)
             for user_id, version in self._pacing.release(now):
                 self.engine.restamp(user_id, now)
-                self._gather(user_id, version, now)
+                is_restated = user_id in self._restated
+                self._restated.discard(user_id)
+                self._gather(user_id, version, is_restated, now)
             for session, failure in self.liveness.sweep(now):
                 if failure is LinkFailure.DEAD:
                     self._effects.append(Abort(session))
@@ -396,6 +427,8 @@ class Hub:
                     self.refusals[FAILURE_LIMITS[failure]] += 1
                     self.close(session, *FAILURE_CODES[failure], now)
             self.watching.sweep(now)
+            if not self.visibility.is_open:
+                self.permissions.sweep(now)
             if len(self._expiry):
                 self._end_expired(now)
             return self.take()
@@ -409,6 +442,10 @@ class Hub:
 
     def take(self) -> list[Effect]:
         """The effects that wait, and with them each changed truth, once; or it goes with the flush that is to come."""
+        if self.permissions.due:
+            for session in list(self.permissions.due):
+                if session.state is _LIVE and not session.behind:
+                    self._tell_permissions(session)
         if self._self_due and not self.fanout.is_gathering:
             for session, message in self._due_selves():
                 self.fanout.overtake(session.slot)
@@ -492,14 +529,81 @@ class Hub:
             # An engine answers late. Nobody is about to perform effects, and no diff may overtake what is sent here.
             self.fanout.write_message(session.slot, session, message)
 
-    def _publish(self, user_id: UserKey, version: int, now: float) -> None:
+    def _publish(self, user_id: UserKey, version: int, is_restated: bool, now: float) -> None:
         if self._pacing.admit(user_id, version, now):
-            self._gather(user_id, version, now)
+            self._gather(user_id, version, is_restated, now)
+        elif is_restated and not self.sight.is_open:
+            self._restated.add(user_id)
 
-    def _gather(self, user_id: UserKey, version: int, now: float) -> None:
+    def _gather(self, user_id: UserKey, version: int, is_restated: bool, now: float) -> None:
+        """`is_restated`: not only details changed, which those do not learn of who may see the status alone."""
         if self.interest.is_watched(user_id):
             self.fanout.gather(user_id, version, now)
             self._wake()
+        if not self.sight.is_open:
+            for topic in partial_topics_of(user_id):
+                if self.interest.is_watched(topic) and (is_restated or lens_of(topic) is Lens.UNTIMED):
+                    self.fanout.gather(topic, version, now)
+                    self._wake()
+
+    def entered(self) -> _Entered:
+        """A context in which nobody is woken for what comes of it: `take` follows."""
+        return _Entered(self)
+
+    def permission_changed(self, viewer: UserKey, keys: Sequence[UserKey]) -> None:
+        """The policy's word that `viewer` sees these users otherwise from now on."""
+        self.permissions.changed(viewer, keys)
+        self._wake_outside()
+
+    def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> tuple[bool, list[Effect]]:
+        """A user says who is told when they were last seen. Whether there was room to keep it."""
+        with _Entered(self):
+            was_kept = self.privacy.set(user_id, said)
+            if was_kept:
+                if len(self.privacy):
+                    self.sight.look_again()
+                self.permissions.shown_otherwise(user_id)
+                if self.sight.is_reciprocal:
+                    self.permissions.changed_altogether(user_id)
+                self.sight.look_again()
+                self.engine.submit(Restate(user_id), now, done)
+            return was_kept, self.take()
+
+    def erase(self, user_id: UserKey, now: float, done: Done) -> tuple[int, list[Effect]]:
+        """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did."""
+        with _Entered(self):
+            ended = [session for session in self._sessions.values() if user_id in (session.user_id, session.viewer)]
+            for session in ended:
+                self.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
+            if self.privacy.of(user_id) is not LastSeen.EVERYONE:
+                self.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
+            self.engine.submit(Erase(user_id), now, done)
+            return len(ended), self.take()
+
+    def watched_by(self, user_id: UserKey) -> list[UserKey]:
+        """Whom the connections of a user watch; all are keys."""
+        watched = (self.edges.keys(session.slot) for session in self._by_user.get(user_id, ()))
+        return list(dict.fromkeys(key for keys in watched for key in keys))
+
+    def _tell_permissions(self, session: Session) -> None:
+        """Tell the session what it may see since a permission changed, if one has."""
+        if session not in self.permissions.due:
+            return
+        for part, cursor in self.permissions.take(session):
+            if cursor is None:
+                seq = session.served if session.behind else self.fanout.settled
+                cursor = str(Cursor(self.engine.epoch, seq))
+            diff = Diff(changes=[entry_of(presence, self.keys) for presence in part], cursor=cursor)
+            if session.behind:
+                self.fanout.write_message(session.slot, session, diff)
+            else:
+                self.send(session, diff)
+
+    def _serve_again(self, session: Session) -> None:
+        """The session was held, or is being caught up: begin anew, from where it is."""
+        if not session.blocked_since and session.work is None:
+            self._serve(session, self.clock.now())
+            self.read_on(session)
 
     def _tell_selves(self) -> None:
         """A flush begins, and each changed truth with it."""
@@ -525,6 +629,7 @@ class Hub:
         """Do `steps` for the session, one at a time, after those that were begun before (see `slices`)."""
         if session.is_over:
             return
+        self._tell_permissions(session)  # no cursor of the answer may claim it before
         if session.work is None:
             session.work = deque()
             session.catching_up = None
@@ -584,6 +689,8 @@ class Hub:
         self._expiry.forget(session)
         if session.is_counted and self.allowances is not None and session.spender is not None:
             self.allowances.purses(session.spender).connections.leave(session.spender)
+        if session.viewer:
+            self.permissions.forget(session)
         self._catchup.forget(session)
         session.work = session.catching_up = None
         self.watching.drop(session)

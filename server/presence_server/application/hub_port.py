@@ -16,9 +16,11 @@ from presence_server.application.journal import Journal
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import Liveness
 from presence_server.application.lookups import Found
+from presence_server.application.permissions import Permissions
 from presence_server.application.ports import Clock, Engine, Peer, Wanted
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.sessions import Session
+from presence_server.application.sight import Sight
 from presence_server.application.watching import Watching
 from presence_server.domain.model import UserKey
 
@@ -32,6 +34,8 @@ class HubPort(Protocol):
     limits: HubLimits
     liveness: Liveness
     watching: Watching
+    sight: Sight
+    permissions: Permissions
     part_bytes: int
     is_draining: bool
     journal: Journal
@@ -64,4 +68,4 @@ class HubPort(Protocol):
 
     def begin(self, session: Session, steps: Iterator[None]) -> None: ...
 
-    def lookup(self, viewer: UserKey | None, user_ids: list[UserKey], now: float, done: Found) -> None: ...
+    def lookup(self, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found) -> None: ...

@@ -32,6 +32,7 @@ from random import Random
 from typing import Final
 
 from presence_protocol.user_ids import INT64, NUMBER, STRING, IdKind, Snowflake, UserId
+from presence_server.domain.lenses import KEY_BITS, key_of
 from presence_server.domain.model import UserKey
 
 _BITS = 30
@@ -78,8 +79,8 @@ class UserKeys:
         return list(found)
 
     def user_id(self, key: UserKey) -> UserId:
-        """The id of a key."""
-        return key // self._multiplier  # type: ignore[operator]
+        """The id of a key, or of any topic of it (see `domain.lenses`)."""
+        return (key & KEY_BITS) // self._multiplier  # type: ignore[operator]
 
 
 class SnowflakeKeys(UserKeys):
@@ -88,7 +89,7 @@ class SnowflakeKeys(UserKeys):
     __slots__ = ()
 
     def user_id(self, key: UserKey) -> UserId:
-        return Snowflake(key // self._multiplier)  # type: ignore[operator]
+        return Snowflake((key & KEY_BITS) // self._multiplier)  # type: ignore[operator]
 
 
 class StringKeys(UserKeys):
@@ -103,7 +104,7 @@ class StringKeys(UserKeys):
         return list(user_ids)
 
     def user_id(self, key: UserKey) -> UserId:
-        return key
+        return key_of(key)
 
 
 _CLASSES: Final = {NUMBER: UserKeys, INT64: SnowflakeKeys, STRING: StringKeys}

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 
-from presence_server.application.entries import unknown
-from presence_server.application.ports import Engine
+from presence_server.application.ports import Clock, Engine
 from presence_server.application.sight import Sight
+from presence_server.domain.lenses import Lens, key_of, shown_through, topic_of
 from presence_server.domain.model import Shown, UserKey
 
 Found = Callable[[list[Shown] | None], None]
@@ -15,20 +15,38 @@ Found = Callable[[list[Shown] | None], None]
 
 
 def look_up(
-    engine: Engine, sight: Sight, viewer: UserKey | None, user_ids: list[UserKey], now: float, done: Found
+    engine: Engine, clock: Clock, sight: Sight, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found
 ) -> None:
     """What `viewer` may ask of each of `user_ids`: whom one may not see looks never heard of."""
-    visible = sight.seen(viewer, user_ids)
-    if visible is user_ids:
+    if not viewer:
         engine.lookup(user_ids, now, done)
+    elif sight.is_open:
+        engine.lookup(user_ids, now, partial(_through, engine, clock, sight, viewer, done))
     else:
-        engine.lookup(visible, now, partial(_with_unknown, user_ids, done))
+        sight.learn(viewer, user_ids, now, lambda _seconds: _learned(engine, clock, sight, viewer, user_ids, now, done))
 
 
-def _with_unknown(user_ids: Sequence[UserKey], done: Found, found: list[Shown] | None) -> None:
-    """Put the users who may not be seen back in their places."""
-    if found is None:
-        done(None)
+def _learned(
+    engine: Engine, clock: Clock, sight: Sight, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found
+) -> None:
+    """Ask for a hidden user by a key that nobody has: the engine takes as long as for somebody who never came."""
+    asked = [topic_of(key, Lens.HIDDEN) if sight.lens(viewer, key) is Lens.HIDDEN else key for key in user_ids]
+    engine.lookup(asked, now, partial(_through, engine, clock, sight, viewer, done))
+
+
+def _through(
+    engine: Engine, clock: Clock, sight: Sight, viewer: UserKey, done: Found, found: list[Shown] | None
+) -> None:
+    """Through the lenses that hold by now, if the engine answers late."""
+    if found is None or sight.is_open:
+        done(found)
         return
-    known = {shown.presence.user_id: shown for shown in found}
-    done([known.get(user_id) or Shown(unknown(user_id), None, ()) for user_id in user_ids])
+    utc = clock.utc()
+    seen = []
+    for shown in found:
+        lens = sight.lens(viewer, key_of(shown.presence.user_id))
+        made = shown_through(lens, shown, utc)
+        if made is not shown and made.presence.version:
+            made = made._replace(presence=made.presence._replace(version=engine.next_version()))
+        seen.append(made)
+    done(seen)

@@ -4,6 +4,9 @@ A poll is served as a resume is, with a cursor that also carries a digest of its
 it waits in the interest index like any watcher, and the first diff that would go to it wakes it. An engine may take
 its time to look its users up; a poll that is closed before it did is no poll any more when it does.
 
+Who may be seen is decided when its edges are added, and again when it is answered: if a permission has changed while
+it waited, it is answered at once, with everything anew.
+
 A poll that waits has one copy of its ids: its edges in the interest index, 16 bytes an id. Lists of them, with the
 numbers that are in them, were another 130 bytes an id, for a minute each.
 """
@@ -15,52 +18,53 @@ from functools import partial
 from typing import NamedTuple
 
 from presence_server.application.cursors import Cursor, digest_of, resumable_seq
-from presence_server.application.entries import unknown
+from presence_server.application.edges import Edges
 from presence_server.application.fanout import Fanout
-from presence_server.application.ports import Engine
+from presence_server.application.permissions import Permissions
 from presence_server.application.sight import Sight
-from presence_server.domain.interest import Interest
 from presence_server.domain.model import UserKey, UserPresence
 
 
 class PollAnswer(NamedTuple):
-    """`changes` merge into what the client holds if `resumed`, else they replace it."""
+    """`changes` merge into what the client holds if `resumed`, else they replace it. `stamp`: see `Sight.stamp`."""
 
     changes: list[UserPresence]
     cursor: str
     resumed: bool
+    stamp: tuple[int, int]
 
 
 class Poll:
     """One request for changes, from its look-up to its answer. An outlet while it waits.
 
-    `user_ids` is empty while it waits, unless some of them are not `visible`: the edges tell them.
+    `user_ids` is empty while it waits: the edges tell them.
     """
 
     __slots__ = (
         "cursor",
         "digest",
         "is_closed",
+        "is_stale",
         "may_wait",
         "on_answer",
         "on_wait",
         "seq",
         "slot",
         "user_ids",
-        "visible",
+        "viewer",
     )
 
     def __init__(
         self,
+        viewer: UserKey,
         user_ids: list[UserKey],
-        visible: list[UserKey],
         cursor: str | None,
         may_wait: bool,
         on_answer: Callable[[PollAnswer | None], None],
         on_wait: Callable[[], None],
     ) -> None:
+        self.viewer = viewer
         self.user_ids = user_ids
-        self.visible = visible
         self.digest = digest_of(user_ids)
         self.cursor = cursor
         self.may_wait = may_wait
@@ -69,6 +73,7 @@ class Poll:
         self.seq = 0
         self.slot: int | None = None
         self.is_closed = False
+        self.is_stale = False
 
     behind = False
 
@@ -76,18 +81,24 @@ class Poll:
         """A change for it: the answer is made from the records, so the frame itself is of no use."""
         self.on_answer(None)
 
+    def go_stale(self) -> None:
+        """What it may see is another: it is answered now, with everything anew."""
+        self.is_stale = True
+        self.on_answer(None)
+
 
 class Polls:
-    def __init__(self, engine: Engine, interest: Interest, fanout: Fanout, sight: Sight) -> None:
-        self._engine = engine
-        self._interest = interest
+    def __init__(self, fanout: Fanout, sight: Sight, edges: Edges, permissions: Permissions) -> None:
+        self._views = fanout.views
         self._fanout = fanout
         self._sight = sight
+        self._edges = edges
+        self._permissions = permissions
         self._waiting: dict[Poll, None] = {}
 
     def open(
         self,
-        viewer: UserKey | None,
+        viewer: UserKey,
         user_ids: list[UserKey],
         cursor: str | None,
         may_wait: bool,
@@ -101,31 +112,37 @@ class Polls:
         gives the answer. It gets None as well when the engine cannot tell, and `close` then returns None. `on_wait`
         is called when the users are known and there is nothing to tell yet: from then on the poll waits.
         """
-        visible = self._sight.seen(viewer, user_ids)
-        poll = Poll(user_ids, visible, cursor, may_wait, on_answer, on_wait)
-        self._engine.follow(visible, now, partial(self._known, poll))
+        poll = Poll(viewer, user_ids, cursor, may_wait, on_answer, on_wait)
+        self._sight.learn(viewer, user_ids, now, partial(self._learned, poll, now))
         return poll
+
+    def _learned(self, poll: Poll, now: float, seconds: float | None) -> None:
+        if poll.is_closed:
+            poll.on_answer(None)
+            return
+        self._permissions.hold_for(poll.viewer, seconds, now)
+        self._views.follow(poll.user_ids, now, partial(self._known, poll))
 
     def _known(self, poll: Poll, known: bool) -> None:
         if poll.is_closed or not known:
-            self._engine.unfollow(poll.visible)
+            self._views.unfollow(poll.user_ids)
             poll.on_answer(None)
             return
-        seq = resumable_seq(self._engine, poll.cursor, lambda: poll.digest)
-        if seq is None:
+        seq = resumable_seq(self._views, poll.cursor, lambda: poll.digest)
+        if seq is None or not self._sight.covers(poll.viewer, seq):
             poll.on_answer(self._finish(poll, self._everything(poll), resumed=False))
             return
         poll.seq = seq
-        changes = self._engine.changed_since(poll.visible, seq)
+        changes = self._views.changed_since(self._sight.topics(poll.viewer, poll.user_ids), seq)
         if changes or not poll.may_wait:
             poll.on_answer(self._finish(poll, changes, resumed=True))
             return
         poll.slot = self._fanout.attach(poll, 0)
-        self._interest.watch(poll.slot, poll.visible)
-        if poll.visible is poll.user_ids:
-            poll.user_ids = []
-        poll.visible = []
+        self._edges.add(poll.slot, poll.viewer, poll.user_ids)
+        poll.user_ids = []
         self._waiting[poll] = None
+        if not self._sight.policy.is_open or self._sight.is_reciprocal:
+            self._permissions.join(poll)
         poll.on_wait()
 
     def close(self, poll: Poll) -> PollAnswer | None:
@@ -133,14 +150,15 @@ class Polls:
         poll.is_closed = True
         if poll.slot is None:
             return None
-        poll.visible = self._interest.drop(poll.slot)
-        poll.user_ids = poll.user_ids or poll.visible
+        poll.user_ids = self._edges.drop(poll.slot)
+        self._permissions.leave(poll)
         self._fanout.detach(poll.slot)
         poll.slot = None
         del self._waiting[poll]
-        if not self._engine.floor <= poll.seq:
+        if poll.is_stale or not self._views.floor <= poll.seq:
             return self._finish(poll, self._everything(poll), resumed=False)
-        return self._finish(poll, self._engine.changed_since(poll.visible, poll.seq), resumed=True)
+        topics = self._sight.topics(poll.viewer, poll.user_ids)
+        return self._finish(poll, self._views.changed_since(topics, poll.seq), resumed=True)
 
     def wake_all(self) -> None:
         """The server is draining: answer everybody now."""
@@ -148,16 +166,13 @@ class Polls:
             poll.on_answer(None)
 
     def _everything(self, poll: Poll) -> list[UserPresence]:
-        if poll.visible is poll.user_ids:
-            return list(map(self._engine.presence, poll.user_ids))
-        visible = set(poll.visible)
-        return [self._engine.presence(user_id) if user_id in visible else unknown(user_id) for user_id in poll.user_ids]
+        return list(map(self._views.presence, self._sight.topics(poll.viewer, poll.user_ids)))
 
     def _finish(self, poll: Poll, changes: list[UserPresence], resumed: bool) -> PollAnswer:
-        self._engine.unfollow(poll.visible)
+        self._views.unfollow(poll.user_ids)
         # The records are read here and now, all of them: what is settled for others does not matter.
-        cursor = Cursor(self._engine.epoch, self._engine.seq, poll.digest)
-        return PollAnswer(changes, str(cursor), resumed)
+        cursor = Cursor(self._views.epoch, self._views.seq, poll.digest)
+        return PollAnswer(changes, str(cursor), resumed, self._sight.stamp(poll.viewer))
 
     def __len__(self) -> int:
         """How many polls wait."""

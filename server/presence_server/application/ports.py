@@ -11,7 +11,8 @@ from typing import NamedTuple, Protocol
 
 from presence_protocol.user_ids import UserId
 from presence_server.application.principals import Denied, Principal
-from presence_server.domain.model import Change, Shown, Truth, UserKey, UserPresence
+from presence_server.domain.lenses import Lens
+from presence_server.domain.model import Change, Kept, Shown, Truth, UserKey, UserPresence
 from presence_server.domain.transitions import AnyTransition, Evicted, Transition
 
 
@@ -136,6 +137,17 @@ class Engine(Protocol):
         """What anybody may ask of each of `user_ids`, in their order; None if it cannot be had now."""
         ...
 
+    def export(self, user_id: UserKey, now: float, done: Callable[[Kept | None], None]) -> None:
+        """All that is kept of a user; None if it cannot be had now."""
+        ...
+
+    def next_version(self) -> int:
+        """A version greater than any that was told here, and less than that of any Change to come.
+
+        It takes the next seq as well, which no record has: a cursor from before it is known to be from before it.
+        """
+        ...
+
     def restamp(self, user_id: UserKey, now: float) -> None: ...
 
     def sweep(self, now: float) -> None: ...
@@ -182,17 +194,44 @@ class Authenticator(Protocol):
         ...
 
 
-class Visibility(Protocol):
-    """Decides who may see whom. Called when an edge is added, never per delivery.
+Changed = Callable[[UserKey, Sequence[UserKey]], None]
+"""Takes a viewer, and users of whom that viewer may see more or less than before."""
 
-    `is_open`: everybody may see everybody, so that nobody needs to be asked.
+
+class Visibility(Protocol):
+    """Decides who may see whom, and how much of them. All users are keys (see `application.keys`).
+
+    Asked when an edge is added and when somebody asks, never per delivery, and never about services, which see
+    everybody, or about users who look at themselves. What is decided here is told first of all to `changed`, which
+    takes effect before it returns: so nothing is told after a permission was withdrawn.
+
+    `is_open`: everybody may see everybody, always, so that nobody needs to be asked.
     """
 
     @property
     def is_open(self) -> bool: ...
 
-    def may_see(self, viewer: UserId | None, user_id: UserId) -> bool:
-        """May `viewer` (None: nobody in particular) see `user_id`? Whom one may not see looks never heard of."""
+    def attach(self, changed: Changed) -> None:
+        """Whom to tell of a lens that is another from now on. Called once, before anything else."""
+        ...
+
+    def learn(self, viewer: UserKey, keys: Sequence[UserKey], now: float, done: Callable[[float | None], None]) -> None:
+        """Find out how `viewer` sees each of `keys`; then `lens` knows. `done` is told for how many seconds that holds.
+
+        None: until `changed` is told. Whatever cannot be found out is hidden.
+        """
+        ...
+
+    def lens(self, viewer: UserKey, key: UserKey) -> Lens:
+        """How `viewer` sees the user, as far as it is known now: FULL, COARSE or HIDDEN, which is also the unknown."""
+        ...
+
+    def is_contact(self, viewer: UserKey, key: UserKey) -> bool:
+        """Whether `viewer` is a contact of the user: for what users show to their contacts only."""
+        ...
+
+    def sweep(self, now: float) -> None:
+        """Time passes; called some ten times a second."""
         ...
 
 

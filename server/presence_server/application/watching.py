@@ -8,7 +8,7 @@ wait their turn; everything else it says goes on. Long lists are seen to piece b
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -16,15 +16,16 @@ from presence_protocol.messages import AnyServerMessage, Error, Ok, Snapshot, Un
 from presence_server.application.allowances import TooMuch
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.cursors import Cursor
-from presence_server.application.entries import entry_of, unknown
+from presence_server.application.edges import Edges
+from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
-from presence_server.application.ports import Engine
 from presence_server.application.refusals import refusal, too_much, unavailable
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
 from presence_server.domain.interest import Interest
+from presence_server.domain.lenses import key_of
 from presence_server.domain.model import UserKey, UserPresence
 
 LOOKUP_TIMEOUT: Final = 10.0
@@ -62,10 +63,11 @@ class Watching:
 
     def __init__(
         self,
-        engine: Engine,
         interest: Interest,
         fanout: Fanout,
         sight: Sight,
+        edges: Edges,
+        hold_for: Callable[[UserKey, float | None, float], None],
         send: Callable[[Session, AnyServerMessage], None],
         begin: Callable[[Session, Iterator[None]], None],
         is_at_once: Callable[[int], bool],
@@ -74,10 +76,13 @@ class Watching:
         part_bytes: int,
         ceilings: Ceilings,
     ) -> None:
-        self._engine = engine
+        """`hold_for` takes a viewer, for how many seconds what is known of that one's lenses holds, and the time."""
+        self._views = fanout.views
         self._interest = interest
         self._fanout = fanout
         self._sight = sight
+        self._edges = edges
+        self._hold_for = hold_for
         self._send = send
         self._begin_work = begin
         self._is_at_once = is_at_once
@@ -121,28 +126,40 @@ class Watching:
     def has_room(self, session: Session, user_ids: list[UserKey]) -> bool:
         """Whether `session` may watch `user_ids`, which differ, as well."""
         room = self._max_watched - self._interest.count(session.slot)
-        return len(user_ids) <= room or len(self._interest.missing(session.slot, user_ids)) <= room
+        return len(user_ids) <= room or len(self._edges.missing(session.slot, user_ids)) <= room
 
     def watch(self, session: Session, user_ids: list[UserKey], now: float, answer: WatchAnswer) -> None:
-        """Follow those of `user_ids`, which differ, who may be seen, and do the steps of `answer`. All are keys."""
-        new = self._interest.missing(session.slot, self._sight.seen(session.viewer, user_ids))
-        lookup = Lookup(session, len(user_ids), new, answer, now + LOOKUP_TIMEOUT)
+        """Follow `user_ids`, which differ, and do the steps of `answer`. All are keys.
+
+        Those who may not be seen are followed as well: it may change, and takes as long as for those who never came.
+        """
+        lookup = Lookup(session, len(user_ids), [], answer, now + LOOKUP_TIMEOUT)
+        session.lookup = self._lookups[session] = lookup
+        self._sight.learn(session.viewer, user_ids, now, partial(self._learned, lookup, user_ids, now))
+
+    def _learned(self, lookup: Lookup, user_ids: list[UserKey], now: float, seconds: float | None) -> None:
+        """It is known how the session sees them."""
+        if self._lookups.get(lookup.session) is not lookup:
+            return  # withdrawn meanwhile
+        self._hold_for(lookup.session.viewer, seconds, now)
+        new = self._edges.missing(lookup.session.slot, user_ids)
         if (over := self._ceilings.edges(self._interest, new)) is not None:
-            lookup.over, lookup.user_ids = over, []
+            lookup.over = over
+            del self._lookups[lookup.session]
             self._run(lookup, False)
             return
-        session.lookup = self._lookups[session] = lookup
-        self._engine.follow(new, now, partial(self._known, lookup))
+        lookup.user_ids = new
+        self._views.follow(lookup.user_ids, now, partial(self._known, lookup))
 
     def _known(self, lookup: Lookup, known: bool) -> None:
         if self._lookups.get(lookup.session) is not lookup:
-            self._engine.unfollow(lookup.user_ids)  # withdrawn meanwhile
+            self._views.unfollow(lookup.user_ids)  # withdrawn meanwhile
             return
         del self._lookups[lookup.session]
         if known:
-            self._interest.add(lookup.session.slot, lookup.user_ids)
+            self._edges.add(lookup.session.slot, lookup.session.viewer, lookup.user_ids)
         else:
-            self._engine.unfollow(lookup.user_ids)
+            self._views.unfollow(lookup.user_ids)
         self._run(lookup, known)
 
     def _run(self, lookup: Lookup, known: bool) -> None:
@@ -174,7 +191,7 @@ class Watching:
     def _unwatch(self, user_ids: list[UserKey], id: int | None, lookup: Lookup, _known: bool) -> Iterator[None]:
         session = lookup.session
         for piece, is_last in pieces(user_ids):
-            self._engine.unfollow(self._interest.unwatch(session.slot, piece))
+            self._views.unfollow(self._edges.unwatch(session.slot, piece))
             if not is_last:
                 yield
         if id is not None:
@@ -195,40 +212,35 @@ class Watching:
         """Send a snapshot of `user_ids`, the last part with the cursor."""
         session = lookup.session
         for piece, is_last in pieces(user_ids):
-            for part, more in messages(self._visible(session, piece), is_last, self._part_bytes):
-                self._send_part(session, part, more, id)
-                if more:
-                    yield
+            yield from self._tell_piece(session, piece, is_last, id)
 
     def tell_changed(self, lookup: Lookup, seq: int) -> Iterator[None]:
         """Send a snapshot of those watched who changed since `seq`."""
         session = lookup.session
-        changed = self._engine.changed_since(self._interest.watched(session.slot), seq)
-        for piece, is_last in pieces([presence.user_id for presence in changed]):
-            for part, more in messages(map(self._engine.presence, piece), is_last, self._part_bytes):
-                self._send_part(session, part, more, None)
-                if more:
-                    yield
+        changed = self._views.changed_since(self._interest.watched(session.slot), seq)
+        for piece, is_last in pieces([key_of(presence.user_id) for presence in changed]):
+            yield from self._tell_piece(session, piece, is_last, None)
+
+    def _tell_piece(self, session: Session, user_ids: list[UserKey], is_last: bool, id: int | None) -> Iterator[None]:
+        """One piece of a snapshot, read now, through the lenses that hold now, and when a part of it is sent."""
+        viewer, sight = session.viewer, self._sight
+        stamp = sight.stamp(viewer)
+        presences = map(self._views.presence, sight.topics(viewer, user_ids))
+        for part, more in messages(presences, is_last, self._part_bytes):
+            self._send_part(session, part if sight.stamp(viewer) == stamp else sight.still(viewer, part), more, id)
+            if more:
+                yield
 
     def tell_nothing(self, session: Session) -> None:
         """A snapshot of nobody, for its cursor."""
         self._send_part(session, [], False, None)
-
-    def _visible(self, session: Session, user_ids: list[UserKey]) -> Iterable[UserPresence]:
-        """The public state of each of `user_ids`, as far as `session` may see it."""
-        presence = self._engine.presence
-        seen = self._sight.seen(session.viewer, user_ids)
-        if seen is user_ids:
-            return map(presence, user_ids)
-        may_see = set(seen)
-        return (presence(user_id) if user_id in may_see else unknown(user_id) for user_id in user_ids)
 
     def _send_part(self, session: Session, part: list[UserPresence], more: bool, id: int | None) -> None:
         cursor = None
         if not more:
             # Whoever is behind, as all are who are answered piece by piece, was not sent all that is settled.
             seq = session.served if session.behind else self._fanout.settled
-            cursor = str(Cursor(self._engine.epoch, seq))
+            cursor = str(Cursor(self._views.epoch, seq))
         statuses = [entry_of(presence, self._keys) for presence in part]
         self._send(session, Snapshot(id=id, statuses=statuses, more=more, cursor=cursor))
 
@@ -236,7 +248,7 @@ class Watching:
         """The session ended."""
         session.lookup = session.pending = None
         self._lookups.pop(session, None)
-        self._engine.unfollow(self._interest.drop(session.slot))
+        self._views.unfollow(self._edges.drop(session.slot))
 
     def sweep(self, now: float) -> None:
         """Answer the look-ups that took too long, and withdraw their interest."""

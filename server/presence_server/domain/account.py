@@ -76,6 +76,12 @@ class History:
                     break
         return tuple(found)
 
+    def forget(self, user_id: UserKey) -> None:
+        """Keep nothing of one user: a pass over all."""
+        kept = [noted for noted in self._ring if noted.change.user_id != user_id]
+        self._ring.clear()
+        self._ring.extend(kept)
+
     def __len__(self) -> int:
         return len(self._ring)
 

@@ -203,13 +203,17 @@ class UserRecord:
 
 
 class UserPresence(NamedTuple):
-    """The public state of one user at one version. `last_active` is that version's, in whole seconds, or None."""
+    """The public state of one user at one version. `last_active` is that version's, in whole seconds, or None.
+
+    `last_seen` is said instead of it, where that is all that may be shown (see `domain.lenses`).
+    """
 
     user_id: UserKey
     public: PublicState
     last_active: int | None
     version: int
     seq: int
+    last_seen: str | None = None
 
 
 class Shown(NamedTuple):
@@ -228,6 +232,14 @@ class Truth(NamedTuple):
     claims: tuple[Claim, ...]
     devices: tuple[Device, ...]
     utc: float
+
+
+class Kept(NamedTuple):
+    """All that a table keeps of one user. `last_active`: seconds since 1970, whether or not anybody may see it."""
+
+    presence: UserPresence
+    truth: Truth
+    last_active: int | None
 
 
 class Change(NamedTuple):

@@ -36,6 +36,7 @@ from presence_server.domain.model import (
     Claim,
     Device,
     Idle,
+    PublicState,
     Status,
     UserKey,
     UserRecord,
@@ -51,12 +52,14 @@ from presence_server.domain.transitions import (
     Connect,
     Disconnect,
     EndClaims,
+    Erase,
     Evicted,
     Heartbeat,
     Leave,
     Loss,
     Offline,
     Online,
+    Restate,
     Say,
     SetActivity,
     SetClaims,
@@ -259,6 +262,23 @@ class Shard:
     def end_claims(self, wanted: EndClaims, now: float, utc: float) -> Transition:
         return self._claim(wanted, False, lambda held: ended(held, wanted.source, wanted.id), now, utc)
 
+    def restate(self, wanted: Restate, now: float, utc: float) -> Transition:
+        record = self.users.get(wanted.user_id)
+        if record is None or not record.version:
+            return NOTHING
+        return Transition(self._changed(record, record.public, utc))
+
+    def erase(self, wanted: Erase, now: float, utc: float) -> Transition:
+        record = self.users.get(wanted.user_id)
+        if record is None:
+            return NOTHING
+        evicted = tuple(Evicted(device.holder, Loss.ENDED) for device in record.devices if device.holder > 0)
+        for device in record.devices:
+            self._detach(record, device)
+        change = self._changed(record, OFFLINE, utc) if record.version else None
+        self._forget(record)
+        return Transition(change, evicted=evicted, truth_changed=True)
+
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of `holder` was heard; `spoke`: with a message other than a ping, which ends inferred idleness."""
         held = self._held(user_id, device_id, holder)
@@ -456,17 +476,7 @@ class Shard:
         truth_changed: bool = False,
     ) -> Transition:
         before, after = record.public, aggregate(record.claims, record.devices, utc, self._shared.rules.show_idle_since)
-        change = None
-        if after != before:
-            # The seq of a Change that is handed to fan-out at once is its version.
-            record.version = record.seq = self._shared.versions.take(utc)
-            if not before.status is after.status is Status.OFFLINE:  # another text tells of nobody's devices
-                record.stamped_active = record.live_active()
-            record.public = after
-            self._shared.note(record.user_id, record.seq)
-            self._shared.users_by_status[before.status] -= 1
-            self._shared.users_by_status[after.status] += 1
-            change = Change(record.user_id, before, after, record.version)
+        change = self._changed(record, after, utc) if after != before else None
         if record.devices:
             self._shared.remembered.discard(record.user_id)
         elif record.version == 0 and not record.claims:
@@ -480,6 +490,19 @@ class Shard:
             self._forget(record)
         else:
             self._shared.fading.append(record)
+
+    def _changed(self, record: UserRecord, after: PublicState, utc: float) -> Change:
+        """The public state is `after` from now on, at its next version."""
+        before = record.public
+        # The seq of a Change that is handed to fan-out at once is its version.
+        record.version = record.seq = self._shared.versions.take(utc)
+        if not before.status is after.status is Status.OFFLINE:  # another text tells of nobody's devices
+            record.stamped_active = record.live_active()
+        record.public = after
+        self._shared.note(record.user_id, record.seq)
+        self._shared.users_by_status[before.status] -= 1
+        self._shared.users_by_status[after.status] += 1
+        return Change(record.user_id, before, after, record.version)
 
 
 def _set_busy(device: Device, busy: bool | None) -> bool:
@@ -502,4 +525,6 @@ _HANDLERS: Final[dict[type[Any], Callable[[Shard, Any, float, float], Transition
     SetClaims: Shard.set_claims,
     ChangeClaim: Shard.change_claim,
     EndClaims: Shard.end_claims,
+    Restate: Shard.restate,
+    Erase: Shard.erase,
 }

@@ -13,9 +13,19 @@ from typing import NamedTuple, TypeVar
 from presence_server.domain.account import CAUSES, SPOKE, Account, History, cause_of_end
 from presence_server.domain.claims import Rules, is_own
 from presence_server.domain.deadlines import Deadlines
-from presence_server.domain.model import OFFLINE, Device, Shown, Status, Truth, UserKey, UserPresence, UserRecord
+from presence_server.domain.model import (
+    OFFLINE,
+    Device,
+    Kept,
+    Shown,
+    Status,
+    Truth,
+    UserKey,
+    UserPresence,
+    UserRecord,
+)
 from presence_server.domain.shard import Lifetimes, Shard, Shared
-from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
+from presence_server.domain.transitions import NOTHING, AnyTransition, Erase, Transition
 from presence_server.domain.versions import Versions
 
 K = TypeVar("K", Device, UserRecord)
@@ -86,6 +96,8 @@ class PresenceTable:
         made = self._shard(transition.user_id).apply(transition, now, utc)
         if made.change is not None:
             self._history.note(utc, made.change, CAUSES.get(type(transition), "other"))
+        if type(transition) is Erase:
+            self._history.forget(transition.user_id)
         return made
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
@@ -214,6 +226,16 @@ class PresenceTable:
         due = tuple(self._shared.deadlines.of(device) if device.holder <= 0 else None for device in truth.devices)
         last = None if record is None else record.live_active() or None
         return Account(truth, due, last, self._history.of(user_id))
+
+    def kept(self, user_id: UserKey, utc: float) -> Kept:
+        """All that is kept of `user_id`."""
+        record = self.record(user_id)
+        last_active = None if record is None else record.live_active() or None
+        return Kept(self.presence(user_id), self.truth(user_id, utc), last_active)
+
+    def next_version(self, utc: float) -> int:
+        """A version that is greater than any before, and less than any after."""
+        return self._shared.versions.take(utc)
 
     @property
     def seq(self) -> int:

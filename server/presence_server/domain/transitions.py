@@ -116,9 +116,26 @@ class EndClaims(NamedTuple):
     id: str | None = None
 
 
+class Restate(NamedTuple):
+    """The user's public state is told again, under its next version: others see it otherwise now.
+
+    It makes a Change whose `before` equals its `after`; none of a user of whom nothing was ever told.
+    """
+
+    user_id: UserKey
+
+
+class Erase(NamedTuple):
+    """Everything that is kept of the user goes: devices, override, times. Watchers are told OFFLINE, once."""
+
+    user_id: UserKey
+
+
 AnyClaiming = Say | SetClaims | ChangeClaim | EndClaims
 
-AnyTransition = Connect | Disconnect | Leave | Online | Heartbeat | Offline | SetActivity | AnyClaiming
+AnyTransition = (
+    Connect | Disconnect | Leave | Online | Heartbeat | Offline | SetActivity | AnyClaiming | Restate | Erase
+)
 
 
 class Loss(Enum):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
 from presence_server.domain.account import Account
-from presence_server.domain.model import Shown, Status, Truth, UserKey, UserPresence
+from presence_server.domain.model import Kept, Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
 
@@ -71,6 +71,12 @@ class MemoryEngine:
     def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
         """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""
         return self._table.statuses(user_ids)
+
+    def export(self, user_id: UserKey, now: float, done: Callable[[Kept | None], None]) -> None:
+        done(self._table.kept(user_id, self._utc()))
+
+    def next_version(self) -> int:
+        return self._table.next_version(self._utc())
 
     def restamp(self, user_id: UserKey, now: float) -> None:
         self._table.restamp(user_id, self._utc())

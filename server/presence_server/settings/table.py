@@ -171,6 +171,20 @@ class Settings:
         "what user ids are: number: 1 to 2^53-1; int64: 1 to 2^63-1, strings in JSON; string: 1 to 64 characters",
         choices=tuple(KINDS),
     )
+    visibility: str = text(
+        "everyone",
+        "who may see whom: everyone all; contacts: as the back end says; ask: as the application answers",
+        choices=("everyone", "contacts", "ask"),
+    )
+    strangers: str = text(
+        "hidden",
+        "what those who are no contacts see of a user, with visibility contacts",
+        choices=("hidden", "coarse", "full"),
+    )
+    visibility_url: str = text(
+        "", "URL of the application that is asked who may see whom", empty="none", is_secret=True
+    )
+    reciprocal_last_seen: bool = switch(False, "who does not show when they were last seen is not shown that of others")
     engine: str = text("memory", "where the table of users lives")
     log_format: str = text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
     log_level: str = text("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
@@ -203,6 +217,7 @@ class Settings:
         _check_networks("trusted_networks", self.trusted_networks)
         _check_networks("trusted_proxies", self.trusted_proxies)
         _check_auth(self)
+        _check_visibility(self)
         _check_together(self)
 
     @property
@@ -334,6 +349,18 @@ def _check_auth(settings: Settings) -> None:
     for name, mode in (("jwt_key", "jwt"), ("jwks", "jwt"), ("auth_url", "webhook")):
         if getattr(settings, name) and settings.auth != mode:
             raise SettingsError(name, f"means nothing without auth {mode}", (name, "auth"))
+
+
+def _check_visibility(settings: Settings) -> None:
+    url = settings.visibility_url
+    if url and not url.startswith(("http://", "https://")):
+        raise SettingsError("visibility_url", "must start with http:// or https://")
+    if settings.visibility == "ask" and not url:
+        raise SettingsError("visibility", "ask needs visibility_url", ("visibility", "visibility_url"))
+    if url and settings.visibility != "ask":
+        raise SettingsError("visibility_url", "means nothing without visibility ask", ("visibility_url", "visibility"))
+    if settings.strangers != "hidden" and settings.visibility != "contacts":
+        raise SettingsError("strangers", "means nothing without visibility contacts", ("strangers", "visibility"))
 
 
 def _check_together(settings: Settings) -> None:

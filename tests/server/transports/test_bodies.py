@@ -14,11 +14,16 @@ from presence_server.transports.rest import schemas
 from presence_server.transports.rest.bodies import (
     RULES,
     BatchBody,
+    BlocksBody,
+    BlocksChangeBody,
     Bodies,
     Body,
     ChangesBody,
+    ContactsBody,
+    ContactsChangeBody,
     DeviceBody,
     OnlineBody,
+    PrivacyBody,
     RevokeBody,
     StatusBody,
 )
@@ -34,6 +39,11 @@ SCHEMAS = {
     StatusBody: schemas.STATUS_BODY,
     RevokeBody: schemas.REVOKE_BODY,
     ChangesBody: schemas.changes_body(5000),
+    ContactsBody: schemas.CONTACTS_BODY,
+    ContactsChangeBody: schemas.CONTACTS_CHANGE_BODY,
+    BlocksBody: schemas.BLOCKS_BODY,
+    BlocksChangeBody: schemas.BLOCKS_CHANGE_BODY,
+    PrivacyBody: schemas.PRIVACY_BODY,
 }
 
 # Values near what is right, and what is nowhere near.

@@ -145,13 +145,22 @@ class FakePresenceServer:
     # -- verbs -----------------------------------------------------------------------------------------------------
 
     def set(
-        self, user_id: UserId, status: StatusName, platforms: Sequence[str] = ("WEB",), text: str | None = None
+        self,
+        user_id: UserId,
+        status: StatusName,
+        platforms: Sequence[str] = ("WEB",),
+        text: str | None = None,
+        last_seen: str | None = None,
     ) -> None:
-        """Let a user look like this for everybody, whatever their devices say, until `release`."""
-        is_offline = status == "OFFLINE"
+        """Let a user look like this for everybody, whatever their devices say, until `release`.
+
+        With `last_seen` (such as `this_week`), as to those who may see the status only: no platforms, text or time.
+        """
+        if status == "OFFLINE" or last_seen is not None:
+            platforms, text = (), None
         user_id = self.ids.parse(user_id)
         self._users.user(user_id).fixed = StatusEntry(
-            user_id, status, [] if is_offline else list(platforms), None, 0, None if is_offline else text
+            user_id, status, list(platforms), None, 0, text, last_seen=last_seen
         )
         self._changed(user_id)
 

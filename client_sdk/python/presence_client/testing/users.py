@@ -128,17 +128,18 @@ class Users:
         """Take into account that something about the user changed: the new entry, or None if it shows nowhere."""
         before, user = self.entry(user_id), self.user(user_id)
         platforms: list[str] = []
-        text, emoji = user.text, user.emoji
-        if user.fixed is not None:
-            platforms, text, emoji = user.fixed.platforms, user.fixed.status_text, user.fixed.status_emoji
+        text, emoji, last_seen = user.text, user.emoji, None
+        if (fixed := user.fixed) is not None:
+            platforms, text, emoji, last_seen = fixed.platforms, fixed.status_text, fixed.status_emoji, fixed.last_seen
         elif user.status != "OFFLINE":
             used = {device.platform for device in user.devices.values()}
             platforms = [platform for platform in PLATFORMS if platform in used]
-        after = StatusEntry(user_id, user.status, platforms, before.last_active_time, before.version, text, emoji)
+        time = before.last_active_time
+        after = StatusEntry(user_id, user.status, platforms, time, before.version, text, emoji, last_seen=last_seen)
         if after == before:
             return None
         self.seq += 1
-        after.version, after.last_active_time = self.seq, now()
+        after.version, after.last_active_time = self.seq, now() if last_seen is None else None
         self._entries[user_id] = after
         return after
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -78,6 +78,30 @@ class StatusBody(Body):
         check_said(self)
 
 
+class ContactsBody(Body):
+    user_ids: list[UserId]
+    mutual: bool | None = None
+
+
+class ContactsChangeBody(Body):
+    add: list[UserId] | None = None
+    remove: list[UserId] | None = None
+    mutual: bool | None = None
+
+
+class BlocksBody(Body):
+    user_ids: list[UserId]
+
+
+class BlocksChangeBody(Body):
+    add: list[UserId] | None = None
+    remove: list[UserId] | None = None
+
+
+class PrivacyBody(Body):
+    last_seen: Literal["everyone", "contacts", "nobody"]
+
+
 Seconds = Annotated[int, Meta(ge=0, le=100_000_000_000)]
 """Since 1970, as tokens tell their times."""
 
@@ -111,6 +135,10 @@ def _issued_before(raw: Any) -> str | None:
     return fields.timestamp(raw) if isinstance(raw, str) else "must be a time, or whole seconds since 1970"
 
 
+def _last_seen(raw: Any) -> str | None:
+    return None if raw in ("everyone", "contacts", "nobody") else "must be everyone, contacts or nobody"
+
+
 _DEVICE_ID: Final = {"deviceId": Field(fields.device_id, required=True, nullable=False)}
 _IDLE: Final = {"idle": Field(fields.boolean), "busy": Field(fields.boolean)}
 
@@ -121,6 +149,7 @@ def rules_of(user_id: Rule, platform: Rule) -> Rules:
     """The rule of each field in words, for the second pass over a body that failed to decode."""
     user = {"userId": Field(user_id, required=True, nullable=False)}
     users = {"userIds": Field(user_id, required=True, nullable=False, each=True)}
+    add_remove = {"add": Field(user_id, each=True), "remove": Field(user_id, each=True)}
     device = user | _DEVICE_ID
     return {
         OnlineBody: device | {"platform": Field(platform, required=True, nullable=False)} | _IDLE,
@@ -128,6 +157,11 @@ def rules_of(user_id: Rule, platform: Rule) -> Rules:
         BatchBody: users | {"detail": Field(fields.boolean)},
         StatusBody: {name: rule for name, rule in FIELDS["status"][1].items() if name != "id"},
         RevokeBody: user | {"issuedBefore": Field(_issued_before), "deviceId": Field(fields.device_id)},
+        ContactsBody: users | {"mutual": Field(fields.boolean)},
+        ContactsChangeBody: add_remove | {"mutual": Field(fields.boolean)},
+        BlocksBody: users,
+        BlocksChangeBody: add_remove,
+        PrivacyBody: {"lastSeen": Field(_last_seen, required=True, nullable=False)},
         ChangesBody: users | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
     }
 

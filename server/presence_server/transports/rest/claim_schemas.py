@@ -7,8 +7,13 @@ from typing import Final
 from presence_protocol import fields, limits
 from presence_server.domain.claims import MAX_CLAIMS
 from presence_server.transports.rest.schemas import (
+    DEVICE_ID,
     FLAG,
     HUMAN_TEXT,
+    LAST_ACTIVE,
+    MANY,
+    PLATFORM,
+    SHOWN_TO,
     STATUS,
     STATUS_EMOJI,
     STATUS_TEXT,
@@ -74,3 +79,30 @@ CLAIMED: Final = record(
 
 def claims_batch_body(most: int) -> Schema:
     return request({"source": SOURCE, "userIds": list_of(USER_ID, most), **_CLAIMS})
+
+
+EXPORT: Final = record(
+    {
+        "userId": USER_ID,
+        "status": STATUS,
+        "version": {"type": "integer", "minimum": 0},
+        "lastActiveTime": LAST_ACTIVE,
+        "claims": list_of(_CLAIM),
+        "devices": list_of(
+            record(
+                {
+                    "deviceId": DEVICE_ID,
+                    "platform": PLATFORM,
+                    "onlineTime": TIME,
+                    "idle": {"type": "boolean"},
+                    "busy": {"type": "boolean"},
+                }
+            )
+        ),
+        "privacy": record({"lastSeen": SHOWN_TO}),
+        "contacts": record({"mutual": MANY, "oneWay": MANY}),
+        "blocks": MANY,
+        "watching": MANY,
+    }
+)
+"""All that is kept of one user."""

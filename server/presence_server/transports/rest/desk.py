@@ -38,6 +38,9 @@ _BASE: Final = BASE_PATH.encode() + b"/"
 ENGINE_TIMEOUT: Final = 10.0
 """Seconds that a request waits for the engine."""
 
+LOOKS: Final = 10
+"""Looks at the same users for one request: another one where a permission changed before the answer was here."""
+
 _log = get_logger(__name__)
 
 T = TypeVar("T")
@@ -163,8 +166,19 @@ class Desk:
     async def look_up(self, viewer: UserId | None, user_id: UserId) -> Shown:
         """What `viewer` (None: a service) may ask of `user_id`; both as clients write them."""
         who = 0 if viewer is None else self._keys.key(viewer)
-        found: list[Shown] = await self.ask(partial(self._gateway.hub.lookup, who, [self._keys.key(user_id)]))
-        return found[0]
+        return (await self.look_up_all(who, [self._keys.key(user_id)]))[0]
+
+    async def look_up_all(self, viewer: UserKey, keys: list[UserKey]) -> list[Shown]:
+        """What `viewer` may ask of each of `keys` at the moment at which this returns; all are keys."""
+        hub = self._gateway.hub
+        if not viewer:
+            return await self.ask(partial(hub.lookup, viewer, keys))
+        for _ in range(LOOKS):
+            stamp = hub.sight.stamp(viewer)
+            found: list[Shown] = await self.ask(partial(hub.lookup, viewer, keys))
+            if hub.sight.stamp(viewer) == stamp:
+                return found
+        raise unavailable()
 
     async def ask(self, begin: Callable[[float, Callable[[T | None], None]], None]) -> T:
         """Call `begin(now, done)` and wait for `done`, without a turn of the loop where the answer is at hand."""

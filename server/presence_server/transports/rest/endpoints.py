@@ -130,10 +130,15 @@ class RestApi:
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} ids")])
         self._desk.queries(who, len(body.user_ids))
         viewer, keys = self._desk.viewer_key(who), self._keys.keys(body.user_ids)
-        found: list[Shown] = await self._desk.ask(partial(self._gateway.hub.lookup, viewer, keys))
+        found = await self._desk.look_up_all(viewer, keys)
         if body.detail:
-            detailed = zip(body.user_ids, found, strict=True)
-            return success(await self._in_turns(lambda each: _detail_of(*each), list(detailed)))
+            sight = self._gateway.hub.sight
+            stamp = sight.stamp(viewer)
+            worded = await self._in_turns(lambda each: _detail_of(*each), list(zip(body.user_ids, found, strict=True)))
+            if sight.stamp(viewer) != stamp:
+                found = await self._desk.look_up_all(viewer, keys)  # a permission has changed while it was worded
+                worded = Raw(encode(list(map(_detail_of, body.user_ids, found))))
+            return success(worded)
         return success(list(map(Summary, body.user_ids, [shown.presence.public.status for shown in found])))
 
     # -- beyond the document -----------------------------------------------------------------------------------------
@@ -190,16 +195,21 @@ class RestApi:
         # What waits does not hold the body: its ids are in the index by then, and nowhere else.
         body = await self._desk.body(request, bodies.ChangesBody)
         self._desk.watches(who, len(body.user_ids))
+        viewer, sight = self._desk.viewer_key(who), self._gateway.hub.sight
         with self._desk.poll(who):
-            polling, wait = self._begin_poll(self._desk.viewer_key(who), body)
+            polling, wait = self._begin_poll(viewer, body)
             del body
             answer = await self._end_poll(request, polling, wait)
         self._desk.refuse_if_over(who)
         if answer is None:
             raise unavailable()
+        word = partial(entry_of, keys=self._keys)
+        changes = await self._in_turns(word, answer.changes)
+        if sight.stamp(viewer) != answer.stamp:  # a permission has changed while it was worded
+            changes = Raw(encode(list(map(word, sight.still(viewer, answer.changes)))))
         return success(
             {
-                "changes": await self._in_turns(partial(entry_of, keys=self._keys), answer.changes),
+                "changes": changes,
                 "cursor": answer.cursor,
                 "resumed": answer.resumed,
             }
@@ -301,7 +311,7 @@ def _summary_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
         "userId": user_id,
         "status": shown.presence.public.status.value,
         "lastActiveTime": _time(shown.last_active),
-    }
+    } | ({} if shown.presence.last_seen is None else {"lastSeen": shown.presence.last_seen})
 
 
 def _status_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
@@ -350,7 +360,7 @@ async def on_http_exception(request: Request, raised: Exception) -> Response:
     """What Starlette itself refuses (an unknown path, a wrong method at the root), in the envelope."""
     assert isinstance(raised, HTTPException)
     if request.method == "OPTIONS" and (raised.status_code == 405 or request.scope["path"] == "*"):
-        return options((raised.headers or {}).get("Allow", "GET, HEAD, POST, PUT, DELETE"))
+        return options((raised.headers or {}).get("Allow", "GET, HEAD, POST, PUT, PATCH, DELETE"))
     if raised.status_code == 405:
         return failure(not_allowed((raised.headers or {}).get("Allow", "GET")))
     return failure(Refusal(404, [FieldError("path", "is not known here; see /openapi.json")]))

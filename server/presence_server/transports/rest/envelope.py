@@ -40,6 +40,7 @@ ERRORS: Final = {
     404: ("not_found", "资源不存在"),
     405: ("method_not_allowed", "请求方法不允许"),
     408: ("request_timeout", "请求超时"),
+    409: ("conflict", "与服务配置冲突"),
     413: ("payload_too_large", "请求体过大"),
     415: ("unsupported_media_type", "不支持的媒体类型"),
     421: ("misdirected_request", "请求的主机不属于本服务"),

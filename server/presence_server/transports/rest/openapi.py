@@ -58,6 +58,7 @@ _REASONS: Final = {
     403: "Not allowed to whoever asks, or to the page that it comes from.",
     404: "There is no such thing; for a heartbeat: the device is not online, call /online again.",
     405: "The method is wrong; `Allow` names those that are right.",
+    409: "The server is set up otherwise: contacts decide nothing here.",
     408: "The request took too long to arrive.",
     413: "The body is larger than the server takes.",
     415: "The body is not JSON, or is compressed.",
@@ -113,6 +114,12 @@ _TAGS: Final = [
     {
         "name": "credentials",
         "description": Words("One-time tickets, and the end of tokens.", "一次性票据与令牌的吊销。"),
+    },
+    {
+        "name": "visibility",
+        "description": Words(
+            "Who may see whom, and all that is kept of one user.", "谁可以看到谁，以及某个用户的全部数据。"
+        ),
     },
     {
         "name": "operations",
@@ -320,6 +327,82 @@ def _paths(gateway: Gateway) -> Schema:
                 tag="credentials",
             )
         },
+        "/contacts/{userId}": {
+            "put": _about(
+                "contacts",
+                "setContacts",
+                Words("Set a user's contacts", "设置用户的联系人"),
+                Words(
+                    "These and no others may see the user; with `mutual` the user sees them as well. Needs a service.",
+                    "只有这些用户可以看到该用户；指定 `mutual` 时，该用户也可以看到他们。需要服务密钥。",
+                ),
+                schemas.CONTACTS,
+                schemas.CONTACTS_BODY,
+            ),
+            "patch": _about(
+                "contacts",
+                "changeContacts",
+                Words("Add and remove a user's contacts", "增减用户的联系人"),
+                Words("Whoever is not named stays as before. Needs a service.", "未提到的用户保持不变。需要服务密钥。"),
+                schemas.CONTACTS,
+                schemas.CONTACTS_CHANGE_BODY,
+            ),
+        },
+        "/blocks/{userId}": {
+            "put": _about(
+                "blocks",
+                "setBlocks",
+                Words("Set whom a user has blocked", "设置用户的黑名单"),
+                Words(
+                    "These may not see the user, whatever any list of contacts says.",
+                    "无论联系人列表如何，这些用户都看不到该用户。",
+                ),
+                schemas.BLOCKS,
+                schemas.BLOCKS_BODY,
+            ),
+            "patch": _about(
+                "blocks",
+                "changeBlocks",
+                Words("Block and unblock", "增减用户的黑名单"),
+                Words("Whoever is not named stays as before.", "未提到的用户保持不变。"),
+                schemas.BLOCKS,
+                schemas.BLOCKS_CHANGE_BODY,
+            ),
+        },
+        "/privacy/{userId}": {
+            "put": _operation(
+                "/privacy/{userId}",
+                "setPrivacy",
+                Words("Set who is told when a user was last seen", "设置谁可以看到用户的最后活跃时间"),
+                Words("Others see the user as before, without any time.", "其他人看到的状态不变，但没有最后活跃时间。"),
+                schemas.PRIVACY,
+                body=schemas.PRIVACY_BODY,
+                tag="visibility",
+            )
+        },
+        "/users/{userId}": {
+            "delete": _operation(
+                "/users/{userId}",
+                "erase",
+                Words("Erase a user", "删除用户的全部数据"),
+                Words(
+                    "All that is kept of the user goes, and connections end. Needs the scope `admin`.",
+                    "删除保存的全部用户数据，并断开其连接。需要具有 `admin` 权限的密钥。",
+                ),
+                schemas.REVOKED,
+                tag="visibility",
+            )
+        },
+        "/users/{userId}/export": {
+            "get": _operation(
+                "/users/{userId}/export",
+                "export",
+                Words("Export a user's data", "导出用户的全部数据"),
+                Words("All that is kept. Needs the scope `admin`.", "保存的全部数据。需要具有 `admin` 权限的密钥。"),
+                claim_schemas.EXPORT,
+                tag="visibility",
+            )
+        },
         "/ws": {"get": _websocket()},
         **_claims_paths(limits.max_batch),
     }
@@ -377,6 +460,11 @@ def _claims_paths(most_batch: int) -> Schema:
             ),
         },
     }
+
+
+def _about(path: str, name: str, summary: Words, description: Words, data: Schema, body: Schema) -> Schema:
+    """An operation that means nothing unless contacts decide who may see whom."""
+    return _operation(f"/{path}/{{userId}}", name, summary, description, data, 409, body=body, tag="visibility")
 
 
 def _websocket() -> Schema:

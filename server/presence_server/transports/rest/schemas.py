@@ -7,6 +7,7 @@ from typing import Any, Final
 from presence_protocol import fields, limits
 from presence_protocol.text import REFUSED
 from presence_protocol.user_ids import MAX_INT64, MAX_LETTERS
+from presence_server.application.contacts import MAX_LIST
 from presence_server.transports.rest.envelope import ERRORS, MESSAGES
 from presence_server.transports.rest.words import Words
 
@@ -105,16 +106,23 @@ PLATFORM_STATUS: Final[Schema] = {
     "additionalProperties": STATUS,
     "description": Words("The status on each platform (--platform-status).", "各平台上的状态（--platform-status）。"),
 }
+LAST_SEEN: Final[Schema] = {
+    "enum": ["today", "this_week", "this_month", "earlier"],
+    "description": Words(
+        "Instead of lastActiveTime, for who may see the status only.", "只能看到状态的人看到它，代替 lastActiveTime。"
+    ),
+}
 DEVICE: Final = record({"deviceId": DEVICE_ID, "platform": PLATFORM, "onlineTime": TIME})
 PRESENCE: Final = record(
     {"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE, "devices": list_of(ref("Device"))},
-    {"platformStatus": PLATFORM_STATUS},
+    {"platformStatus": PLATFORM_STATUS, "lastSeen": LAST_SEEN},
 )
-SUMMARY: Final = record({"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE})
+SUMMARY: Final = record({"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE}, {"lastSeen": LAST_SEEN})
 BATCH_ITEM: Final = record(
     {"userId": USER_ID, "status": STATUS},
     {
         "lastActiveTime": LAST_ACTIVE,
+        "lastSeen": LAST_SEEN,
         "platforms": list_of(PLATFORM),
         "statusText": STATUS_TEXT,
         "statusEmoji": STATUS_EMOJI,
@@ -130,7 +138,13 @@ ENTRY: Final = record(
         "lastActiveTime": LAST_ACTIVE,
         "version": {"type": "integer", "minimum": 0, "maximum": limits.MAX_USER_ID},
     },
-    {"statusText": STATUS_TEXT, "statusEmoji": STATUS_EMOJI, "idleSince": TIME, "platformStatus": PLATFORM_STATUS},
+    {
+        "statusText": STATUS_TEXT,
+        "statusEmoji": STATUS_EMOJI,
+        "idleSince": TIME,
+        "platformStatus": PLATFORM_STATUS,
+        "lastSeen": LAST_SEEN,
+    },
 )
 CHANGES: Final = record(
     {"changes": list_of(ref("StatusEntry")), "cursor": {"type": "string"}, "resumed": {"type": "boolean"}}
@@ -231,6 +245,26 @@ EXPLANATION: Final = record(
     }
 )
 REVOKED: Final = record({"userId": USER_ID, "connections": {"type": "integer", "minimum": 0}})
+
+SHOWN_TO: Final[Schema] = {"enum": ["everyone", "contacts", "nobody"]}
+MANY: Final = list_of(USER_ID)
+_SOME: Final[Schema] = {**MANY, "type": ["array", "null"]}
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
+_LISTED: Final[Schema] = {**MANY, "description": Words(f"At most {MAX_LIST} ids.", f"最多 {MAX_LIST} 个 ID。")}
+_MUTUAL: Final[Schema] = {
+    **FLAG,
+    "description": Words(
+        "The user may see them as well; true if it is left out.", "该用户也可以看到他们；省略时为 true。"
+    ),
+}
+CONTACTS_BODY: Final = request({"userIds": _LISTED}, {"mutual": _MUTUAL})
+CONTACTS_CHANGE_BODY: Final = request({}, {"add": _SOME, "remove": _SOME, "mutual": _MUTUAL})
+BLOCKS_BODY: Final = request({"userIds": _LISTED})
+BLOCKS_CHANGE_BODY: Final = request({}, {"add": _SOME, "remove": _SOME})
+PRIVACY_BODY: Final = request({"lastSeen": SHOWN_TO})
+CONTACTS: Final = record({"userId": USER_ID, "contacts": _COUNT})
+BLOCKS: Final = record({"userId": USER_ID, "blocks": _COUNT})
+PRIVACY: Final = record({"userId": USER_ID, "lastSeen": SHOWN_TO})
 
 
 def batch_body(most: int) -> Schema:

@@ -1,0 +1,44 @@
+"""To whom users show when they were last seen: to everyone unless they say otherwise."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Final
+
+from presence_server.domain.model import UserKey
+
+
+class LastSeen(StrEnum):
+    """Who is told the time of a user's last activity, among those who may see the user at all."""
+
+    EVERYONE = "everyone"
+    CONTACTS = "contacts"
+    NOBODY = "nobody"
+
+
+MOST: Final = 1_000_000
+"""Users who may have said something else than everyone. A service may name any number of ids."""
+
+
+class Privacy:
+    """What users have said, by key. Who shows to everyone costs nothing."""
+
+    def __init__(self) -> None:
+        self._said: dict[UserKey, LastSeen] = {}
+
+    def of(self, key: UserKey) -> LastSeen:
+        return self._said.get(key, LastSeen.EVERYONE)
+
+    def set(self, key: UserKey, said: LastSeen) -> bool:
+        """False: there is no room for one more."""
+        if said is LastSeen.EVERYONE:
+            self._said.pop(key, None)
+            return True
+        if key not in self._said and len(self._said) >= MOST:
+            return False
+        self._said[key] = said
+        return True
+
+    def __len__(self) -> int:
+        """How many show to less than everyone."""
+        return len(self._said)

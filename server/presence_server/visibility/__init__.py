@@ -1,0 +1,1 @@
+"""Who may see whom, where somebody outside has to be asked."""
