@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from presence_server.domain.claims import is_in_force
-from presence_server.domain.model import OFFLINE, SELF, Claim, Device, PublicState, Status
+from presence_server.domain.model import OFFLINE, SELF, Claim, Device, Idle, PublicState, Status
 from presence_server.domain.platforms import AnyPlatform, PlatformSets, sets_of
 
 # The common states without a text are shared: a million users have a few dozen.
@@ -23,6 +23,7 @@ _SHARED: dict[tuple[Status, tuple[AnyPlatform, ...]], PublicState] = {(Status.OF
 _MOST_SHARED: Final = 8192
 
 _OFFLINE = Status.OFFLINE  # an enum's member costs 50 ns to look up
+_BUSY, _ONLINE, _AWAY = Status.BUSY, Status.ONLINE, Status.AWAY
 _SELF = SELF.name
 
 
@@ -38,9 +39,22 @@ def aggregate(
     claims: Sequence[Claim], devices: Sequence[Device], now: float, show_idle_since: bool = False
 ) -> PublicState:
     """What anybody may see at `now`, in seconds since 1970. `claims` are in the order of who wins."""
-    by = said = None
+    by: Claim | None = None
+    said: Claim | None = None
     if claims:
-        status, by, said = decide(claims, devices, now)
+        by = claims[0]
+        if (
+            len(claims) == 1
+            and by.status is not None
+            and by.source.name == _SELF
+            and by.text is by.emoji is None
+            and not by.is_planned
+            and not by.alone
+            and (by.until is None or now < by.until)
+        ):
+            status = by.status if devices else _OFFLINE  # which is most
+        else:
+            status, by, said = decide(claims, devices, now)
     elif devices:
         status = _from_devices(devices)
     else:
@@ -92,9 +106,13 @@ def decide(claims: Sequence[Claim], devices: Sequence[Device], now: float) -> Ve
 
 
 def _from_devices(devices: Sequence[Device]) -> Status:
-    if any(device.busy for device in devices):
-        return Status.BUSY
-    return Status.ONLINE if any(device.idle is None for device in devices) else Status.AWAY
+    status = _AWAY
+    for device in devices:
+        if device.busy:
+            return _BUSY
+        if not isinstance(device.activity, Idle):
+            status = _ONLINE
+    return status
 
 
 def _idle_since(devices: Sequence[Device]) -> int | None:

@@ -53,6 +53,12 @@ class Deadlines(Generic[K]):
         bucket[key] = None
         self._bucket_of[key] = number
 
+    def set_earlier(self, key: K, deadline: float) -> None:
+        """Let `key` fall due at `deadline`, unless it does at a time before that already."""
+        number = self._bucket_of.get(key)
+        if number is None or number // self._salt * self._resolution > deadline:
+            self.set(key, deadline)
+
     def of(self, key: K) -> float | None:
         """When `key` falls due, which is up to `resolution` after its deadline; None if it has none."""
         number = self._bucket_of.get(key)

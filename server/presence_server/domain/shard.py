@@ -25,6 +25,7 @@ from presence_server.domain.claims import (
     next_edge,
     replaced,
     said,
+    said_simply,
     settled,
 )
 from presence_server.domain.deadlines import Deadlines
@@ -241,6 +242,13 @@ class Shard:
 
     def say(self, wanted: Say, now: float, utc: float) -> Transition:
         rules = self._shared.rules
+        record = self.users.get(wanted.user_id)
+        if record is not None and wanted.word is not None and record.has_come:
+            claims = said_simply(record.claims, wanted.word, utc, rules)
+            if claims is not None:
+                truth_changed = not record.claims or claims[0][3:] != record.claims[0][3:]
+                self._hold(record, claims, utc)
+                return self._conclude(record, utc, None, False, (), truth_changed)
         return self._claim(wanted, wanted.word is not None, lambda held: said(held, wanted.word, utc, rules), now, utc)
 
     def set_claims(self, wanted: SetClaims, now: float, utc: float) -> Transition:
@@ -303,8 +311,10 @@ class Shard:
         if isinstance(key, UserRecord):
             if record is not key:
                 return NOTHING  # forgotten by what fell due a moment before
-            self._hold(record, settled(record.claims, utc), utc)
-            return self._conclude(record, utc, truth_changed=True)
+            claims = settled(record.claims, utc)
+            is_due = claims != record.claims
+            self._hold(record, claims, utc)
+            return self._conclude(record, utc, truth_changed=True) if is_due else NOTHING
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that
         if key.holder <= 0:
@@ -464,7 +474,8 @@ class Shard:
         if edge is None:
             self._shared.edges.discard(record)
         else:
-            self._shared.edges.set(record, edge)
+            # Too early is put right when it falls due (`expire`): whoever says something again and again costs less.
+            self._shared.edges.set_earlier(record, edge)
 
     def _conclude(
         self,

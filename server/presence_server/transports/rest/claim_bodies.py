@@ -101,7 +101,8 @@ def _claim_of(raw: Mapping[str, Any], source: Source, utc: float) -> Claim:
 
 def _errors_of(claim: Claim, utc: float) -> list[FieldError]:
     errors = _time_errors(claim.since, claim.until, utc)
-    if (flaw := flaw_of(claim)) is not None and all(field != flaw.field for field, _ in errors):
+    flaw = flaw_of(claim)
+    if flaw is not None and not (errors and flaw.field == "until"):
         errors.append(FieldError(*flaw))
     return errors
 
