@@ -21,7 +21,7 @@ from presence_protocol.messages import (
 )
 from presence_server.application.allowances import AddressAllowance, Allowance, Allowances, TooMuch, network_of
 from presence_server.application.ceilings import Ceilings
-from presence_server.application.keys import PLAIN
+from presence_server.application.keys import PLAIN, StringKeys
 from presence_server.application.principals import Principal, trusted
 from support.who import ByTable
 
@@ -236,3 +236,12 @@ def test_hello_is_needed_for_a_purse() -> None:
     client.say(Hello(user_id=ANN, device_id="d", platform="WEB", token="nobody"))
     assert client.link.closed is not None
     assert client.link.closed[0] == 4401
+
+
+def test_a_user_whose_id_is_a_string_pays_as_users_do_and_never_from_a_service() -> None:
+    kept = Allowances(Allowance(messages=1), UNLIMITED, NOTHING, 1.0, StringKeys())
+    user, service = Principal("user crm", "crm"), trusted("crm")
+    assert kept.spender(user) != kept.spender(service)
+    assert kept.message(kept.spender(user), 0.0) is None
+    assert kept.message(kept.spender(user), 0.0) is not None
+    assert kept.message(kept.spender(service), 0.0) is None

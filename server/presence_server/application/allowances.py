@@ -19,6 +19,7 @@ from typing import Final, NamedTuple
 from presence_server.application.buckets import Buckets, Rate
 from presence_server.application.keys import UserKeys
 from presence_server.application.principals import Principal
+from presence_server.domain.model import UserKey
 
 COME_BACK: Final = 5.0
 """Seconds after which to try again what others have to let go of first."""
@@ -36,7 +37,18 @@ REASONS: Final = {
     "max_watchers": "is reached",
 }
 
-Spender = int | str
+
+class ServiceName(str):
+    """A service, as who spends: never to be taken for a user whose id is that string."""
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, principal: Principal) -> ServiceName:
+        return cls(f"/{principal.name}")  # no user id holds a slash
+
+
+Spender = UserKey | ServiceName
 
 
 class Allowance(NamedTuple):
@@ -160,14 +172,14 @@ class Allowances:
 
     def spender(self, principal: Principal) -> Spender:
         """Whose purse `principal` pays from."""
-        return principal.name if principal.user_id is None else self._keys.key(principal.user_id)
+        return ServiceName.of(principal) if principal.user_id is None else self._keys.key(principal.user_id)
 
     def purses(self, spender: Spender) -> _Purses:
-        return self.users if type(spender) is int else self.services
+        return self.services if type(spender) is ServiceName else self.users
 
     def message(self, spender: Spender, now: float) -> TooMuch | None:
         """A message, or a request. None: it may be."""
-        return _take((self.users if type(spender) is int else self.services).messages, spender, 1.0, now)
+        return _take((self.services if type(spender) is ServiceName else self.users).messages, spender, 1.0, now)
 
     def watches(self, spender: Spender, ids: int, now: float) -> TooMuch | None:
         """Watch, or watch no longer, so many users."""

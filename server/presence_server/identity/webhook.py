@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import httpx
 
-from presence_protocol.user_ids import UserId
+from presence_protocol.user_ids import Snowflake, UserId
 from presence_server.application.principals import Denied, Principal
 from presence_server.identity.claims import CLAIM, KNOWN, Rules, principal_of
 from presence_server.identity.jwks import PLAIN
@@ -78,7 +78,8 @@ class AskApplication:
         elif len(self._asking) >= MAX_ASKING:
             done(_UNAVAILABLE)
         else:
-            question = {"token": token, "address": address, "userId": user_id, "deviceId": device_id}
+            told = str(user_id) if type(user_id) is Snowflake else user_id
+            question = {"token": token, "address": address, "userId": told, "deviceId": device_id}
             asked = {field: value for field, value in question.items() if value is not None}
             self._asking[name] = asyncio.create_task(self._ask(name, asked, now)), [done]
 
