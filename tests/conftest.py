@@ -14,6 +14,7 @@ settings.load_profile("clockless")
 TESTS = Path(__file__).parent
 
 FOLDERS = {
+    "attacks": ("slow",),
     "e2e": ("slow",),
     "node": ("slow", "node"),
     "promises": ("slow",),
@@ -22,12 +23,18 @@ FOLDERS = {
 """Marks of all tests in a folder."""
 
 FILES = {
+    "application/test_whole.py": ("slow",),
     "client/test_fallback.py": ("slow",),
     "client/test_live.py": ("slow",),
+    "client/test_readme.py": ("slow",),
     "client/test_terminal.py": ("slow",),
     "client/test_terminal_anywhere.py": ("slow",),
+    "domain/test_table_machine.py": ("slow",),
     "e2e/test_node_client.py": ("node",),
     "e2e/test_npm_package.py": ("node",),
+    "server/identity/test_over_sockets.py": ("slow",),
+    "server/transports/test_openapi.py": ("slow", "node"),
+    "server/transports/test_pages.py": ("node",),
     "simulator/test_planted_bugs.py": ("slow",),
     "simulator/test_simulator.py": ("slow",),
 }
