@@ -13,7 +13,7 @@ from presence_server.domain.model import Claim, Source, Status
 from simulator.clients import Client
 from simulator.rest import Poller, RestDevice
 from simulator.scenario import Action
-from simulator.world import FIRST_USER, World
+from simulator.world import World
 
 LOST: Final = 4000
 """A code of the client's that begins the grace period, and with which it does not come back by itself."""
@@ -170,7 +170,7 @@ POLL_ACTIONS: Final[dict[str, Callable[[World, Poller, Random, int], None]]] = {
 
 
 def _override(world: World, random: Random, what: int) -> None:
-    user_id = FIRST_USER + random.randrange(world.scenario.users)
+    user_id = world.people.of(random.randrange(world.scenario.users))
     status = random.choice(STATUSES)
     until = int(world.clock.calendar() + random.randint(3, 8)) if random.random() < 0.3 else None
     word = None if status is None else Word(Status(status), until, random.choice(TEXTS), None, None)
@@ -182,7 +182,7 @@ SOURCES: Final = (Source("call", 80), Source("calendar", 40))
 
 def _claim(world: World, random: Random, what: int) -> None:
     """A back end says what it knows, ahead of time; seldom of somebody who has no device."""
-    user_id = FIRST_USER + random.randrange(world.scenario.users)
+    user_id = world.people.of(random.randrange(world.scenario.users))
     source, now = random.choice(SOURCES), int(world.clock.calendar())
     claims = []
     for _ in range(random.choice((0, 1, 1, 2))):
@@ -240,7 +240,7 @@ def _both(world: World, random: Random, what: int) -> None:
 
 def _crowd(world: World, random: Random, what: int) -> None:
     """All devices of one user come, one after the other, and some of them are lost on the way."""
-    user_id = FIRST_USER + random.randrange(world.scenario.users)
+    user_id = world.people.of(random.randrange(world.scenario.users))
     for client in [client for client in world.clients if client.user_id == user_id]:
         at = 2 * random.random()
         world.loop.call_later(at, client.connect)

@@ -10,7 +10,7 @@ from presence_protocol.fields import format_time, parse_time
 from presence_protocol.messages import StatusEntry, Welcome
 from presence_server.application.cursors import parse
 from presence_server.application.entries import entry_of
-from presence_server.application.keys import PLAIN
+from presence_server.application.keys import UserKeys
 from presence_server.application.watching import MAX_PENDING
 from presence_server.domain.aggregate import aggregate
 from presence_server.domain.model import Shown, Status, UserPresence
@@ -77,7 +77,7 @@ class Checker:
     def shown(self, viewer: int | None, shown: Shown) -> None:
         """A look-up: as an entry, and beyond it what anybody may ask."""
         presence = shown.presence
-        self.entry(viewer, entry_of(presence, PLAIN))
+        self.entry(viewer, entry_of(presence, self._world.people.keys))
         if presence.public.status is Status.OFFLINE:
             require(shown.last_active == presence.last_active, "invisible, and yet a time moved", shown)
             require(not shown.devices, "OFFLINE with devices", shown)
@@ -102,7 +102,14 @@ class Checker:
             if presence is None or presence.seq > cursor.seq or user_id in held_back:
                 continue
             if entry.version or world.may_see(world.viewer_of(whose), user_id):
-                require(is_same(entry, presence), "a cursor claims what was not sent", whose, text, entry, presence)
+                require(
+                    is_same(entry, presence, self._world.people.keys),
+                    "a cursor claims what was not sent",
+                    whose,
+                    text,
+                    entry,
+                    presence,
+                )
 
     # -- what is kept --------------------------------------------------------------------------------------------------
 
@@ -172,7 +179,7 @@ class Checker:
             if presence is None:
                 presence = kept
             require(presence.public == kept.public, "the replica differs", presence, kept)
-            require(is_same(entry, presence), "not converged", whose, entry, presence)
+            require(is_same(entry, presence, self._world.people.keys), "not converged", whose, entry, presence)
 
     def empty(self) -> None:
         """Nobody is connected any more: nothing is kept of anybody's interest."""
@@ -188,8 +195,8 @@ class Checker:
         require(world.table.statistics().devices == 0, "devices are left", world.table)
 
 
-def is_same(entry: StatusEntry, presence: UserPresence) -> bool:
+def is_same(entry: StatusEntry, presence: UserPresence, keys: UserKeys) -> bool:
     """Whether a client that holds `entry` knows `presence`. Who was forgotten since stays OFFLINE at a version."""
     if presence.version:
-        return entry == entry_of(presence, PLAIN)
+        return entry == entry_of(presence, keys)
     return entry.status == OFFLINE

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from presence_protocol.close_codes import Advice, CloseCode, advice
-from presence_protocol.codec import CODECS
 from presence_protocol.messages import (
     Activity,
     AnyClientMessage,
@@ -55,7 +54,7 @@ class Client:
         self.user_id = user_id
         self.device_id = device_id
         self.platform = platform
-        self.codec = CODECS[codec_number]
+        self.codec = world.people.codecs[codec_number]
         self.view = View(world.loop.time)
         self.link: Link | None = None
         self.session = Session(Role.CLIENT)

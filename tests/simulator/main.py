@@ -54,6 +54,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--seeds", type=int, default=1, help="how many seeds to run, one after another")
     parser.add_argument("--steps", type=int, default=20_000, help="steps of each run, before it comes to rest")
     parser.add_argument("--engine", choices=("memory", "late", "both"), default="both")
+    parser.add_argument("--user-ids", choices=("number", "int64", "string"), default="number")
     parser.add_argument("--only", help="numbers of the plan's actions: a shortened trace")
     parser.add_argument("--shorten", type=float, default=30.0, help="seconds to spend on shortening a failing trace")
     parser.add_argument("--stop-at", type=int, default=1, help="failures after which to stop")
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     for seed in range(first, first + given.seeds):
         for engine in engines:
-            outcome = simulate(seed, given.steps, engine == "late", only)
+            outcome = simulate(seed, given.steps, engine == "late", only, user_ids=given.user_ids)
             total += outcome.steps
             if outcome.violation is None:
                 say(f"seed {seed} on {engine}: {outcome.steps} steps, {outcome.virtual:.0f} s of virtual time: fine")

@@ -166,7 +166,7 @@ class Link:
                 self.alive_at = now
                 world.hub.heard(session, now)
                 if payload:  # else a pong
-                    message = session.codec.decode_client(payload)
+                    message = world.people.codecs[session.codec_number].decode_client(payload)
                     world.driver.perform(world.hub.handle(session, message, now))
             else:
                 self.is_over_here = True
@@ -203,7 +203,7 @@ class Link:
         if self.is_over_here:
             return
         if not self._greets and self.session is not None:
-            self._greets = self._world.checker.greeting(self.session.codec, frame)
+            self._greets = self._world.checker.greeting(self._world.people.codecs[self.session.codec_number], frame)
         if self.is_read and not self.is_cut and not self.unsent:
             self._put(frame)
             return

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
-from presence_server.application.keys import PLAIN
 from presence_server.application.polls import Poll, PollAnswer
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Claim, Platform, Shown, Source
@@ -182,7 +181,7 @@ class Poller:
 
     def _fold(self, answer: PollAnswer) -> None:
         for presence in answer.changes:
-            entry = entry_of(presence, PLAIN)
+            entry = entry_of(presence, self._world.people.keys)
             self._world.checker.entry(None, entry)
             held = self.entries.get(entry.user_id)
             if held is not None and (answer.resumed or entry.version):

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from typing import NamedTuple
 
 from presence_protocol.close_codes import CloseCode
 from presence_server.application import entries, fanout, slices
 from presence_server.application.entries import self_view_of
-from presence_server.application.keys import PLAIN
 from simulator.actions import perform
 from simulator.clients import Client
 from simulator.failure import Violation, require
+from simulator.people import People
 from simulator.rest import Poller
 from simulator.scenario import Action, Scenario, plan, scenario_of
 from simulator.world import World
@@ -146,7 +147,7 @@ class Run:
         if client.user_id:
             if self.world.oracle.user(client.user_id).is_at_an_edge(self.world.clock.calendar()):
                 return
-            truth = self_view_of(self.world.spy.truth(client.user_id), PLAIN)
+            truth = self_view_of(self.world.spy.truth(client.user_id), self.world.people.keys)
             require(client.self_view == truth, "another truth", client, client.self_view, truth)
             client.check_idle()
 
@@ -208,6 +209,7 @@ def simulate(
     is_late: bool,
     only: list[int] | None = None,
     make_world: MakeWorld = World,
+    user_ids: str = "number",
 ) -> Outcome:
     """One run. With `only`, the actions of the plan with these numbers, and no others."""
     scenario = scenario_of(seed, is_late)
@@ -217,6 +219,8 @@ def simulate(
         actions = [action for action in islice(plan(scenario), max(only, default=-1) + 1) if action.number in wanted]
         steps = None
     violation: Violation | Exception | None = None
+    if user_ids != "number":
+        make_world = partial(make_world, people=People(user_ids))
     run = Run(scenario, make_world)
     try:
         with parts_of(scenario.part):

@@ -51,9 +51,9 @@ class SdkClient(Client):
 
     def _new_core(self, status: Any) -> Core:
         if self.user_id:
-            identity = Identity(self.user_id, self.device_id, self.platform, status=status)  # type: ignore[arg-type]
+            identity = Identity(self.user_id, self.device_id, self.platform, status=status, ids=self.world.people.kind)  # type: ignore[arg-type]
         else:
-            identity = Identity(observer=True)
+            identity = Identity(observer=True, ids=self.world.people.kind)
         self._links, self._waiting, self._handed_out = {}, {}, {}
         return Core(identity, self.world.loop.time, self.world.random.random, POLICY)
 

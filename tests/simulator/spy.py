@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
-from presence_server.application.keys import PLAIN
 from presence_server.application.ports import Done, Engine, EngineEvent, EngineStatistics, Listener
 from presence_server.domain.model import Change, Kept, Shown, Truth, UserPresence
 from presence_server.domain.transitions import AnyTransition, Transition
@@ -54,7 +53,7 @@ class SpyEngine:
         require(presence.version == change.version, "told before it is known", change)
         require(presence.seq > self._last_seq, "a seq went back", presence)
         self._last_seq = presence.seq
-        self.entries[user_id, change.version] = entry_of(presence, PLAIN)
+        self.entries[user_id, change.version] = entry_of(presence, self._world.people.keys)
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
         asked = self._world.oracle.submitted(transition)

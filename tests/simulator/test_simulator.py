@@ -25,6 +25,14 @@ def test_seeds(engine: str, first: int, count: int, capsys: pytest.CaptureFixtur
         assert outcome.violation is None, f"{replay_command(outcome, STEPS)}: {outcome.violation}"
 
 
+@pytest.mark.parametrize("user_ids", ["int64", "string"])
+@pytest.mark.parametrize("engine", ["memory", "late"])
+def test_user_ids_of_each_kind(engine: str, user_ids: str) -> None:
+    for seed in range(1, 6):
+        outcome = simulate(seed, STEPS, engine == "late", user_ids=user_ids)
+        assert outcome.violation is None, f"seed {seed} with {user_ids} on {engine}: {outcome.violation}"
+
+
 @pytest.mark.parametrize("engine", ["memory", "late"])
 def test_a_seed_gives_the_same_run_every_time(engine: str) -> None:
     first, second = (simulate(7, STEPS, engine == "late") for _ in range(2))

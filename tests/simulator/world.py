@@ -9,17 +9,16 @@ from random import Random
 
 from engines.late import LateEngine
 from presence_protocol.messages import StatusEntry
+from presence_protocol.user_ids import UserId
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
-from presence_server.application.keys import PLAIN
 from presence_server.application.policies import Everyone
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine, Visibility
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Platform, UserPresence
-from presence_server.domain.table import PresenceTable
 from presence_server.engines.memory import MemoryEngine
 from presence_server.transports.websocket.frames import FRAMERS
 from simulator.checker import Checker
@@ -27,13 +26,13 @@ from simulator.clients import Client
 from simulator.loop import Loop, MachineClock, ServerTimeline, SimulatedDriver
 from simulator.network import Link
 from simulator.oracle import Oracle
+from simulator.people import People, number_of
 from simulator.rest import Poller, Requests, RestDevice
 from simulator.scenario import Scenario
 from simulator.sdk import SdkClient
 from simulator.spy import SpyEngine
 from support.who import ByRule, trusting
 
-FIRST_USER = 10_001
 PLATFORMS = tuple(Platform)
 LEASE = 4.0
 NEVER = float("-inf")
@@ -41,20 +40,21 @@ AWAY_ECHO = 15.0
 """Seconds after an outage of the engine within which something may still be refused because of it."""
 
 
-def some_hidden(viewer: int, user_id: int) -> Lens:
+def some_hidden(viewer: UserId, user_id: UserId) -> Lens:
     """Every seventh pair of people may not see each other."""
-    return Lens.FULL if (user_id + viewer) % 7 else Lens.HIDDEN
+    return Lens.FULL if (number_of(user_id) + number_of(viewer)) % 7 else Lens.HIDDEN
 
 
 class World:
-    def __init__(self, scenario: Scenario) -> None:
+    def __init__(self, scenario: Scenario, people: People | None = None) -> None:
+        people = self.people = people or People()
         self.scenario = scenario
         self.is_late = scenario.is_late
         self.is_ending = False
         self.loop = Loop()
         self.random = Random(f"network {scenario.seed}")
         self.clock = MachineClock(self.loop)
-        self.table = PresenceTable(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered)
+        self.table = people.table(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered)
         self.visibility: Visibility = ByRule(some_hidden) if scenario.hides_some else Everyone()
         self.oracle = Oracle(self)
         self.checker = Checker(self)
@@ -64,7 +64,12 @@ class World:
         self.interest = Interest()
         self.driver = SimulatedDriver(self.clock)
         self.fanout = self._fanout()
-        limits = HubLimits(max_watched=5_000, min_publish_interval=scenario.min_publish_interval, times=scenario.times)
+        limits = HubLimits(
+            max_watched=5_000,
+            min_publish_interval=scenario.min_publish_interval,
+            times=scenario.times,
+            user_ids=people.kind,
+        )
         self.hub = Hub(
             self.spy,
             self.interest,
@@ -73,7 +78,7 @@ class World:
             self.visibility,
             limits,
             self.clock,
-            PLAIN,
+            people.keys,
             Random(scenario.seed),
             self.driver.wake,
         )
@@ -108,7 +113,7 @@ class World:
             self.interest,
             self.clock,
             FRAMERS,
-            PLAIN,
+            self.people.keys,
             self.scenario.flush_interval,
             max_flush_interval=0.25,
             slice_deliveries=deliveries,
@@ -123,13 +128,13 @@ class World:
         make = SdkClient if number % 4 == 1 or number % 16 == 15 else Client
         if number % 8 == 7:
             return make(self, number, number // 8 % 2, 0, "", "")
-        user_id = FIRST_USER + number % self.scenario.users
+        user_id = self.people.of(number % self.scenario.users)
         device = number % 3
         return make(self, number, number % 2, user_id, f"web{device}", PLATFORMS[device].value)
 
     def _device(self, number: int) -> RestDevice:
         """Some have the device id of a WebSocket client."""
-        user_id = FIRST_USER + number % self.scenario.users
+        user_id = self.people.of(number % self.scenario.users)
         device = number % 4
         return RestDevice(self, user_id, f"web{device}" if device < 3 else "phone", PLATFORMS[device])
 
@@ -138,7 +143,7 @@ class World:
         random = Random(what)
         most = self.scenario.users + 3
         count = random.randint(1, max(1, self.scenario.most_watched // 3))
-        return list(dict.fromkeys(FIRST_USER + int(most * random.random() ** 2) for _ in range(count)))
+        return list(dict.fromkeys(self.people.of(int(most * random.random() ** 2)) for _ in range(count)))
 
     def may_see(self, viewer: int | None, user_id: int) -> bool:
         """Of whom nothing is told without a user, everything is: services see all."""

@@ -57,7 +57,7 @@ class Variants:
                     ids.append(field.name)
         if not changed:
             return one
-        namespace: dict[str, Any] = {}
+        namespace: dict[str, Any] = {"__eq__": _equals(one), "__hash__": one.__hash__}
         if ids:
             namespace["__post_init__"] = _parses(one, ids, self._kind)
         tag = one.__struct_config__.tag
@@ -87,6 +87,16 @@ _TOLD: Final = {"int64": int | str, "string": Annotated[str, msgspec.Meta(title=
 
 def _holds(hint: Any, sought: Any) -> bool:
     return bool(hint == sought) or any(_holds(one, sought) for one in get_args(hint) if one is not None)
+
+
+def _equals(one: type[Struct]) -> Callable[[Any, object], bool]:
+    """A variant equals what says the same, of its own class or of the one that it is a variant of."""
+    names = one.__struct_fields__
+
+    def equals(self: Any, other: object) -> bool:
+        return isinstance(other, one) and all(getattr(self, name) == getattr(other, name) for name in names)
+
+    return equals
 
 
 def _parses(one: type[Struct], names: list[str], kind: IdKind) -> Callable[[Any], None]:
