@@ -6,7 +6,8 @@ what was let in since the look before), and grows by a tenth with each that does
 `LEAST` a second are always let in: whatever makes the loop late then is not them.
 
 The loop is seen to be late before it is measured: whoever asks when no look was taken for too long meets the rate at
-once. So a wave that arrives in one turn of the loop is cut where it begins to hurt.
+once, and so does whoever comes after more than twice the bound's worth of others. So a wave that arrives in one turn of
+the loop is cut where it begins to hurt.
 
 **When to come back.** Each who is turned away takes the next free moment of a queue that exists in numbers alone: they
 are as far apart as the rate is, and so spread by how many wait. The queue lets them in a little slower than the rate,
@@ -32,8 +33,13 @@ MOST: Final = 5_000.0
 AT_ONCE: Final = 0.05
 """Seconds' worth of the rate that may come in one turn, once it is in force."""
 
+EACH: Final = 0.000_25
+"""Seconds of the loop that a new client costs from accept to welcome, most of it after it was let in."""
+
 FALLS_TO: Final = 0.7
 GROWS_BY: Final = 1.1
+FADES_TO: Final = 0.8
+"""What is left with each look of how many were let in a second lately."""
 
 SHARE_OF_QUEUE: Final = 0.8
 """The share of the rate that is promised to those who were told when to come back."""
@@ -66,6 +72,7 @@ class Admission:
         self._filled_at = now
         self._looked_at = now
         self._admitted = 0
+        self._lately = 0.0
         self._next_free = now
 
     @property
@@ -89,7 +96,7 @@ class Admission:
             return None
         if self.is_open:
             self._admitted += 1
-            if now - self._looked_at <= LOOKS + self.bound or self._admitted <= LEAST:
+            if not self._is_too_much(now):
                 return None
             self._slow_down(now)
         self._fill(now)
@@ -103,7 +110,9 @@ class Admission:
     def look(self, now: float, late: float, flush: float) -> None:
         """The loop is so `late`, and the longest flush since the last look lasted so long. Some ten times a second."""
         elapsed, self._looked_at = max(LOOKS, now - self._looked_at), now
-        admitted, self._admitted = self._admitted / elapsed, 0
+        # What they cost comes after they were let in: a hello, a watch list, a snapshot.
+        admitted, self._admitted = max(self._admitted / elapsed, self._lately * FADES_TO), 0
+        self._lately = admitted
         if not self.bound:
             return
         is_late = max(late, flush) > self.bound
@@ -116,9 +125,15 @@ class Admission:
             self._fill(now)
             self.rate = min(MOST, self.rate * GROWS_BY)
 
+    def _is_too_much(self, now: float) -> bool:
+        """Whether those let in since the last look make the loop late: they have already, or what they cost will."""
+        if self._admitted <= LEAST:
+            return False
+        return now - self._looked_at > LOOKS + self.bound or self._admitted * EACH > 2 * self.bound
+
     def _slow_down(self, now: float) -> None:
-        """More than a few were let in since the last look, which was too long ago."""
-        self.rate = max(LEAST, FALLS_TO * min(self.rate, self._admitted / (now - self._looked_at)))
+        elapsed = max(LOOKS, now - self._looked_at)
+        self.rate = max(LEAST, FALLS_TO * min(self.rate, self._admitted / elapsed))
         self._tokens, self._filled_at = 0.0, now
 
     def _fill(self, now: float) -> None:

@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from presence_server.application.allowances import Allowance
-from presence_server.memory import resident_memory
 from presence_server.process_figures import process_figures
 from presence_server.transports.exposition import Labels, Metric, Value
 
@@ -59,7 +58,6 @@ class Scrape:
         used = {
             "max_edges": self.interest.edges,
             "max_http_connections": self.gateway.http_places.taken,
-            "max_memory": resident_memory(),
             "max_connections": self.gateway.books.taken,
             "max_remembered": self.engine.get("remembered", 0),
             "max_unseen": self.engine.get("unseen", 0),

@@ -68,6 +68,7 @@ class WebSocketConnection(DirectProtocol):
         "_fragments",
         "_frames",
         "_gateway",
+        "_is_lost",
         "_is_paused",
         "_is_waiting",
         "_session",
@@ -87,6 +88,8 @@ class WebSocketConnection(DirectProtocol):
         self._frames: list[Any] = []
         # The kind of message and what has come of it: one buffer, since fragments may be of two bytes each.
         self._fragments: tuple[Opcode, bytearray] | None = None
+        self._is_lost = False
+        """The link dropped, and the hub is still to be told."""
         self._is_paused = False
         self._is_waiting = False
         """For a turn."""
@@ -99,7 +102,7 @@ class WebSocketConnection(DirectProtocol):
         self._gateway.unsent.discard(self)
         self._gateway.driver.discard_timeout(self.abort)
         super().connection_lost(exc)
-        self._end(CloseCode.ABNORMAL)
+        self._lose()
         self._drop_unread()
 
     def data_received(self, data: bytes) -> None:
@@ -134,7 +137,7 @@ class WebSocketConnection(DirectProtocol):
             self._read_now(now)
 
     def eof_received(self) -> bool:
-        self._end(CloseCode.ABNORMAL)
+        self._lose()
         # The transport closes once all is written. Whoever reads nothing must not keep it for ever.
         self._is_closing = True
         self._gateway.driver.set_timeout(self.abort, LINGER)
@@ -212,7 +215,11 @@ class WebSocketConnection(DirectProtocol):
             self._gateway.turns.ask(self)
 
     def take_turn(self, now: float, ends_at: float) -> bool:
-        self._is_waiting = not self._is_closing and self._read(now, ends_at)
+        if self._is_lost:
+            self._is_waiting = False
+            self._end(CloseCode.ABNORMAL)
+        else:
+            self._is_waiting = not self._is_closing and self._read(now, ends_at)
         return self._is_waiting
 
     def _read(self, now: float, ends_at: float) -> bool:
@@ -386,6 +393,22 @@ class WebSocketConnection(DirectProtocol):
             self._transport.abort()
 
     # -- the end ---------------------------------------------------------------------------------------------------
+
+    def _lose(self) -> None:
+        """The link dropped. Those of twenty thousand may at once, and a network's end must not stop the loop: what that
+        takes is done in turns."""
+        session, turns, clock = self._session, self._gateway.turns, self._gateway.clock
+        if session is None or self._is_lost:
+            return
+        if turns.left > 0:
+            now = clock.now()
+            self._end(CloseCode.ABNORMAL)
+            turns.charge(self, clock.now() - now)
+            turns.forget(self)
+            return
+        self._is_lost = self._is_closing = True
+        self._gateway.sockets.put(session.slot, -1)  # the descriptor may be another connection's before that
+        self._wait()
 
     def _end(self, code: int, reason: str | None = None) -> None:
         """Tell the hub, once, how the session ended; and the `reason` if it is this end that closed it."""
