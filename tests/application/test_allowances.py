@@ -241,7 +241,7 @@ def test_hello_is_needed_for_a_purse() -> None:
 def test_a_user_whose_id_is_a_string_pays_as_users_do_and_never_from_a_service() -> None:
     kept = Allowances(Allowance(messages=1), UNLIMITED, NOTHING, 1.0, StringKeys())
     user, service = Principal("user crm", "crm"), trusted("crm")
-    assert kept.spender(user) != kept.spender(service)
-    assert kept.message(kept.spender(user), 0.0) is None
-    assert kept.message(kept.spender(user), 0.0) is not None
-    assert kept.message(kept.spender(service), 0.0) is None
+    assert kept.purse(user) is not kept.purse(service)
+    assert kept.purse(user).message(0.0) is None
+    assert kept.purse(user).message(0.0) is not None
+    assert kept.purse(service).message(0.0) is None

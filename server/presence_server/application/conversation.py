@@ -117,14 +117,13 @@ def _authenticated(hub: HubPort, session: Session, hello: Hello, made: Principal
 
 def _is_within_limits(hub: HubPort, session: Session, hello: Hello, now: float) -> bool:
     """Whether its principal may have one more connection, and watch as many; else it is refused, and closed."""
-    allowances, spender = hub.allowances, session.spender
-    if allowances is None or spender is None:
+    if (purse := session.purse) is None:
         return True
-    over = allowances.purses(spender).connections.enter(spender)
+    over = purse.connect()
     session.is_counted = over is None
-    over = over or allowances.message(spender, now)
+    over = over or purse.message(now)
     if over is None and hello.watch:
-        over = allowances.watches(spender, len(hello.watch), now)
+        over = purse.watches(len(hello.watch), now)
     return hub.may_have(session, over, hello.id, now)
 
 
@@ -243,8 +242,8 @@ def _welcome(
 def _watch(hub: HubPort, session: Session, message: Watch | Unwatch, now: float) -> None:
     if not _may_watch(hub, session, message.id):
         return
-    if (allowances := hub.allowances) is not None and session.spender is not None:
-        over = allowances.watches(session.spender, len(message.user_ids), now)
+    if session.purse is not None:
+        over = session.purse.watches(len(message.user_ids), now)
         if not hub.may_have(session, over, message.id, now):
             return
     hub.watching.handle(session, message, now)
@@ -279,9 +278,9 @@ def _has_device(hub: HubPort, session: Session, id: int | None) -> bool:
 
 
 def _may_change(hub: HubPort, session: Session, id: int | None, now: float) -> bool:
-    if (allowances := hub.allowances) is None or session.spender is None:
+    if session.purse is None or (over := session.purse.status(now)) is None:
         return True
-    return hub.may_have(session, allowances.status(session.spender, now), id, now)
+    return hub.may_have(session, over, id, now)
 
 
 def _answer(hub: HubPort, session: Session, id: int | None, made: Transition | None) -> None:
@@ -304,9 +303,9 @@ def _query(hub: HubPort, session: Session, message: Query, now: float) -> None:
 
 
 def _may_ask(hub: HubPort, session: Session, message: Query, now: float) -> bool:
-    if (allowances := hub.allowances) is None or session.spender is None:
+    if session.purse is None:
         return True
-    over = allowances.queries(session.spender, len(message.user_ids), now)
+    over = session.purse.queries(len(message.user_ids), now)
     return hub.may_have(session, over, message.id, now)
 
 

@@ -30,7 +30,7 @@ from presence_protocol.messages import (
 from presence_protocol.session import CLOSE, Role, State, advance, event_of
 from presence_server.application import refusals, slices
 from presence_server.application.admission import Admission
-from presence_server.application.allowances import Allowances, TooMuch
+from presence_server.application.allowances import Allowances, Purse, TooMuch
 from presence_server.application.catchup import CatchUp
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.conversation import HANDLERS
@@ -259,7 +259,7 @@ class Hub:
                     self.engine.touch(session.user_id, session.device_id, session.number, now, spoke)
                 if state < _CLOSING:  # a bye is closed by its handler
                     session.state = state
-                if session.spender is not None and self._is_over(session, message, now):
+                if session.purse is not None and self._is_over(session, session.purse, message, now):
                     return self.take()
                 HANDLERS[type(message)](self, session, message, now)
             return self.take()
@@ -270,7 +270,9 @@ class Hub:
             self.heard(session, now)
             if session.state is State.OPEN:
                 self.close(session, CloseCode.MALFORMED, f"not a valid hello: {failure}", now)
-            elif not (session.is_over or (session.spender is not None and self._is_over(session, failure, now))):
+            elif not (
+                session.is_over or (session.purse is not None and self._is_over(session, session.purse, failure, now))
+            ):
                 self.send(session, refusals.invalid(failure))
             return self.take()
 
@@ -358,8 +360,8 @@ class Hub:
     def admit(self, session: Session, principal: Principal, now: float) -> None:
         """The session's principal is known, or renewed."""
         session.principal = principal
-        if self.allowances is not None and session.spender is None:
-            session.spender = self.allowances.spender(principal)
+        if self.allowances is not None and session.purse is None:
+            session.purse = self.allowances.purse(principal)
         if principal.expires_at is not None or len(self._expiry):
             self._expiry.follow(session, now, self.clock.utc())
 
@@ -480,15 +482,13 @@ class Hub:
 
     # -- limits ----------------------------------------------------------------------------------------------------
 
-    def _is_over(self, session: Session, message: AnyClientMessage | InvalidMessage, now: float) -> bool:
+    def _is_over(self, session: Session, purse: Purse, message: AnyClientMessage | InvalidMessage, now: float) -> bool:
         """Whether one more message is over its limit, and was refused. To leave is always allowed."""
-        allowances = self.allowances
-        if allowances is None or session.spender is None or type(message) is Bye:
+        over = purse.message(now)
+        if over is None or type(message) is Bye:
             return False
-        over = allowances.message(session.spender, now)
-        if over is not None:
-            self.too_much(session, over, message.id, now)
-        return over is not None
+        self.too_much(session, over, message.id, now)
+        return True
 
     def may_have(self, session: Session, over: TooMuch | None, id: int | None, now: float) -> bool:
         """Whether no limit is in the way; else the message with this `id` is refused."""
@@ -504,8 +504,7 @@ class Hub:
 
     def too_much(self, session: Session, over: TooMuch, id: int | None, now: float) -> None:
         """Refuse a message that is over a limit, and close whoever goes on all the same, or has not begun."""
-        allowances, spender = self.allowances, session.spender
-        goes_on = allowances is not None and spender is not None and allowances.goes_on(spender, now)
+        goes_on = session.purse is not None and session.purse.goes_on(now)
         if goes_on or session.state is not _LIVE:
             self.turn_away(session, over, id, now)
         else:
@@ -687,8 +686,8 @@ class Hub:
         session.state = advance(Role.SERVER, session.state, CLOSE)
         self.liveness.discard(session)
         self._expiry.forget(session)
-        if session.is_counted and self.allowances is not None and session.spender is not None:
-            self.allowances.purses(session.spender).connections.leave(session.spender)
+        if session.is_counted and session.purse is not None:
+            session.purse.disconnect()
         if session.viewer:
             self.permissions.forget(session)
         self._catchup.forget(session)

@@ -12,7 +12,7 @@ from presence_protocol.session import State
 from presence_server.domain.model import UserKey
 
 if TYPE_CHECKING:
-    from presence_server.application.allowances import Spender
+    from presence_server.application.allowances import Purse
     from presence_server.application.ports import Link, Peer
     from presence_server.application.principals import Principal
 
@@ -50,12 +50,12 @@ class Session:
         "pinged_at",
         "platform",
         "principal",
+        "purse",
         "self_due",
         "served",
         "session_number",
         "sign_of_life",
         "slot",
-        "spender",
         "state",
         "user_id",
         "viewer",
@@ -69,8 +69,8 @@ class Session:
         self.link = link
         self.peer = peer
         self.principal: Principal | None = None  # until it has said hello
-        self.is_counted = False  # among the connections of its spender
-        self.spender: Spender | None = None  # whose limits it is held to; None: nobody's
+        self.is_counted = False  # among the connections of its purse
+        self.purse: Purse | None = None  # what it pays from; None: it is held to no limit
         self.state = State.OPEN
         self.user_id: UserKey = 0  # an observer's stays 0
         self.viewer: UserKey = 0  # through whose eyes it sees; 0: a service's, which see everybody

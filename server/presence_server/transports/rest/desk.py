@@ -75,23 +75,23 @@ class Desk:
                 within(self._gateway.over_asking(address, forwarding))
             raise refused(made)
         if self._allowances is not None:
-            within(self._allowances.message(self._allowances.spender(made), self._gateway.clock.now()))
+            within(self._allowances.purse(made).message(self._gateway.clock.now()))
         return made
 
     def watches(self, who: Principal, ids: int) -> None:
         """Take so many ids to watch from the allowance of `who`. Raises Refusal: 429."""
         if self._allowances is not None:
-            within(self._allowances.watches(self._allowances.spender(who), ids, self._gateway.clock.now()))
+            within(self._allowances.purse(who).watches(ids, self._gateway.clock.now()))
 
     def queries(self, who: Principal, ids: int) -> None:
         """Take so many ids to ask about. Raises Refusal: 429."""
         if self._allowances is not None:
-            within(self._allowances.queries(self._allowances.spender(who), ids, self._gateway.clock.now()))
+            within(self._allowances.purse(who).queries(ids, self._gateway.clock.now()))
 
     def change(self, who: Principal) -> None:
         """Take a change of what others see. Raises Refusal: 429."""
         if self._allowances is not None:
-            within(self._allowances.status(self._allowances.spender(who), self._gateway.clock.now()))
+            within(self._allowances.purse(who).status(self._gateway.clock.now()))
 
     @contextmanager
     def poll(self, who: Principal) -> Iterator[None]:
@@ -99,13 +99,12 @@ class Desk:
         if self._allowances is None:
             yield
             return
-        spender = self._allowances.spender(who)
-        polls = self._allowances.purses(spender).polls
-        within(polls.enter(spender))
+        purse = self._allowances.purse(who)
+        within(purse.poll())
         try:
             yield
         finally:
-            polls.leave(spender)
+            purse.end_poll()
 
     def user_id_of(self, request: Request) -> UserId:
         """The user id in the path, which is the segment after the endpoint's name.

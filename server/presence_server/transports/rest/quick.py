@@ -175,12 +175,12 @@ class QuickAnswers:
         if who is None or allowances is None:
             return who
         # What is given up here is counted once more on the long way: an error costs twice.
-        return None if allowances.message(allowances.spender(who), self._gateway.clock.now()) else who
+        return None if allowances.purse(who).message(self._gateway.clock.now()) else who
 
     def _may_ask(self, who: Principal, ids: int) -> bool:
         """Whether `who` may ask about so many; refused is it on the long way."""
         allowances = self._gateway.hub.allowances
-        return allowances is None or not allowances.queries(allowances.spender(who), ids, self._gateway.clock.now())
+        return allowances is None or not allowances.purse(who).queries(ids, self._gateway.clock.now())
 
 
 def _again(message: Any, receive: Receive) -> Receive:
