@@ -245,3 +245,18 @@ def test_a_user_whose_id_is_a_string_pays_as_users_do_and_never_from_a_service()
     assert kept.purse(user).message(0.0) is None
     assert kept.purse(user).message(0.0) is not None
     assert kept.purse(service).message(0.0) is None
+
+
+def test_purses_are_bounded_and_those_of_the_connected_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("presence_server.application.allowances.MAX_BUCKETS", 3)
+    kept = allowances(Allowance(messages=1, connections=1))
+    connected = kept.purse(Principal("ann", ANN))
+    assert connected.connect() is None
+    for user_id in range(1, 50):
+        kept.purse(Principal("", user_id))
+    assert kept.purse(Principal("ann", ANN)) is connected
+    assert kept.purse(Principal("ann", ANN)).connect() is not None
+    connected.disconnect()
+    for user_id in range(1, 50):
+        kept.purse(Principal("", user_id))
+    assert kept.purse(Principal("ann", ANN)) is not connected

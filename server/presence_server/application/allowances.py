@@ -92,8 +92,8 @@ class TooMuch(NamedTuple):
 class Bucket:
     """A limit of a rate, for all users or for all services: what one more costs, and how much may be owed.
 
-    Both in seconds of the bucket's own time, see `buckets`: a purse keeps when it is full again. Without a limit nothing
-    costs.
+    Both in seconds of the bucket's own time, see `buckets`: a purse keeps when it is full again. Without a limit
+    nothing costs.
     """
 
     __slots__ = ("burst", "each", "limit", "refused")
