@@ -13,13 +13,15 @@ import pytest
 from application.kit import PLAIN, World
 from presence_protocol.codec import MSGPACK
 from presence_protocol.errors import MalformedMessage
+from presence_protocol.large import LARGE
 from presence_protocol.limits import MAX_USER_ID
-from presence_protocol.messages import Error, Snapshot, StatusEntry, Unwatch, Watch, Welcome
+from presence_protocol.messages import Error, Ping, Snapshot, StatusEntry, Unwatch, Watch, Welcome
+from presence_protocol.user_ids import UserId
 from presence_protocol.view import apply_snapshot
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys
 from presence_server.application.sessions import Send
-from presence_server.domain.model import Status
+from presence_server.domain.model import Status, UserKey
 from support.collisions import colliding
 
 MANY = 20_000
@@ -90,7 +92,7 @@ def test_a_list_is_given_up_at_its_limit() -> None:
         read = 0
 
         def __len__(self) -> int:
-            return 1_000_000
+            return 100_000
 
         def __getitem__(self, index: int) -> int:  # type: ignore[override]
             Told.read = index
@@ -98,6 +100,27 @@ def test_a_list_is_given_up_at_its_limit() -> None:
 
     assert keys().distinct(Told(), 5_000) is None
     assert Told.read < 5_300
+
+
+def test_a_long_list_of_repeats_is_looked_at_for_so_long_and_no_longer() -> None:
+    class Counted(UserKeys):
+        told = 0
+
+        def keys(self, user_ids: Iterable[UserId]) -> list[UserKey]:
+            found = super().keys(user_ids)
+            Counted.told += len(found)
+            return found
+
+    counted = Counted(3)
+    round_and_round = [number % 5_000 + 1 for number in range(131_000)]
+    assert counted.distinct(round_and_round[:20_000], 5_000) == counted.keys(range(1, 5_001))
+    Counted.told = 0
+    assert counted.distinct(round_and_round, 5_000) is None
+    assert Counted.told < 20_300
+    assert counted.distinct([1] * 131_000, 5_000) == counted.keys([1])
+    Counted.told = 0
+    assert counted.distinct([1] * 262_000, 5_000) is None
+    assert Counted.told == 0
 
 
 # -- what was chosen costs what anything else does ---------------------------------------------------------------------
@@ -176,15 +199,22 @@ def test_a_list_of_too_many_ids_is_refused(kind: type[Watch | Unwatch]) -> None:
 # -- what else is keyed by what a peer says --------------------------------------------------------------------------
 
 
-def test_a_map_with_keys_that_collide_is_refused_before_it_is_built() -> None:
+@pytest.mark.parametrize("many", [1_000, MANY], ids=["small", "large"])
+def test_a_map_with_keys_that_collide_is_never_built(many: int) -> None:
+    """A small message with one is refused; in a large one, what nobody asked for is passed over."""
+
     def ping(keys: list[int]) -> bytes:
         return msgspec.msgpack.encode({"type": "ping", "x": {"y": dict.fromkeys(keys)}})
 
     def read(data: bytes) -> None:
-        with pytest.raises(MalformedMessage, match="key"):
-            MSGPACK.decode_client(data)
+        if len(data) > LARGE:
+            assert MSGPACK.decode_client(data) == Ping()
+        else:
+            with pytest.raises(MalformedMessage, match="key"):
+                MSGPACK.decode_client(data)
 
-    collide, random = ping(colliding(MANY)), ping(at_random(MANY))
+    collide, random = ping(colliding(many)), ping(at_random(many))
+    assert (len(collide) > LARGE) is (many == MANY)
     assert times_dearer(lambda: read(collide), lambda: read(random)) < HARMLESS
 
 

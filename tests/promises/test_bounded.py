@@ -47,7 +47,8 @@ async def raw(server: Server, *, hello: bool = True) -> tuple[asyncio.StreamRead
     await reader.readuntil(b"\r\n\r\n")
     if hello:
         writer.write(frame(TEXT, HELLO))
-        await reader.readuntil(b"}}")
+        size = (await reader.readexactly(2))[1]
+        await reader.readexactly(int.from_bytes(await reader.readexactly(2), "big") if size == 126 else size)
     return reader, writer
 
 

@@ -188,7 +188,7 @@ MAX_DEPTH: Final = 8
 
 There keys may be integers, and Python's hash of an integer is that integer: a map of 26,000 keys that were chosen to
 collide takes seconds to build. So the types refuse such a key before anything is built, and types have an end. In JSON
-all keys are strings, whose hash is salted.
+all keys are strings, whose hash is salted. Of a large message such a field is not built at all: see `large`.
 """
 
 
