@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from application.kit import ANN, BOB, BOOT, EVE, TICK, Client, World
+from application.engines import BOOT
+from application.kit import ANN, BOB, EVE, TICK, Client, World
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.errors import FieldError, InvalidMessage
 from presence_protocol.messages import (

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from application.kit import ANN, START, Client, World
+from application.engines import START
+from application.kit import ANN, Client, World
 from presence_protocol.messages import Ping
 from presence_protocol.session import State
 from presence_server.application.hub_limits import HubLimits

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from application.kit import ANN, BOB, START, World
+from application.engines import START
+from application.kit import ANN, BOB, World
 from presence_protocol.messages import Diff
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.pacing import BURST, Pacing

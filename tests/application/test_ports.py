@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from application.kit import FakeLink, LateEngine, ManualClock
+from application.engines import LateEngine, ManualClock
+from application.kit import FakeLink
 from presence_server.application import ports
 from presence_server.application.policies import Everyone
 from presence_server.clock import SystemClock

@@ -11,7 +11,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from application.kit import ManualClock
+from application.engines import ManualClock
 from presence_protocol.paths import BASE_PATH
 from presence_protocol.user_ids import NUMBER
 from presence_server.application.admission import Admission
