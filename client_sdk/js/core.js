@@ -526,7 +526,7 @@ export class Core {
   #orphan(conversation, end, now) {
     for (const { tickets, message } of conversation.takeAsked()) {
       if (this.#hasEnded) {
-        this.#settleAll(tickets, this.closed());
+        this.#settleAll(tickets, this.closed(true));
       } else if (message.type === "unwatch") {
         this.#settleAll(tickets); // it went with the connection, and the next hello leaves them out
       } else if (message.type === "activity") {
@@ -535,7 +535,7 @@ export class Core {
         const again = { type: "query", userIds: message.userIds };
         for (const ticket of tickets) this.#askOrWait({ message: again, until: null }, ticket);
       } else {
-        this.#settleAll(tickets, new ConnectionClosed(end.code, end.reason, "reconnect"));
+        this.#settleAll(tickets, new ConnectionClosed(end.code, end.reason, "reconnect", true));
       }
     }
   }
@@ -643,8 +643,8 @@ export class Core {
   }
 
   /** The error of whoever asks a client that was closed. */
-  closed() {
-    return new ConnectionClosed(this.#lastEnd.code, this.#lastEnd.reason, "stop");
+  closed(wasSent = false) {
+    return new ConnectionClosed(this.#lastEnd.code, this.#lastEnd.reason, "stop", wasSent);
   }
 
   #settle(ticket, reply = null, error = null) {

@@ -60,11 +60,13 @@ export class RequestTimedOut extends PresenceError {
  * The connection ended. `closeCode` and `reason` of its close (1006: without one), and the code's `advice`.
  *
  * With the advice "reconnect" (`error` is "disconnected") the client comes back by itself, and only this request is
- * lost. Otherwise (`error` is "closed") it has stopped for good.
+ * lost. Otherwise (`error` is "closed") it has stopped for good. `wasSent`: the request was sent, and its reply never
+ * came: it may have been carried out. If false, it was not sent, and nothing was done.
  */
 export class ConnectionClosed extends PresenceError {
-  constructor(closeCode, reason, then = advice(closeCode)) {
-    super(then === "reconnect" ? "disconnected" : "closed", explained(closeCode, reason, then));
+  constructor(closeCode, reason, then = advice(closeCode), wasSent = false) {
+    super(then === "reconnect" ? "disconnected" : "closed", explained(closeCode, reason, then, wasSent));
+    this.wasSent = wasSent;
     this.closeCode = closeCode;
     this.reason = reason;
     this.advice = then;
@@ -88,12 +90,13 @@ export class SignedOut extends Error {
   }
 }
 
-function explained(closeCode, reason, then) {
+function explained(closeCode, reason, then, wasSent) {
   const why = reason ? `: ${reason}` : "";
   if (then === "reconnect") {
     return `the connection ended (${closeCode}${why}) before the reply; it may have been carried out: ask again`;
   }
-  if (closeCode === CloseCode.NORMAL) return `the client is closed (${reason || "1000"}): connect() starts it anew`;
+  const sent = wasSent ? "; it was sent before that, and may have been carried out" : "";
+  if (closeCode === CloseCode.NORMAL) return `the client is closed (${reason || "1000"}): connect() starts it anew${sent}`;
   const hint = HINTS[closeCode];
-  return `the client is closed: ${closeCode}${why ? ` ${reason}` : ""}${hint ? `; ${hint}` : ""}`;
+  return `the client is closed: ${closeCode}${why ? ` ${reason}` : ""}${sent}${hint ? `; ${hint}` : ""}`;
 }

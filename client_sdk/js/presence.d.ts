@@ -249,6 +249,8 @@ export class ConnectionClosed extends PresenceError {
   readonly closeCode: number;
   readonly reason: string;
   readonly advice: "reconnect" | "renew" | "stop";
+  /** True: the request was sent, and may have been carried out. False: it was not sent. */
+  readonly wasSent: boolean;
 }
 
 /** The server answered with an error, and did nothing. */

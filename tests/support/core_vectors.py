@@ -125,7 +125,9 @@ class Runner:
             case Close(link, code, reason):
                 return {"type": "close", "link": link, "code": code, "reason": reason}
             case Settled(ticket, _, error):
-                written = {"type": "settled", "ticket": self._names[ticket]}
+                written: dict[str, Any] = {"type": "settled", "ticket": self._names[ticket]}
+                if isinstance(error, ConnectionClosed) and error.advice is not Advice.RECONNECT and error.was_sent:
+                    written["wasSent"] = True
                 return written if error is None else written | {"error": _name_of(error)}
             case Changed(changes):
                 return {

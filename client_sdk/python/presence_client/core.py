@@ -531,7 +531,7 @@ class Core:
         """What was asked on this connection will not be answered."""
         for tickets, message in conversation.take_asked():
             if self.state.phase is Phase.CLOSED:
-                self._settle_all(tickets, self._closed())
+                self._settle_all(tickets, self._closed(was_sent=True))
             elif isinstance(message, Unwatch):
                 self._settle_all(tickets)  # it went with the connection, and the next hello leaves them out
             elif isinstance(message, Activity):
@@ -541,7 +541,7 @@ class Core:
                 for ticket in tickets:
                     self._ask_or_wait(Wanted(Query(user_ids=message.user_ids)), ticket)
             else:
-                self._settle_all(tickets, ConnectionClosed(end.code, end.reason, Advice.RECONNECT))
+                self._settle_all(tickets, ConnectionClosed(end.code, end.reason, Advice.RECONNECT, was_sent=True))
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -629,8 +629,8 @@ class Core:
             return RequestFailed(400, "too_many_watched", reason, [Detail("userIds", reason)])
         return _too_large(user_ids, self._limits)
 
-    def _closed(self) -> ConnectionClosed:
-        return ConnectionClosed(self._last_end.code, self._last_end.reason, Advice.STOP)
+    def _closed(self, was_sent: bool = False) -> ConnectionClosed:
+        return ConnectionClosed(self._last_end.code, self._last_end.reason, Advice.STOP, was_sent)
 
     def _settle(self, ticket: int, reply: AnyServerMessage | None = None, error: PresenceError | None = None) -> None:
         self._actions.append(Settled(ticket, reply, error))

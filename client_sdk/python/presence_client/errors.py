@@ -106,23 +106,26 @@ class ConnectionClosed(PresenceError):
     """The connection ended. `code` and `reason` of its close (1006: without one), and the code's `advice`.
 
     With the advice `reconnect` the client is coming back by itself, and only the request that raised this is lost.
-    Otherwise the client has stopped for good.
+    Otherwise the client has stopped for good. `was_sent`: the request was sent, and its reply never came: it may have
+    been carried out. If False, it was not sent, and nothing was done.
     """
 
-    def __init__(self, code: int, reason: str, advice: Advice) -> None:
-        super().__init__(code, reason, advice)
+    def __init__(self, code: int, reason: str, advice: Advice, was_sent: bool = False) -> None:
+        super().__init__(code, reason, advice, was_sent)
         self.code = code
         self.reason = reason
         self.advice = advice
+        self.was_sent = was_sent
 
     def __str__(self) -> str:
         why = f": {self.reason}" if self.reason else ""
         if self.advice is Advice.RECONNECT:
             return f"the connection ended ({self.code}{why}) before the reply; it may have been carried out: ask again"
+        sent = " before the reply; it may have been carried out" if self.was_sent else ""
         if self.code == CloseCode.NORMAL:
-            return "the client was closed; connect anew"
+            return f"the client was closed{sent}; connect anew"
         hint = HINTS.get(self.code)  # type: ignore[call-overload]
-        return f"the server closed for good ({self.code}{why})" + (f"; {hint}" if hint else "")
+        return f"the server closed for good ({self.code}{why}){sent}" + (f"; {hint}" if hint else "")
 
 
 class RequestFailed(PresenceError):

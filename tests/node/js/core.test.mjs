@@ -70,7 +70,8 @@ class Runner {
       Close: () => ({ type: "close", link, code: action.code, reason: action.reason }),
       Settled: ({ ticket, error }) => {
         const name = this.#names.get(ticket);
-        return { type: "settled", ticket: name, ...(error && { error: error.error }) };
+        const wasSent = error?.error === "closed" && error.wasSent;
+        return { type: "settled", ticket: name, ...(error && { error: error.error }), ...(wasSent && { wasSent }) };
       },
       Changed: ({ changes }) => ({
         type: "changed",
