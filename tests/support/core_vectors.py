@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from msgspec import UNSET
 
 from presence_client.actions import (
     Action,
@@ -97,7 +98,7 @@ class Runner:
                 self._ask(event, core.activity(event["idle"], event.get("idleForMs", 0) / 1000, now))
             case "status":
                 status = SetStatus(
-                    status=event["status"], until=event.get("until"), status_text=event.get("statusText")
+                    status=event["status"], until=event.get("until", UNSET), status_text=event.get("statusText", UNSET)
                 )
                 lasts = now + event["lastsMs"] / 1000 if "lastsMs" in event else None
                 self._ask(event, core.request(status, lasts))

@@ -73,12 +73,13 @@ function list(values) {
   return values.length ? values.map((value) => (typeof value === "object" ? entry(value) : value)).join(", ") : "nobody";
 }
 
-function entry({ userId, status, platforms, statusText }) {
-  const text = statusText ? ` “${statusText}”` : "";
+function entry({ userId, status, platforms, statusText, statusEmoji }) {
+  const text = (statusEmoji ? ` ${statusEmoji}` : "") + (statusText ? ` “${statusText}”` : "");
   return `${userId} ${[status, ...platforms].join(" ")}${text}`;
 }
 
-function truth({ status, override, devices }) {
-  const set = override ? `, set to ${override.status}` : "";
+function truth({ status, override, statusBy, devices }) {
+  const by = ["devices", "self"].includes(statusBy?.source ?? "self") ? "" : `, by ${statusBy.source}`;
+  const set = (override ? `, set to ${override.status}` : "") + by;
   return `you: ${status}${set}, ${devices.length} ${devices.length === 1 ? "device" : "devices"}`;
 }

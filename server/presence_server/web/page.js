@@ -8,6 +8,7 @@
 import { Curl } from "./curl.js";
 import { Frames } from "./frames.js";
 import { choose, language, say, translate } from "./language.js";
+import { isMeeting } from "./meeting.js";
 import { Person, said } from "./person.js";
 import { duration } from "./words.js";
 
@@ -27,6 +28,7 @@ let gracePeriod = Number(document.querySelector("meta[name=presence-grace-period
 const frames = new Frames();
 const curl = new Curl();
 const form = document.getElementById("adder");
+isMeeting(document.getElementById("meeting"));
 const userField = document.getElementById("new-user");
 const platformField = document.getElementById("new-platform");
 const languageField = document.getElementById("language");

@@ -3,6 +3,7 @@
 import { PresenceClient } from "../sdk/presence.js";
 import { Cable } from "./cable.js";
 import { say, translate } from "./language.js";
+import { takesMeetings } from "./meeting.js";
 import { ago, duration, fromTemplate, showAvatar, showStatus } from "./words.js";
 
 const NEEDS_LINK = ["idle", "busy", "invisible", "clear", "pull"];
@@ -119,7 +120,7 @@ export class Person {
   #act(action) {
     const actions = {
       idle: () => this.#idle(),
-      busy: () => this.#set("busy", "BUSY", { statusText: this.#parts["status-text"].value.trim() || undefined }),
+      busy: () => this.#set("busy", "BUSY", { statusText: this.#parts["status-text"].value.trim() || null }),
       invisible: () => this.#set("invisible", "OFFLINE"),
       clear: () => this.#clear(),
       pull: () => this.#pull(),
@@ -144,7 +145,7 @@ export class Person {
 
   #clear() {
     if (this.#isIdle()) this.#client.activity(false).catch((error) => this.#complain(error.message));
-    this.#set("clear", null);
+    this.#set("clear", null, { statusText: null, statusEmoji: null });
   }
 
   #pull() {
@@ -233,6 +234,7 @@ export class Person {
   }
 
   #listen() {
+    takesMeetings(this.root, this.userId, (words) => this.#complain(words));
     this.root.addEventListener("click", (event) => {
       const button = event.target.closest("[data-action]");
       if (button && button.getAttribute("aria-disabled") !== "true") this.#act(button.dataset.action);
@@ -340,7 +342,10 @@ export class Person {
     const { self } = this.#client;
     const notes = [];
     if (self.override?.status === "OFFLINE") notes.push(say("invisibleHere"));
-    if (self.override?.statusText) notes.push(`“${self.override.statusText}”`);
+    if (self.statusText || self.statusEmoji) notes.push(textOf(self));
+    if (!["devices", "self"].includes(self.statusBy?.source ?? "self")) {
+      notes.push(say("claimedBy", { source: self.statusBy.source }));
+    }
     if (self.devices.length > 1) notes.push(say("devices", { n: self.devices.length }));
     if (this.#isIdle()) notes.push(say("idleHere"));
     notes.push(...(this.#lostAt === null ? this.#notes() : [say("lastKnown")]));
@@ -414,7 +419,7 @@ export class Person {
     if (entry) showStatus(parts.status, status);
     else setText(parts.status, say("unknown"));
     parts.platforms.replaceChildren(...(entry?.platforms ?? []).map(chip));
-    setText(parts.said, entry?.statusText ? `“${entry.statusText}”` : "");
+    setText(parts.said, textOf(entry));
     this.#showSeen(entry, parts);
     if (changed) root.classList.add("changed");
   }
@@ -460,4 +465,10 @@ function chip(platform) {
 /** Writing the same text again would make screen readers say it again. */
 function setText(element, text) {
   if (element.textContent !== text) element.textContent = text;
+}
+
+/** The emoji and the words of somebody's status, as the page shows them. */
+function textOf(entry) {
+  const words = entry?.statusText ? `“${entry.statusText}”` : "";
+  return [entry?.statusEmoji, words].filter(Boolean).join(" ");
 }
