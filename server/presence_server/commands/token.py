@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
-from presence_protocol.fields import PLATFORMS
-from presence_protocol.limits import MAX_USER_ID
+from presence_protocol.user_ids import IdKind, kind_of
 from presence_server.application.principals import SCOPES
 from presence_server.commands.arguments import CommandParser, complain
+from presence_server.domain.platforms import check_names
 from presence_server.identity.claims import CLAIM
 from presence_server.identity.jwt_keys import UnusableKey
 from presence_server.identity.signing import sign
@@ -33,9 +34,9 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         description="Sign a token for tests. Give the server's own settings, such as --jwt-key, as well.",
         allow_abbrev=False,
     )
-    parser.add_argument("--user", type=int, metavar="ID", help="whose it is")
+    parser.add_argument("--user", metavar="ID", help="whose it is")
     parser.add_argument("--device", metavar="ID", help="bind it to one device")
-    parser.add_argument("--platforms", metavar="LIST", help=f"bind it to some of {','.join(PLATFORMS)}")
+    parser.add_argument("--platforms", metavar="LIST", help="bind it to some platforms, such as WEB,IOS")
     parser.add_argument("--observe", action="store_true", help="let it watch without a user")
     parser.add_argument("--scopes", metavar="LIST", help="make it a service's: some of read,write,admin")
     parser.add_argument(
@@ -47,7 +48,7 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
         settings = load(["--auth", "jwt", *rest], environ)
         if not settings.jwt_key:
             return complain(NO_KEY)
-        claims = _claims(given, settings.jwt_user_claim)
+        claims = _claims(given, settings.jwt_user_claim, kind_of(settings.user_ids))
         if settings.jwt_issuer:
             claims["iss"] = settings.jwt_issuer
         if settings.jwt_audience:
@@ -63,24 +64,34 @@ def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
     return 0
 
 
-def _claims(given: Any, user_claim: str) -> dict[str, Any]:
+def _claims(given: Any, user_claim: str, ids: IdKind) -> dict[str, Any]:
     """What the token says. Raises ValueError that names the flag."""
     scopes, platforms = _listed(given.scopes), _listed(given.platforms)
     if given.user is None and not scopes:
         raise ValueError("--user: is needed, or --scopes for a service")
-    if given.user is not None and not 1 <= given.user <= MAX_USER_ID:
-        raise ValueError(f"--user: must be an integer from 1 to {MAX_USER_ID}")
+    if given.user is not None:
+        _check("--user", lambda: ids.of_text(given.user))
     if not set(scopes) <= SCOPES:
         raise ValueError(f"--scopes: must be some of {','.join(sorted(SCOPES))}")
-    if not set(platforms) <= set(PLATFORMS):
-        raise ValueError(f"--platforms: must be some of {','.join(PLATFORMS)}")
+    if platforms:
+        _check("--platforms", lambda: check_names(platforms))
+    if not isfinite(given.expires_in):
+        raise ValueError("--expires-in: must be a finite number of seconds")
     now = int(time.time())
     claims: dict[str, Any] = {"iat": now, "exp": now + round(given.expires_in)}
     if given.user is not None:
-        claims[user_claim] = str(given.user)  # RFC 7519, section 4.1.2: a string
+        claims[user_claim] = given.user  # RFC 7519, section 4.1.2: a string
     wanted = {"device": given.device, "platforms": platforms, "observe": given.observe, "scopes": scopes}
     limits = {name: value for name, value in wanted.items() if value}
     return claims | ({CLAIM: limits} if limits else {})
+
+
+def _check(flag: str, check: Callable[[], object]) -> None:
+    """Raises ValueError that names the flag."""
+    try:
+        check()
+    except ValueError as reason:
+        raise ValueError(f"{flag}: {reason}") from None
 
 
 def _listed(text: str | None) -> list[str]:

@@ -102,6 +102,10 @@ def test_a_token_of_a_user(capsys: Capture) -> None:
     assert (claims["iss"], claims["aud"], claims["exp"] - claims["iat"]) == ("me", "presence", 60)
 
 
+def test_a_token_of_a_user_whose_id_is_a_string(capsys: Capture) -> None:
+    assert signed(capsys, "--user", "u_8f3a", "--user-ids", "string", "--jwt-key", SECRET)["sub"] == "u_8f3a"
+
+
 def test_a_token_of_a_service(capsys: Capture) -> None:
     assert signed(capsys, "--scopes", "read,write", "--jwt-key", SECRET)["presence"] == {"scopes": ["read", "write"]}
 
@@ -128,7 +132,9 @@ def test_a_private_pem_signs_a_public_one_does_not(tmp_path: Path, capsys: Captu
         (("--jwt-key", SECRET), "--user: is needed"),
         (("--user", "0", "--jwt-key", SECRET), "--user: must be an integer from 1"),
         (("--user", "1", "--scopes", "root", "--jwt-key", SECRET), "--scopes: must be some of"),
-        (("--user", "1", "--platforms", "TV", "--jwt-key", SECRET), "--platforms: must be some of"),
+        (("--user", "1", "--platforms", "tv", "--jwt-key", SECRET), "--platforms: must hold names of"),
+        (("--user", "1", "--expires-in", "inf", "--jwt-key", SECRET), "--expires-in: must be a finite number"),
+        (("--user", "a/b", "--user-ids", "string", "--jwt-key", SECRET), "--user: must not hold U+002F"),
         (("--user", "1", "--jwt-key", "@/nowhere"), "--jwt-key: /nowhere: No such file"),
         (("--usr", "1", "--jwt-key", SECRET), "--usr: no such flag"),
     ],
