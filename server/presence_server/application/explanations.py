@@ -77,7 +77,7 @@ def explain(
         "userId": user_id,
         "status": status.value,
         "sentence": _sentence(user_id, account, verdict, next_told)._asdict(),
-        "statusBy": _by(verdict, None if devices else _NONE),
+        "statusBy": _by(verdict),
         "until": None if by is None or by.until is None else format_time(by.until),
         "textBy": None if text_by is None else to_builtins(deciding(text_by, with_text=True)),
         "next": next_told,
@@ -87,19 +87,16 @@ def explain(
     }
 
 
-_NONE: Final = "nothing"
-
-
-def _by(verdict: Verdict, cause: Device | str | None) -> dict[str, Any]:
-    """Whose word it is; `cause` is the device whose end brought it, or what stands in its place."""
+def _by(verdict: Verdict, ended: Device | None = None) -> dict[str, Any]:
+    """Whose word it is. `ended`: the device whose end brings it, if one's does."""
     if verdict.by is not None:
         told: dict[str, Any] = to_builtins(deciding(verdict.by))
         return told
-    if cause is None:
-        return {"source": "devices"}
-    if isinstance(cause, str):
-        return {"source": cause}
-    return {"source": "devices", "cause": "heartbeats_missed" if cause.holder == REST else "grace_over"}
+    # Whoever has a device is not OFFLINE, unless a claim says so.
+    source = {"source": "nothing" if verdict.status is Status.OFFLINE else "devices"}
+    if ended is None:
+        return source
+    return source | {"cause": "heartbeats_missed" if ended.holder == REST else "grace_over"}
 
 
 def _change(noted: Noted) -> dict[str, Any]:

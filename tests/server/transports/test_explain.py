@@ -108,6 +108,8 @@ def test_the_command_says_it(server: Server) -> None:
     command = [sys.executable, "-m", "presence_client", "explain", "3", "--url", server.url]
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert said.returncode == 0, said.stderr
+    found = server.get("/explain/3").data
+    assert found["next"]["statusBy"] == {"source": "nothing", "cause": "heartbeats_missed"}
     first, device, change = said.stdout.splitlines()
     assert first.startswith("3 is ONLINE: 1 of 1 device active; then OFFLINE at ")
     assert "desk (PC) active, rest, heard " in device
