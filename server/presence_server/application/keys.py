@@ -91,7 +91,7 @@ class UserKeys:
 
     def user_id(self, key: UserKey) -> UserId:
         """The id of a key, or of any topic of it (see `domain.lenses`)."""
-        return (key & KEY_BITS) // self._multiplier  # type: ignore[operator]
+        return (key if key <= KEY_BITS else key & KEY_BITS) // self._multiplier  # type: ignore[operator]
 
 
 class SnowflakeKeys(UserKeys):
