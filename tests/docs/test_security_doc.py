@@ -62,6 +62,7 @@ def test_every_command_of_the_tour_does_what_is_shown(tmp_path: Path) -> None:
         "auth": named.pop("auth"),
         "jwt_key": "@" + str(tmp_path / named.pop("jwt_key")[1:]),
         "service_keys": tmp_path / named.pop("service_keys"),
+        "visibility": named.pop("visibility"),
     }
     assert not named
     with run_server(**settings) as server:
