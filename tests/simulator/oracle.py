@@ -504,6 +504,19 @@ class Oracle:
         active = any(device.idle is False and not device.unsure_idle for device in must)
         require(not is_idle or not active, "AWAY though active", event)
 
+    def check_winners(self) -> None:
+        """Of whoever is known in every respect, the claim that wins is the one that shows."""
+        world, utc = self._world, self._world.clock.calendar()
+        if world.is_late or world.loop.stalled_lately(SLACK):
+            return
+        for user_id, user in self.users.items():
+            record = world.table.record(user_id)
+            if record is None or not record.devices or not self._knows(user):
+                continue
+            here = [user.claims.public(word, record.public.platforms, utc) for word in (Status.ONLINE, Status.AWAY)]
+            if here[0].status is here[1].status:
+                require(record.public == here[0], "not the claim that wins", record, here[0])
+
     def check_ghosts(self) -> None:
         """Nobody is shown whose devices are all gone for longer than the bound."""
         ghost_now, table = self._world.ghost_now(), self._world.table

@@ -96,6 +96,7 @@ class Run:
             self.world.checker.structure()
             if not self.world.hub.is_draining:  # then no grace runs out any more
                 self.world.oracle.check_ghosts()
+                self.world.oracle.check_winners()
                 self.world.checker.untils()
         self.world.loop.call_later(CHECK_EVERY, self._check)
 
