@@ -289,3 +289,34 @@ def test_a_thousand_ids_at_most_are_asked_about_at_once(keys: Path, application:
     with served(keys, visibility="ask", visibility_url=application.url) as server:
         done(ask(server, EVE, "POST", "/changes", {"userIds": list(range(1, 2502))}))
         assert sorted(len(question["userIds"]) for question in application.asked) == [501, 1000, 1000]
+
+
+@pytest.mark.parametrize(("kind", "ann", "eve"), [("string", "ann", "eve"), ("int64", str(2**62 + 1), str(2**62 + 2))])
+def test_it_holds_for_every_kind_of_user_ids(keys: Path, kind: str, ann: str, eve: str) -> None:
+    with served(keys, visibility="contacts", strangers="coarse", user_ids=kind) as server:
+
+        def hello(client: ClientConnection, who: str, *watch: str) -> None:
+            signed = jwt.encode({"sub": who, "exp": 4_000_000_000}, SECRET, "HS256")
+            said = {"type": "hello", "userId": who, "deviceId": "web", "platform": "WEB", "token": signed}
+            client.send(json.dumps(said | ({"watch": list(watch)} if watch else {})))
+            assert heard(client)["type"] == "welcome"
+
+        with connect(server.ws_url, proxy=None) as one, connect(server.ws_url, proxy=None) as other:
+            hello(one, ann)
+            hello(other, eve, ann)
+            shown = entry(other)
+            assert (shown["userId"], shown["status"], shown["platforms"]) == (ann, "ONLINE", [])
+            assert shown["lastSeen"] == "today"
+            done(ask(server, None, "PUT", f"/contacts/{ann}", {"userIds": [eve]}))
+            assert entry(other)["platforms"] == ["WEB"]
+            done(ask(server, None, "PUT", f"/blocks/{ann}", {"userIds": [eve]}))
+            blank(entry(other))
+            kept = done(ask(server, None, "GET", f"/users/{ann}/export"))
+            assert (kept["userId"], kept["contacts"]["mutual"], kept["blocks"]) == (ann, [eve], [eve])
+            done(ask(server, None, "PATCH", f"/blocks/{ann}", {"remove": [eve]}))
+            assert entry(other)["platforms"] == ["WEB"]
+            done(ask(server, None, "PUT", f"/privacy/{ann}", {"lastSeen": "nobody"}))
+            assert entry(other)["lastActiveTime"] is None
+            done(ask(server, None, "DELETE", f"/users/{ann}"))
+            while entry(other)["status"] != "OFFLINE":
+                pass
