@@ -117,7 +117,7 @@ class Server:
 
 def free_port() -> int:
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("0.0.0.0", 0))  # free at every address, for servers that listen at all of them
         port: int = probe.getsockname()[1]
         return port
 
