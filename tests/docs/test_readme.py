@@ -1,4 +1,4 @@
-"""The README: its tour is played against a real server, and its tables are held to the code."""
+"""The README, the tour and the page on REST: what they show is played, and their tables are held to the code."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ from typing import NamedTuple
 import pytest
 
 from presence_protocol.session import CLIENT_EVENTS, SERVER_EVENTS
-from presence_server.settings import Settings, markdown_table, start_line
+from presence_server.settings import Settings, start_line
 from presence_server.transports.rest.envelope import ERRORS
 from support.server import BASE, Server, run_server
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = ["README.md", "CHANGELOG.md", "SECURITY.md"]
+CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")
+TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
+REST = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/tour.md", "docs/rest.md"]
 PAGES += ["docs/design.md", "docs/operations.md", "docs/protocol.md", "docs/security.md"]
 
 MASKS = (
@@ -35,8 +38,8 @@ class Block(NamedTuple):
     text: str
 
 
-def section(title: str) -> str:
-    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+def section(title: str, page: str = PAGE) -> str:
+    found = re.search(rf"^##? {re.escape(title)}\n(.*?)(?=^##? |\Z)", page, re.DOTALL | re.MULTILINE)
     assert found, f"no section {title}"
     return found[1]
 
@@ -84,10 +87,10 @@ def play(command: str, server: Server) -> str:
     return ended.stdout
 
 
-def test_every_command_of_the_tour_does_what_is_shown(server: Server) -> None:
-    tour = blocks(section("A tour of one minute"))
+def played(tour: list[Block], server: Server, least: int) -> None:
+    """Every command does what is shown below it; there are at least so many."""
     commands = [index for index, block in enumerate(tour) if block.language == "sh"]
-    assert len(commands) >= 5
+    assert len(commands) >= least
     for index in commands:
         shown = tour[index + 1]
         assert shown.language in ("json", "text"), "each command is followed by what it prints"
@@ -95,11 +98,38 @@ def test_every_command_of_the_tour_does_what_is_shown(server: Server) -> None:
         assert masked(shown.language, printed) == masked(shown.language, shown.text)
 
 
-def test_the_start_line_is_as_shown() -> None:
-    shown = blocks(section("A tour of one minute"))[0].text.strip()
+def test_every_command_of_the_tour_does_what_is_shown(server: Server) -> None:
+    played(blocks(TOUR), server, 5)
+
+
+def test_every_command_of_the_readme_does_what_is_shown() -> None:
+    with run_server() as fresh:
+        played(blocks(PAGE), fresh, 2)
+
+
+@pytest.mark.parametrize("page", [PAGE, CHINESE, TOUR], ids=["English", "Chinese", "tour"])
+def test_the_start_line_is_as_shown(page: str) -> None:
+    shown = next(block.text.strip() for block in blocks(page) if block.text.startswith("presence-server "))
     connections = re.search(r"up to (\d+) connections", shown)
     assert connections is not None
     assert shown == start_line(Settings(), "http://127.0.0.1:8004/", int(connections[1]))
+
+
+def test_the_chinese_readme_keeps_step() -> None:
+    """The same code, the same links and the same tables under as many headings, in the same order."""
+    assert blocks(CHINESE) == blocks(PAGE)
+    headings = [re.findall(r"^(#+) ", page, re.MULTILINE) for page in (PAGE, CHINESE)]
+    assert headings[0] == headings[1]
+    links = [re.findall(r"\]\(([^)]+)\)|<(http[^>]+)>", page) for page in (PAGE, CHINESE)]
+    other = {("README.zh.md", ""): ("README.md", "")}
+    assert [other.get(link, link) for link in links[0]] == links[1]
+    tables = [[len(row) for row in rows(page)] for page in (PAGE, CHINESE)]
+    assert tables[0] == tables[1]
+    figures = [sorted(re.findall(r"\d[\d,.]*\d|\d", section(title, page))) for title, page in COSTS]
+    assert figures[0] == figures[1]
+
+
+COSTS = (("What it costs", PAGE), ("成本", CHINESE))
 
 
 def test_the_two_commands_are_targets_of_make() -> None:
@@ -113,13 +143,9 @@ def test_the_two_commands_are_targets_of_make() -> None:
 # -- tables ----------------------------------------------------------------------------------------------------------
 
 
-def test_the_settings() -> None:
-    assert markdown_table() in section("Settings")
-
-
 def test_every_rest_path_is_there(server: Server) -> None:
     """A body of `{}` is refused or not, but by the endpoint: neither the path nor the method is."""
-    endpoints = [row[0].strip("`").split() for row in rows(section("REST"))]
+    endpoints = [row[0].strip("`").split() for row in rows(section("REST", REST))]
     assert len(endpoints) == 24
     for method, path in endpoints:
         answer = server.request(method, path.format(userId=1, source="self"), None if method == "GET" else {})
@@ -134,19 +160,19 @@ def test_the_rest_table_and_openapi_name_the_same_operations(server: Server) -> 
         for method in methods
         if path.startswith(BASE) and not path.endswith("/ws")  # which has a section of its own
     }
-    assert operations == {row[0].strip("`") for row in rows(section("REST"))}
+    assert operations == {row[0].strip("`") for row in rows(section("REST", REST))}
 
 
 def test_the_rest_error_codes() -> None:
     # The table's 404 is a special one; the list of codes begins below it.
-    listed = section("REST").rpartition("stable English code")[2]
+    listed = section("REST", REST).rpartition("stable English code")[2]
     named = {int(status): error for status, error in re.findall(r"\b(\d{3})\s+`(\w+)`", listed)}
     assert len(named) >= 8
     assert named == {status: ERRORS[status][0] for status in named}
 
 
 def test_the_documents_five_come_first() -> None:
-    first = [row[0].strip("`") for row in rows(section("REST"))][:5]
+    first = [row[0].strip("`") for row in rows(section("REST", REST))][:5]
     assert first == [
         "POST /online",
         "POST /offline",
@@ -154,18 +180,18 @@ def test_the_documents_five_come_first() -> None:
         "POST /status/batch",
         "POST /heartbeat",
     ]
-    assert BASE in section("REST")
+    assert BASE in section("REST", REST)
 
 
 def test_every_path_at_the_root_is_there(server: Server) -> None:
     for path in ("/openapi.json", "/healthz", "/readyz", "/metrics", "/"):
-        assert f"`{path}`" in section("REST")
+        assert f"`{path}`" in section("REST", REST)
         assert server.request("GET", f"/{path}").status == 200
 
 
 def test_every_message_is_named() -> None:
     named: set[str] = set()
-    for row in rows(section("The protocol in one screen")):
+    for row in rows(section("The protocol in one screen", REST)):
         named |= set(re.findall(r"`(\w+)`", row[0]))
     assert named == CLIENT_EVENTS | SERVER_EVENTS
 
