@@ -95,8 +95,8 @@ EXPORT: Final = record(
                     "platform": PLATFORM,
                     "onlineTime": TIME,
                     "idle": {"type": "boolean"},
-                    "busy": {"type": "boolean"},
-                }
+                },
+                {"busy": {"type": "boolean"}},
             )
         ),
         "privacy": record({"lastSeen": SHOWN_TO}),
