@@ -86,17 +86,17 @@ async def _tell_self(client: PresenceClient) -> None:
 def self_line(self_view: SelfView) -> str:
     """A user's own truth in words."""
     override = self_view.override
-    words = [f"{self_view.user_id} is {self_view.status}"]
+    said = [cleaned(text) for text in (self_view.status_emoji, self_view.status_text) if text]
+    text = [f"({' '.join(said)})"] if said else []
+    words = [f"{self_view.user_id} is {self_view.status}", *text]
     if override is not None:
-        words = [f"{self_view.user_id} is {'invisible' if override.status == 'OFFLINE' else override.status}"]
+        words = [f"{self_view.user_id} is {'invisible' if override.status == 'OFFLINE' else override.status}", *text]
         words += [f"until {override.until}"] if override.until else []
     by = self_view.status_by
     if by is not None and by.source not in ("devices", "self"):
         words += [f"but shown as {self_view.status} by {cleaned(by.source)}"] if override is not None else []
         words += [f"by {cleaned(by.source)}"] if override is None else []
         words += [f"until {by.until}"] if by.until else []
-    said = [cleaned(text) for text in (self_view.status_emoji, self_view.status_text) if text]
-    words += [f"({' '.join(said)})"] if said else []
     devices = ", ".join(f"{cleaned(each.device_id)}{' idle' if each.idle else ''}" for each in self_view.devices)
     return f"{' '.join(words)}; devices: {devices or 'none'}"
 
