@@ -23,6 +23,9 @@ from lab import presence_server, resident_kb
 PATH = "/api/v1/presence/ws"
 GRACE = 0.3
 WARM_UP = 1_000
+HISTORY = 8_500
+"""Changes that are made before anything is read: a few more than the server remembers of the last ones."""
+
 USERS = 500
 WATCHED = 20
 SIDE_BY_SIDE = 50
@@ -204,8 +207,26 @@ def is_idle(found: Levels) -> bool:
     return not any(found[f"presence_{name}"] for name in IN_USE)
 
 
+def fill_history(port: int) -> None:
+    """Make as many changes as the server remembers for `GET /explain`, so that it has no more to remember."""
+    client = connect(port, 0)
+    client.sendall(HEAD + text(type="hello", userId=USERS + 1, deviceId="d", platform="WEB"))
+    for start in range(0, HISTORY, 500):
+        for number in range(start, start + 500):
+            client.sendall(text(type="status", status=("BUSY", "AWAY")[number % 2]))
+        client.sendall(text(type="ping", id=start + 1))
+        heard = b""
+        while b'"id":%d}' % (start + 1) not in heard:
+            piece = client.recv(65_536)
+            if not piece:
+                raise AssertionError(f"whoever makes changes was hung up on: {heard!r}")
+            heard = heard[-32:] + piece
+    bye(client)
+
+
 def measure(port: int, pid: int, count: int) -> bool:
     """Print what was held after the first thousand cycles and after all; whether it is the same."""
+    fill_history(port)
     cycles(port, 0, WARM_UP)
     before = wait_levels(port, pid, is_idle)
     memory = [resident_kb(pid)]
