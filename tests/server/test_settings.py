@@ -83,6 +83,9 @@ DESIGN = {
     "compression": False,
     "drain_timeout": 30,
     "allowed_origins": (),
+    "user_ids": "number",
+    "platforms": ("WEB", "IOS", "ANDROID", "PC"),
+    "platform_status": False,
     "auth": "none",
     "jwt_key": "",
     "jwks": "",
@@ -135,6 +138,7 @@ NEEDED = {
 
 def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw = {"host": "::1", "engine": "memory", "allowed_origins": "*", "log_format": "json", "log_level": "error"}
+    raw |= {"user_ids": "string", "platforms": "WEB,TV", "platform_status": "on"}
     raw |= {"auth": "jwt", "jwt_key": "secret", "auth_url": "http://a.example/who", "jwks": "http://a.example/keys"}
     raw |= {"trusted_networks": "10.0.0.0/8", "trusted_proxies": "10.0.0.1", "allowed_hosts": "chat.example"}
     raw["root_path"] = "/a"

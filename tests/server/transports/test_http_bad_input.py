@@ -254,7 +254,6 @@ def test_other_wrong_fields(rest: Rest, path: str, field: str, value: Any, reaso
         ("/heartbeat", ["userId", "deviceId"]),
         ("/status/batch", ["userIds"]),
         ("/changes", ["userIds"]),
-        (f"/status/{ANN}", ["status"]),
     ],
 )
 def test_missing_fields_are_all_named_and_null_is_missing(rest: Rest, path: str, required: list[str]) -> None:
@@ -263,6 +262,11 @@ def test_missing_fields_are_all_named_and_null_is_missing(rest: Rest, path: str,
     for field in required:
         without = {name: value for name, value in GOOD[path].items() if name != field}
         assert ask(rest, path, without) == [(field, "is required")]
+
+
+def test_a_status_of_nothing_at_all_is_refused(rest: Rest) -> None:
+    reason = "needs at least one of status, until, statusText, statusEmoji, textUntil"
+    assert ask(rest, f"/status/{ANN}", {}) == [("status", reason)]
 
 
 def test_every_wrong_field_is_named_at_once(rest: Rest) -> None:
