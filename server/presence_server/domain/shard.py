@@ -314,6 +314,8 @@ class Shard:
             claims = settled(record.claims, utc)
             is_due = claims != record.claims
             self._hold(record, claims, utc)
+            if not claims:
+                self._shared.unseen.discard(record.user_id)  # who never came is remembered by what was told of them
             return self._conclude(record, utc, truth_changed=True) if is_due else NOTHING
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that
