@@ -55,6 +55,7 @@ class Naive:
         self.claims: dict[int, NaiveClaims] = {}
         self.ends: dict[int, float] = {}  # when the next claim begins or ends, by the calendar
         self.utc = 0.0
+        self.as_of: dict[int, float] = {}  # when anything last happened to a user: till then nobody looks at the clock
         self.deadlines: dict[Key, float] = {}
         self.told: dict[int, PublicState] = {}  # what watchers were told last
         self.seen: dict[int, float] = {}  # the user's last activity
@@ -70,13 +71,13 @@ class Naive:
         if devices:
             active = any(device.idle_since is None for device in devices)
             there = Status.BUSY if any(d.busy for d in devices) else Status.ONLINE if active else Status.AWAY
-        return self.claims_of(user_id).public(there, platforms, self.utc)
+        return self.claims_of(user_id).public(there, platforms, self.as_of.get(user_id, self.utc))
 
     def claims_of(self, user_id: int) -> NaiveClaims:
         return self.claims.setdefault(user_id, NaiveClaims())
 
     def is_invisible(self, user_id: int) -> bool:
-        own = self.claims_of(user_id).own(self.utc)
+        own = self.claims_of(user_id).own(self.as_of.get(user_id, self.utc))
         return own is not None and own.status is Status.OFFLINE
 
     def shown_active(self, user_id: int) -> int | None:
@@ -203,6 +204,7 @@ class Naive:
     def _conclude(
         self, user_id: int, continued: bool = False, evicted: tuple[Evicted, ...] = ()
     ) -> tuple[bool, tuple[Evicted, ...]]:
+        self.as_of[user_id] = self.utc
         for device in self.devices_of(user_id).values():
             active = device.heard_utc if device.idle_since is None else device.idle_utc
             self.seen[user_id] = max(self.seen.get(user_id, 0), active)
