@@ -232,6 +232,19 @@ def test_a_compressed_body_is_refused_however_it_is_said(rest: Rest, lines: list
     refused(exchange(rest.server, request), 415, "unsupported_media_type", "Content-Encoding")
 
 
+@pytest.mark.parametrize(
+    "lines",
+    [["gzip"], ["identity"], ["chunked, gzip"], ["chunked", "gzip"], ["gzip, chunked"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("order", [1, -1], ids=["before the length", "after it"])
+def test_another_coding_is_not_read_with_a_length_either(rest: Rest, lines: list[str], order: int) -> None:
+    named = [f"Transfer-Encoding: {line}" for line in lines]
+    lengths = [f"Content-Length: {len(ONLINE)}"]
+    request = head("POST", "online", *(named + lengths if order == 1 else lengths + named)).encode() + ONLINE
+    refused(exchange(rest.server, request), 501, "not_implemented", "Transfer-Encoding")
+
+
 def test_header_lines_are_taken_as_by_the_websocket(rest: Rest) -> None:
     lines = [f"X-{number}: y" for number in range(1100)]
     assert exchange(rest.server, head("GET", "status/1", *lines[:900]).encode()).status == 200

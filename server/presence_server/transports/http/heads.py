@@ -32,6 +32,8 @@ OF_INTEREST: Final = frozenset(
 _PLAIN: Final = re.compile(rb"/[!-\"$&->@-~]*")  # a path without query, fragment or escapes
 _HOST: Final = re.compile(rb"[A-Za-z0-9._~!$&'()*+,;=:\[\]%-]*")
 _DIGITS: Final = re.compile(rb"[0-9]{1,18}")
+_CODINGS: Final = re.compile(rb"\r\ntransfer-encoding:([^\r\n]*)(?=\r\n)", re.IGNORECASE)
+_CODING: Final = ("Transfer-Encoding", "must be chunked: nothing else is read here")
 _SLASH: Final = re.compile("%2f", re.IGNORECASE)  # one that is data, and divides nothing (RFC 3986 section 2.2)
 
 
@@ -142,7 +144,7 @@ def read_wishes(version: str, special: Sequence[tuple[bytes, bytes]]) -> Wishes:
         raise BadHead(400, "Host", "must be given once" if hosts else "is missing")
     if codings:
         if codings != [b"chunked"]:
-            raise BadHead(501, "Transfer-Encoding", "must be chunked: nothing else is read here")
+            raise BadHead(501, *_CODING)
         length = CHUNKED
     upgrades = bool(offered) and b"upgrade" in _elements(tokens) and b"websocket" in _elements(offered)
     return Wishes(length, expects and version == "1.1", upgrades)
@@ -150,6 +152,15 @@ def read_wishes(version: str, special: Sequence[tuple[bytes, bytes]]) -> Wishes:
 
 def _elements(values: bytes) -> list[bytes]:
     return [element.strip() for element in values.split(b",")]
+
+
+def why_unread(head: bytes) -> BadHead | None:
+    """What to say of a head that the parser gave up on, and that did say what it wants; None: it is not HTTP.
+
+    The parser minds first that a coding comes with a length, or after `chunked`, before anybody is told of it.
+    """
+    codings = [value.strip().lower() for value in _CODINGS.findall(head)]
+    return BadHead(501, *_CODING) if any(coding not in (b"", b"chunked") for coding in codings) else None
 
 
 def with_host(headers: Headers, host: bytes) -> Headers:

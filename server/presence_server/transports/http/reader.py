@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import httptools
 
 from presence_server.transports.http.framing import Framing
-from presence_server.transports.http.heads import CHUNKED, OF_INTEREST, BadHead, Headers
+from presence_server.transports.http.heads import CHUNKED, OF_INTEREST, BadHead, Headers, why_unread
 
 PIECE: Final = 2 * 1024
 """Bytes of a body that are parsed at once: 0.5 ms if it comes in chunks of a byte each."""
@@ -131,7 +131,7 @@ class Reader:
             if not self.is_upgraded and self.refused is None:
                 self._replay()
         except httptools.HttpParserError:
-            self.refused = self.refused or NO_HTTP
+            self.refused = self.refused or (self.is_in_head and why_unread(piece)) or NO_HTTP
         if self._pending > self._max_header:
             self.refused = BadHead(431, "request", f"has a head of more than {self._max_header} bytes")
 
