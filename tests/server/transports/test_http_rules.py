@@ -136,7 +136,7 @@ def test_a_query_is_ignored(rest: Rest) -> None:
         ("OPTIONS", "/online", "POST"),
         ("TRACE", "/online", "POST"),
         ("BREW", "/online", None),
-        ("POST", "/status/1", "DELETE, GET, HEAD, PUT"),
+        ("POST", "/status/1", "DELETE, GET, HEAD, PATCH, PUT"),
         ("POST", "/ws", "GET, HEAD"),
         ("POST", "//healthz", "GET, HEAD"),
         ("DELETE", "//metrics", "GET, HEAD"),
