@@ -366,7 +366,7 @@ def test_no_token_gets_into_the_logs() -> None:
         assert server.wait() == 0
         wait_for(lambda: any('"ended"' in line for line in server.log))
     log = "\n".join(server.log)
-    assert "connection opened" in log
+    assert "session began" in log
     assert secret not in log
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -116,10 +117,19 @@ class Server:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("0.0.0.0", 0))  # free at every address, for servers that listen at all of them
-        port: int = probe.getsockname()[1]
-        return port
+    """A port that is free at every address, for servers that listen at all of them.
+
+    It lies below those that the system gives to clients (32768 and up on Linux): a connection of another test might
+    take one of these before the server does.
+    """
+    for port in (random.randrange(15_000, 32_000) for _ in range(1_000)):
+        with socket.socket() as probe:
+            try:
+                probe.bind(("0.0.0.0", port))
+            except OSError:
+                continue  # taken
+            return port
+    raise AssertionError("no port is free")
 
 
 def flags(settings: dict[str, Any]) -> list[str]:
