@@ -110,7 +110,8 @@ class Naive:
             grace = now + self.lifetimes.grace
             device.holder = REST if device.promised > grace else GRACE
             device.ends = max(grace, device.promised)
-        elif isinstance(made, SetActivity):
+            return self._conclude(made.user_id, True, looks=False)
+        if isinstance(made, SetActivity):
             device.busy = device.busy if made.busy is None else made.busy
             if made.idle is not None:
                 self._say_idle(device, made.idle, made.idle_for, now, utc)
@@ -134,7 +135,7 @@ class Naive:
             device = self.devices[key] = NaiveDevice(made.platform, made.session, now)
             if isinstance(made, Connect) and made.status is not None:
                 self.claims_of(key[0]).say(Word(made.status), utc)
-                self._claimed(key[0])
+                self._edges(key[0])
         device.platform = made.platform
         if isinstance(made, Online):
             self._beat(device, made.idle, now, utc)
@@ -174,10 +175,11 @@ class Naive:
         device = self.devices.get(key)
         if device is not None and device.holder == holder:
             device.heard, device.heard_utc = now, utc
+            was_idle = device.idle_since is not None
             if spoke:
                 device.spoke = now
                 device.idle_since = device.idle_since if device.said else None
-            self._conclude(key[0])
+            self._conclude(key[0], looks=was_idle and device.idle_since is None)
 
     def sweep(self, now: float, utc: float) -> None:
         self.utc = utc
@@ -194,21 +196,26 @@ class Naive:
             self._conclude(key[0])
 
     def _claimed(self, user_id: int) -> tuple[bool, tuple[Evicted, ...]]:
+        self._edges(user_id)
+        return self._conclude(user_id)
+
+    def _edges(self, user_id: int) -> None:
         self.ends.pop(user_id, None)
         if edges := self.claims_of(user_id).edges(self.utc):
             self.ends[user_id] = min(edges)
-        return self._conclude(user_id)
 
     # -- what comes of it ----------------------------------------------------------------------------------------
 
     def _conclude(
-        self, user_id: int, continued: bool = False, evicted: tuple[Evicted, ...] = ()
+        self, user_id: int, continued: bool = False, evicted: tuple[Evicted, ...] = (), looks: bool = True
     ) -> tuple[bool, tuple[Evicted, ...]]:
-        self.as_of[user_id] = self.utc
+        """`looks`: whether anybody looks at what the user is now. The end of a link alone changes nothing yet."""
+        if looks:
+            self.as_of[user_id] = self.utc
         for device in self.devices_of(user_id).values():
             active = device.heard_utc if device.idle_since is None else device.idle_utc
             self.seen[user_id] = max(self.seen.get(user_id, 0), active)
-        if self.public(user_id) != self.told.get(user_id, OFFLINE):
+        if looks and self.public(user_id) != self.told.get(user_id, OFFLINE):
             if {self.told_status(user_id), self.public(user_id).status} != {Status.OFFLINE}:
                 self.seen_by_all[user_id] = self.seen.get(user_id, 0)
             self.told[user_id] = self.public(user_id)

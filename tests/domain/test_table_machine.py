@@ -173,7 +173,7 @@ class TableMachine(RuleBasedStateMachine):
     @rule(
         user_id=users,
         status=st.sampled_from(Status),
-        until=st.one_of(st.none(), st.integers(-1, 12)),
+        until=st.one_of(st.none(), st.integers(1, 12)),
         text=st.sampled_from([None, None, "lunch"]),
         text_ends=st.booleans(),
     )
@@ -188,7 +188,7 @@ class TableMachine(RuleBasedStateMachine):
             st.tuples(
                 st.sampled_from(["a", "b", ""]),
                 st.sampled_from([None, -3, 1, 5]),
-                st.integers(-1, 12),
+                st.integers(1, 12),
                 st.sampled_from([None, *Status]),
                 st.sampled_from([None, "in a meeting"]),
                 st.booleans(),
@@ -203,7 +203,7 @@ class TableMachine(RuleBasedStateMachine):
                 source,
                 id,
                 now + (begins or 0),
-                now + until,
+                now + max(until, (begins or 0) + 1),  # what is over before it begins is refused
                 status,
                 text if status else "elsewhere",
                 is_planned=begins is not None and begins > 0,

@@ -40,7 +40,7 @@ class Socket {
 const options: Options = { url: "https://example.org", userId: 1, token: async () => null, WebSocket: Socket };
 const client: PresenceClient = connect(options);
 client.addEventListener("change", ({ detail }) => {
-  for (const { userId, before, after } of detail.changes) void [userId.toFixed(), before?.status, after.platforms];
+  for (const { userId, before, after } of detail.changes) void [String(userId), before?.status, after.platforms];
 });
 client.addEventListener("state", { handleEvent: ({ detail }) => void detail.nextTryAt });
 const view: View = client.view;

@@ -75,7 +75,7 @@ def test_the_page_and_all_that_it_names_are_there(proxied: str, authority: Autho
         assert fetch(f"{proxied}/{path}", authority)[0] == 200, path
     document = json.loads(fetch(f"{proxied}/openapi.json", authority)[3])
     below = document["servers"][0]["url"]
-    (path,) = [path for path in document["paths"] if path.endswith("/batch")]
+    (path,) = [path for path in document["paths"] if path.endswith("/status/batch")]
     origin = proxied.removesuffix("/presence")
     assert fetch(origin + below + path, authority, {"userIds": [1]}, Origin=origin)[0] == 200
 

@@ -67,7 +67,7 @@ def test_axe_finds_nothing_wrong_with_many_cards(tab: Tab, scheme: str) -> None:
 def test_axe_finds_nothing_wrong_with_the_api_documentation_that_is_ours(tab: Tab, width: int, scheme: str) -> None:
     dress(tab.page, width, scheme)
     tab.page.goto(f"{tab.url}/docs")
-    for name in ("online", "setOverride", "clearOverride", "connect"):
+    for name in ("online", "setStatus", "clearStatus", "connect"):
         tab.page.locator(f"#operations-presence-{name} .opblock-summary-control").click()
         tab.page.locator(f"#operations-presence-{name} .responses-wrapper").wait_for()
     assert violations(tab.page, OF_SWAGGER_UI) == []
