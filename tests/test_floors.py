@@ -1,12 +1,12 @@
 """The floors of coverage are looked at module by module."""
 
-from floors import beneath
+from floors import FLOOR, beneath
 
 
 def test_a_module_beneath_its_floor_is_named_and_others_are_not() -> None:
-    covered = {"a.py": 89.9, "b.py": 90.0, "c.py": 50.0}
-    assert beneath(covered, {"c.py": 50}) == ["a.py: 89.9 %, floor 90 %"]
-    assert beneath(covered, {"a.py": 80, "c.py": 51}) == ["c.py: 50.0 %, floor 51 %"]
+    covered = {"a.py": FLOOR - 0.1, "b.py": FLOOR, "c.py": 20.0}
+    assert beneath(covered, {"c.py": 20}) == [f"a.py: {FLOOR - 0.1:.1f} %, floor {FLOOR:.0f} %"]
+    assert beneath(covered, {"a.py": 10, "c.py": 21}) == ["c.py: 20.0 %, floor 21 %"]
 
 
 def test_a_floor_of_what_is_gone_is_named() -> None:
