@@ -289,11 +289,26 @@ def listen(host: str, port: int) -> list[socket.socket]:
     """Sockets for every address that `host` stands for and this machine has, all on one port.
 
     `host` may be several, separated by commas. `::` stands for every address of both families, as 0.0.0.0 does for
-    those of one; those that are named beside it are among them.
+    those of one; those that are named beside it are among them. With port 0 the system chooses the port for the first
+    address; if another address has it in use, another port is chosen, up to 20 times.
 
     Raises:
         BindError: one of them has no such address, or the port is taken on one of them.
     """
+    for _ in range(_CHOICES - 1 if port == 0 else 0):
+        with suppress(_TakenError):
+            return _listen_at_all(host, port)
+    return _listen_at_all(host, port)
+
+
+_CHOICES: Final = 20
+
+
+class _TakenError(BindError):
+    """The port is in use on one of the addresses."""
+
+
+def _listen_at_all(host: str, port: int) -> list[socket.socket]:
     listeners: list[socket.socket] = []
     bound: set[tuple[Any, ...]] = set()
     try:
@@ -301,7 +316,8 @@ def listen(host: str, port: int) -> list[socket.socket]:
             try:
                 listeners += _listen(one, port, listeners, bound)
             except OSError as failed:
-                raise BindError(f"cannot listen on {one}:{port}: {failed.strerror or failed}") from None
+                kind = _TakenError if failed.errno == errno.EADDRINUSE else BindError
+                raise kind(f"cannot listen on {one}:{port}: {failed.strerror or failed}") from None
     except BindError:
         for listener in listeners:
             listener.close()

@@ -220,6 +220,29 @@ def test_an_address_beside_every_address_is_among_them(host: str) -> None:
             listener.close()
 
 
+def test_port_0_is_a_port_that_is_free_at_every_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system looks for a free port at the first address alone; another process may have it at the second."""
+    bind = socket.socket.bind
+    taken: list[socket.socket] = []
+
+    def somebody_is_faster(self: socket.socket, address: Any) -> None:
+        if self.family == socket.AF_INET and address[0] == "127.0.0.2" and len(taken) < 3:
+            taken.append(socket.socket())
+            bind(taken[-1], address)
+            taken[-1].listen()
+        bind(self, address)
+
+    monkeypatch.setattr(socket.socket, "bind", somebody_is_faster)
+    listeners: list[socket.socket] = []
+    try:
+        listeners = listen("127.0.0.1,127.0.0.2", 0)
+        assert reached(listeners) == {"127.0.0.1", "127.0.0.2"}
+        assert len(taken) == 3
+    finally:
+        for one in (*listeners, *taken):
+            one.close()
+
+
 def test_host_may_be_given_more_than_once() -> None:
     ended = run("--host", "127.0.0.1", "--host", "nowhere.invalid")
     assert (ended.returncode, ended.stdout) == (1, "")
