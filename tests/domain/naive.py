@@ -49,8 +49,9 @@ class NaiveDevice:
 
 
 class Naive:
-    def __init__(self, lifetimes: Lifetimes) -> None:
+    def __init__(self, lifetimes: Lifetimes, max_unseen: int = 1000) -> None:
         self.lifetimes = lifetimes
+        self.max_unseen = max_unseen
         self.devices: dict[Key, NaiveDevice] = {}
         self.claims: dict[int, NaiveClaims] = {}
         self.ends: dict[int, float] = {}  # when the next claim begins or ends, by the calendar
@@ -76,6 +77,16 @@ class Naive:
     def claims_of(self, user_id: int) -> NaiveClaims:
         return self.claims.setdefault(user_id, NaiveClaims())
 
+    def has_come(self, user_id: int) -> bool:
+        return bool(self.devices_of(user_id)) or user_id in self.seen
+
+    def has_room_for(self, made: Say | SetClaims) -> bool:
+        """Whether there is room for what is claimed of somebody who never came."""
+        is_more = bool(made.claims) if isinstance(made, SetClaims) else made.word is not None
+        if not is_more or self.has_come(made.user_id) or self.claims_of(made.user_id).said:
+            return True
+        return sum(bool(c.said) and not self.has_come(u) for u, c in self.claims.items()) < self.max_unseen
+
     def is_invisible(self, user_id: int) -> bool:
         own = self.claims_of(user_id).own(self.as_of.get(user_id, self.utc))
         return own is not None and own.status is Status.OFFLINE
@@ -92,12 +103,14 @@ class Naive:
     def apply(self, made: AnyTransition, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         """Returns whether a session goes on, and who lost a device."""
         self.utc = utc
+        if isinstance(made, Say | SetClaims) and not self.has_room_for(made):
+            return False, ()
         if isinstance(made, Say):
             self.claims_of(made.user_id).say(made.word, utc)
-            return self._claimed(made.user_id)
+            return self._conclude(made.user_id)
         if isinstance(made, SetClaims):
             self.claims_of(made.user_id).put(made.source.name, list(made.claims), utc)
-            return self._claimed(made.user_id)
+            return self._conclude(made.user_id)
         if isinstance(made, ChangeClaim | EndClaims):
             raise TypeError
         key = (made.user_id, made.device_id)
@@ -185,7 +198,7 @@ class Naive:
         self.utc = utc
         for user_id in [user_id for user_id, end in self.ends.items() if end <= utc]:
             self.claims_of(user_id).prune(utc)
-            self._claimed(user_id)
+            self._conclude(user_id)
         due = [(deadline, key) for key, deadline in self.deadlines.items() if deadline <= now]
         for _, key in sorted(due, key=itemgetter(0)):
             device = self.devices[key]
@@ -194,10 +207,6 @@ class Naive:
             else:
                 device.idle_since, device.idle_utc, device.said = now, utc, False
             self._conclude(key[0])
-
-    def _claimed(self, user_id: int) -> tuple[bool, tuple[Evicted, ...]]:
-        self._edges(user_id)
-        return self._conclude(user_id)
 
     def _edges(self, user_id: int) -> None:
         self.ends.pop(user_id, None)
@@ -212,6 +221,8 @@ class Naive:
         """`looks`: whether anybody looks at what the user is now. The end of a link alone changes nothing yet."""
         if looks:
             self.as_of[user_id] = self.utc
+            self.claims_of(user_id).prune(self.utc)  # what was seen to begin or end stays so
+            self._edges(user_id)
         for device in self.devices_of(user_id).values():
             active = device.heard_utc if device.idle_since is None else device.idle_utc
             self.seen[user_id] = max(self.seen.get(user_id, 0), active)
@@ -236,7 +247,7 @@ class Naive:
     def fade(self, user_id: int) -> None:
         """There is no more room for what is claimed of `user_id`."""
         self.claims.pop(user_id, None)
-        self._claimed(user_id)
+        self._conclude(user_id)
 
     def reconcile(self, user_id: int) -> None:
         """The table forgot `user_id`."""

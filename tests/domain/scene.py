@@ -203,7 +203,8 @@ def check_statistics(table: PresenceTable, user_ids: list[int]) -> TableStatisti
     assert statistics.users == len(records)
     assert statistics.devices == sum(len(record.devices) for record in records)
     fading = sum(not table.is_kept(record) for record in table._shared.fading)
-    assert statistics.remembered + statistics.unseen + fading == sum(not record.devices for record in records)
+    away = statistics.remembered + statistics.unseen + statistics.strangers + fading
+    assert away == sum(not record.devices for record in records)
     shown = (statistics.online, statistics.away, statistics.busy, statistics.offline)
     assert shown == tuple(by_status[s] for s in (Status.ONLINE, Status.AWAY, Status.BUSY, Status.OFFLINE))
     assert statistics.floor == table.floor <= statistics.version == table.seq

@@ -11,4 +11,4 @@ def test_a_text_that_ended_leaves_a_user_who_never_came_in_one_place() -> None:
     scene.word(status=Status.ONLINE, until=1, text="lunch", text_until=1)
     scene.wait(1)
     statistics = check_statistics(scene.table, [ANN])
-    assert (statistics.remembered, statistics.unseen, statistics.deadlines) == (1, 0, 0)
+    assert (statistics.strangers, statistics.remembered, statistics.unseen, statistics.deadlines) == (1, 0, 0, 0)

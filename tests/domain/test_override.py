@@ -106,13 +106,14 @@ def test_clearing_ends_its_deadline_too() -> None:
     assert scene.table.statistics().deadlines == 0
 
 
-def test_an_until_that_has_passed_lapses_at_the_next_sweep() -> None:
+def test_an_until_that_has_passed_lapses_at_once() -> None:
     scene = Scene()
     scene.connect()
     scene.wait(10)
-    scene.say(Status.BUSY, until=5)
-    assert len(scene.wait(0.05)) == 1
+    assert scene.say(Status.BUSY, until=5).change is None
     assert scene.status() is Status.ONLINE
+    assert scene.wait(0.05) == []
+    assert scene.table.statistics().deadlines == 0
 
 
 def test_clearing_what_was_never_said_leaves_nothing_behind() -> None:

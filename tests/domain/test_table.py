@@ -361,6 +361,7 @@ def test_statistics_count_what_anybody_sees() -> None:
         "offline": 2,
         "remembered": 1,
         "unseen": 0,
+        "strangers": 0,
         "deadlines": 1,
         "floor": 0,
         "version": scene.table.seq,

@@ -45,6 +45,7 @@ from presence_server.domain.transitions import (
 
 USERS = (1, 2, 3, 4)
 MAX_REMEMBERED = 2
+MAX_UNSEEN = 2
 Held = tuple[int, PublicState]
 """What a watcher holds of one user: version and public state."""
 
@@ -87,8 +88,8 @@ class TableMachine(RuleBasedStateMachine):
     @initialize(away_after=st.sampled_from([0.0, 5.0]), grace=st.sampled_from([0.0, 3.0]))
     def start(self, away_after: float, grace: float) -> None:
         lifetimes = Lifetimes(grace=grace, rest=8.0, away_after=away_after, max_devices=2)
-        self.table = PresenceTable(lifetimes, shards=2, max_remembered=MAX_REMEMBERED)
-        self.naive = Naive(lifetimes)
+        self.table = PresenceTable(lifetimes, shards=2, max_remembered=MAX_REMEMBERED, max_unseen=MAX_UNSEEN)
+        self.naive = Naive(lifetimes, MAX_UNSEEN)
         self.interest = Interest()
         self.now = float(BOOT)
         self.set_by = 0.0
@@ -297,7 +298,9 @@ class TableMachine(RuleBasedStateMachine):
     # -- what comes of it ------------------------------------------------------------------------------------------
 
     def _apply(self, transition: AnyTransition) -> Any:
+        is_refused = isinstance(transition, Say | SetClaims) and not self.naive.has_room_for(transition)
         made = self.table.apply(transition, self.now, self.utc)
+        assert made.is_refused is is_refused
         continued, evicted = self.naive.apply(transition, self.now, self.utc)
         assert (made.continued, made.evicted) == (continued, evicted)
         self._conclude({transition.user_id: [made.change]})
@@ -330,7 +333,11 @@ class TableMachine(RuleBasedStateMachine):
         assert not self.naive.devices_of(user_id), "forgotten in spite of a device"
         # In the middle of a sweep there may have been less room than at its end.
         if not swept and (self.versions.get(user_id) or self.naive.claims_of(user_id).said):
-            assert self.table.statistics().remembered == MAX_REMEMBERED, "forgotten although there was room"
+            statistics = self.table.statistics()
+            if self.naive.has_come(user_id):
+                assert statistics.remembered == MAX_REMEMBERED, "forgotten although there was room"
+            elif self.versions.get(user_id):
+                assert statistics.strangers == MAX_UNSEEN, "a stranger forgotten although there was room"
         self.versions.pop(user_id, None)
         self.hidden.pop(user_id, None)
         self.naive.reconcile(user_id)
@@ -389,6 +396,7 @@ class TableMachine(RuleBasedStateMachine):
     def statistics_add_up(self) -> None:
         statistics = check_statistics(self.table, list(USERS))
         assert statistics.remembered <= MAX_REMEMBERED
+        assert max(statistics.unseen, statistics.strangers) <= MAX_UNSEEN
         assert statistics.deadlines == len(self.naive.deadlines) + len(self.naive.ends)
         edges = sum(len(watcher.ids) for watcher in self.watchers if watcher.is_connected)
         assert self.interest.statistics().edges == edges

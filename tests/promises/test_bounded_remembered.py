@@ -88,10 +88,16 @@ def test_whoever_comes_is_not_refused(server: Server) -> None:
 
 
 def test_an_override_of_a_stranger_ends() -> None:
-    with run_server(max_unseen=ROOM, unseen_for=0.5) as server:
+    with run_server(max_remembered=4, max_unseen=ROOM, unseen_for=0.5, grace_period=0) as server:
+        come_and_go(server, ANN, BOB)
+        last_seen = server.get(f"/status/{ANN}").data["lastActiveTime"]
         overrides_of_strangers(server)
         while server.metric("presence_unseen_users"):
             pass
-        # A text shows while OFFLINE too, so that each was told of once, and is remembered as whoever left is.
-        assert server.metric('presence_users{status="OFFLINE"}') <= ROOM
+        # A text shows while OFFLINE too, so that each was told of once. They are remembered where they push out their
+        # like, and nobody who was here.
+        assert server.metric('presence_users{status="OFFLINE"}') == ROOM + 2
+        assert server.metric("presence_remembered_users") == 2
+        assert last_seen is not None
+        assert server.get(f"/status/{ANN}").data["lastActiveTime"] == last_seen
         assert server.request("PUT", f"/status/{EVE}", {"status": "BUSY"}).status == 200

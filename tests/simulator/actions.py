@@ -177,6 +177,8 @@ def _override(world: World, random: Random, what: int) -> None:
     world.requests.say(user_id, word)
 
 
+LONGEST_CLAIM: Final = 300
+"""Seconds."""
 SOURCES: Final = (Source("call", 80), Source("calendar", 40))
 
 
@@ -189,7 +191,7 @@ def _claim(world: World, random: Random, what: int) -> None:
         begins = random.choice((None, now + random.randint(1, 6)))
         status = random.choice((Status.BUSY, Status.AWAY, Status.OFFLINE, None))
         text = random.choice(TEXTS) if status else "out of office"
-        until = (begins or now) + random.choice((random.randint(3, 9), random.randint(30, 300)))
+        until = (begins or now) + random.choice((random.randint(3, 9), random.randint(30, LONGEST_CLAIM)))
         is_alone = random.random() < 0.2
         claim = Claim(source, "", begins or now, until, status, text, None, begins is not None, is_alone)
         claims.append(claim)

@@ -427,8 +427,10 @@ class Oracle:
     def calendar_moves(self) -> None:
         """Somebody is about to set it. What has ended by it stays so; a late store may tell of that only later."""
         world, utc = self._world, self._world.clock.calendar()
+        # A calendar that nobody read, since the server stalled or it was set again at once, ended nothing.
+        is_unread = world.is_late or world.loop.stalled_lately(SLACK) or not world.clock.is_settled(SLACK)
         for user in self.users.values():
-            if user.is_at_an_edge(utc) or (world.is_late and user.claims.edges(utc)):
+            if user.is_at_an_edge(utc) or (is_unread and user.claims.edges(utc)):
                 user.doubt()
             user.claims.prune(utc)
 

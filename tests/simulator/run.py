@@ -14,7 +14,7 @@ from typing import NamedTuple
 from presence_protocol.close_codes import CloseCode
 from presence_server.application import entries, fanout, slices
 from presence_server.application.entries import self_view_of
-from simulator.actions import perform
+from simulator.actions import LONGEST_CLAIM, perform
 from simulator.clients import Client
 from simulator.failure import Violation, require
 from simulator.people import People
@@ -123,10 +123,19 @@ class Run:
             if client.link is not None:
                 client.link.read_again()
         self.until(10)  # a stall may be under way
-        self.until(scenario.ghost_bound + scenario.lifetimes.rest + 2 * scenario.min_publish_interval + 3)
+        self.until(scenario.ghost_bound + scenario.lifetimes.rest)
+        self._let_arrive()
         self._check_rest()
         self._check_resumes()
         self._check_end()
+
+    def _let_arrive(self) -> None:
+        """Wait for what was told last, which is of a claim that began or ended, if all else is at rest."""
+        world, arrival = self.world, 2 * self.scenario.min_publish_interval + 3
+        self.until(arrival)
+        given_up = world.loop.time + LONGEST_CLAIM
+        while world.loop.time - world.spy.changed_at < arrival and world.loop.time < given_up:
+            self.until(CHECK_EVERY)
 
     def _check_rest(self) -> None:
         world = self.world
@@ -165,6 +174,7 @@ class Run:
             # A poller's cursor has a digest: over WebSocket it stands for the same seq.
             resumed.append(world.resumed_from(".".join(cursor.split(".")[:2]), held, 100_000 + number))
         self.until(8)
+        self._let_arrive()
         for client in resumed:
             require(client.is_live, "did not come back", client)
             world.checker.converged(client, client.view.entries, client.view.watched)

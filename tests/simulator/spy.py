@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
@@ -19,6 +19,8 @@ from simulator.failure import require
 if TYPE_CHECKING:
     from simulator.world import World
 
+NEVER: Final = float("-inf")
+
 
 class SpyEngine:
     """An `application.ports.Engine` that hands everything on."""
@@ -29,6 +31,8 @@ class SpyEngine:
         self.versions: dict[int, int] = {}
         self.entries: dict[tuple[int, int], StatusEntry] = {}
         """What was told under each version of each user."""
+        self.changed_at = NEVER
+        """When the last Change was told."""
         self._world = world
         self._last_seq = 0
 
@@ -45,6 +49,7 @@ class SpyEngine:
 
     def _changed(self, change: Change) -> None:
         user_id = change.user_id
+        self.changed_at = self._world.loop.time
         require(change.version > self.versions.get(user_id, 0), "a version went back", change)
         self.versions[user_id] = change.version
         presence = self.inner.presence(user_id)

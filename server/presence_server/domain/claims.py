@@ -121,6 +121,14 @@ def next_edge(claims: Claims, now: float) -> int | None:
     return edge
 
 
+def has_edge(claims: Claims, now: float) -> bool:
+    """Whether one of `claims` has begun or ended by `now` that was not seen to: see `settled`."""
+    for claim in claims:
+        if (claim.is_planned and claim.since <= now) or (claim.until is not None and claim.until <= now):
+            return True
+    return False
+
+
 def settled(claims: Claims, now: float) -> Claims:
     """Without those that have ended by `now`. What has begun is waited for no more, should the clock be set back."""
     return tuple(

@@ -22,6 +22,7 @@ from presence_server.domain.claims import (
     are_alike,
     changed,
     ended,
+    has_edge,
     next_edge,
     replaced,
     said,
@@ -109,6 +110,8 @@ class Shared:
         """How many times longer than usual REST devices live for now: they were asked for heartbeats less often."""
         self.remembered = Remembered(max_remembered)
         self.unseen = Unseen(max_unseen, lifetimes.unseen)
+        self.strangers = Remembered(max_unseen)
+        """Users who never came, of whom nothing is claimed any more but others were told something."""
         self.fading: list[UserRecord] = []
         """Who is to be forgotten while others still see something of them: they are told first, at the next sweep."""
         self.users_by_status = dict.fromkeys(Status, 0)
@@ -311,12 +314,10 @@ class Shard:
         if isinstance(key, UserRecord):
             if record is not key:
                 return NOTHING  # forgotten by what fell due a moment before
-            claims = settled(record.claims, utc)
-            is_due = claims != record.claims
-            self._hold(record, claims, utc)
-            if not claims:
-                self._shared.unseen.discard(record.user_id)  # who never came is remembered by what was told of them
-            return self._conclude(record, utc, truth_changed=True) if is_due else NOTHING
+            if has_edge(record.claims, utc):
+                return self._conclude(record, utc)
+            self._hold(record, record.claims, utc)
+            return NOTHING
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that
         if key.holder <= 0:
@@ -355,8 +356,10 @@ class Shard:
     def _attach(self, record: UserRecord, wanted: Connect | Online, now: float, utc: float) -> Device:
         second = self._shared.second_of(utc)
         device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now, second)
-        if record.claims:
+        if not record.devices:
+            self._shared.remembered.discard(record.user_id)
             self._shared.unseen.discard(record.user_id)
+            self._shared.strangers.discard(record.user_id)
         record.devices = (*record.devices, device)
         self._shared.devices += 1
         return device
@@ -460,7 +463,7 @@ class Shard:
         self._hold(record, claims, utc)
         if not record.has_come:
             if claims:
-                self._shared.remembered.discard(record.user_id)
+                self._shared.strangers.discard(record.user_id)
                 self._shared.unseen.keep(record, now)
             else:
                 self._shared.unseen.discard(record.user_id)
@@ -488,15 +491,30 @@ class Shard:
         evicted: tuple[Evicted, ...] = (),
         truth_changed: bool = False,
     ) -> Transition:
+        if record.claims and has_edge(record.claims, utc):
+            # What others are about to see begun or ended stays so, should the clock be set back.
+            self._hold(record, settled(record.claims, utc), utc)
+            truth_changed = True
         before, after = record.public, aggregate(record.claims, record.devices, utc, self._shared.rules.show_idle_since)
         change = self._changed(record, after, utc) if after != before else None
-        if record.devices:
-            self._shared.remembered.discard(record.user_id)
-        elif record.version == 0 and not record.claims:
-            self._forget(record)  # nothing was ever told of this user
-        elif (record.has_come or not record.claims) and (oldest := self._shared.remembered.add(record)) is not None:
-            self._push_out(oldest)
+        if not record.devices:
+            self._remember(record)
         return Transition(change, device, continued, evicted, truth_changed)
+
+    def _remember(self, record: UserRecord) -> None:
+        """The user has no device: each kind of those has a room of its own, where it pushes out its like only."""
+        if record.has_come:
+            oldest = self._shared.remembered.add(record)
+        elif record.claims:
+            return  # among the unseen
+        else:
+            self._shared.unseen.discard(record.user_id)
+            if record.version == 0:
+                self._forget(record)  # nothing was ever told of this user
+                return
+            oldest = self._shared.strangers.add(record)
+        if oldest is not None:
+            self._push_out(oldest)
 
     def _push_out(self, record: UserRecord) -> None:
         if record.public == OFFLINE:

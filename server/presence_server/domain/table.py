@@ -44,6 +44,7 @@ class TableStatistics(NamedTuple):
     offline: int
     remembered: int
     unseen: int
+    strangers: int
     deadlines: int
     floor: int
     version: int
@@ -57,7 +58,8 @@ class PresenceTable:
         versions: gives the versions; pass one that starts after the last version given elsewhere.
         shards: how many shards, at least 1.
         max_remembered: users without a device, who were here, of whom last seen and claims are kept.
-        max_unseen: users who never came of whom claims are kept; those of more are refused.
+        max_unseen: users who never came of whom claims are kept; those of more are refused. As many more are remembered
+            of whom others were told something, once their claims have ended.
         salt: an odd secret number for the ends of claims, which clients choose; see `Deadlines`.
         rules: what is the operator's to say about claims.
     """
@@ -86,6 +88,7 @@ class PresenceTable:
         del self._shard(record.user_id).users[record.user_id]
         self._shared.remembered.discard(record.user_id)
         self._shared.unseen.discard(record.user_id)
+        self._shared.strangers.discard(record.user_id)
         self._shared.edges.discard(record)
         self._shared.users_by_status[record.public.status] -= 1
         self._shared.floor = max(self._shared.floor, record.seq)
@@ -134,8 +137,8 @@ class PresenceTable:
 
     def is_kept(self, record: UserRecord) -> bool:
         """Whether there is room for a record that was pushed out once: its user came back, or said something."""
-        user_id = record.user_id
-        is_waiting = user_id in self._shared.remembered or user_id in self._shared.unseen
+        user_id, shared = record.user_id, self._shared
+        is_waiting = any(user_id in room for room in (shared.remembered, shared.unseen, shared.strangers))
         return bool(record.devices) or is_waiting or self.record(user_id) is not record
 
     def _expire(self, wheel: Deadlines[K], hand: float, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
@@ -258,6 +261,7 @@ class PresenceTable:
             offline=by_status[Status.OFFLINE],
             remembered=len(self._shared.remembered),
             unseen=len(self._shared.unseen),
+            strangers=len(self._shared.strangers),
             deadlines=len(self._shared.deadlines) + len(self._shared.edges),
             floor=self._shared.floor,
             version=self._shared.versions.last,
