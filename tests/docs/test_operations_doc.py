@@ -19,8 +19,8 @@ from presence_protocol.close_codes import CloseCode
 from presence_server.application.endings import LOSS_CODES
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Peer
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import OFFLINE, Change, PublicState, Status
-from presence_server.domain.transitions import Loss
 from presence_server.log_output import FIELDS
 from presence_server.logs import HumanFormatter, JsonFormatter
 from presence_server.transports.http.exchange import refusal
@@ -168,7 +168,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
             user_id=key, device_id="phone", platform="IOS", session_number=0x2A, peer=Peer("192.0.2.7"), began=100.0
         )
         journal.began(session, 100.0)
-        journal.ended(session, *LOSS_CODES[Loss.REPLACED], 1442.5)
+        journal.ended(session, *LOSS_CODES[Cause.REPLACED], 1442.5)
         journal.handshake_refused(400, refusal(400, "handshake", "is not one"), "192.0.2.7")
         journal.request_refused(
             "GET", "/", 404, refusal(404, "path", "is unknown").partition(b"\r\n\r\n")[2], "192.0.2.7"

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from operator import itemgetter
 
 from domain.naive_claims import NaiveClaims
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word
 from presence_server.domain.model import GRACE, OFFLINE, REST, Platform, PublicState, Status
 from presence_server.domain.shard import Lifetimes
@@ -21,7 +22,6 @@ from presence_server.domain.transitions import (
     Evicted,
     Heartbeat,
     Leave,
-    Loss,
     Offline,
     Online,
     Say,
@@ -133,7 +133,9 @@ class Naive:
         else:
             del self.devices[key]
             lost = isinstance(made, Offline) and device.holder > 0
-            return self._conclude(made.user_id, False, (Evicted(device.holder, Loss.ENDED),) if lost else ())
+            return self._conclude(
+                made.user_id, False, (Evicted(device.holder, Cause.ENDED_BY_BACKEND),) if lost else ()
+            )
         return self._conclude(made.user_id, True)
 
     def _come(self, key: Key, made: Connect | Online, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
@@ -144,7 +146,7 @@ class Naive:
             if len(mine) == self.lifetimes.max_devices:
                 last = self._first_to_give_way(mine, now)
                 del self.devices[key[0], last]
-                evicted = (Evicted(mine[last].holder, Loss.TOO_MANY_DEVICES),) if mine[last].holder > 0 else ()
+                evicted = (Evicted(mine[last].holder, Cause.TOO_MANY_DEVICES),) if mine[last].holder > 0 else ()
             device = self.devices[key] = NaiveDevice(made.platform, made.session, now)
             if isinstance(made, Connect) and made.status is not None:
                 self.claims_of(key[0]).say(Word(made.status), utc)
@@ -154,7 +156,7 @@ class Naive:
             self._beat(device, made.idle, now, utc)
         else:
             if continued and device.holder > 0:
-                evicted = (Evicted(device.holder, Loss.REPLACED),)
+                evicted = (Evicted(device.holder, Cause.REPLACED),)
             if made.idle is not None:
                 self._say_idle(device, made.idle, made.idle_for, now, utc)
             device.holder, device.heard, device.heard_utc = made.holder, now, utc

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from domain.scene import ANN, BOB, BOOT, START, Link, Scene
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import GRACE, OFFLINE, REST, Idle, Platform, PublicState, Status
-from presence_server.domain.transitions import NOTHING, Evicted, Loss, Transition
+from presence_server.domain.transitions import NOTHING, Evicted, Transition
 
 ONLINE_WEB = PublicState(Status.ONLINE, (Platform.WEB,))
 
@@ -128,7 +129,7 @@ def test_a_newer_connection_replaces_the_older_one() -> None:
     old = scene.connect()
     scene.wait(5)
     new = scene.connect()
-    assert new.made.evicted == (Evicted(old.holder, Loss.REPLACED),)
+    assert new.made.evicted == (Evicted(old.holder, Cause.REPLACED),)
     assert new.made.continued
     assert new.made.change is None
     assert not new.made.truth_changed
@@ -296,7 +297,7 @@ def test_offline_ends_the_device_whatever_holds_it() -> None:
 def test_offline_reports_the_connection_that_held_the_device() -> None:
     scene = Scene()
     link = scene.connect()
-    assert scene.offline().evicted == (Evicted(link.holder, Loss.ENDED),)
+    assert scene.offline().evicted == (Evicted(link.holder, Cause.ENDED_BY_BACKEND),)
     assert scene.disconnect(link) is NOTHING
     scene.online()
     assert scene.offline().evicted == ()
@@ -332,7 +333,7 @@ def test_one_device_too_many_ends_the_one_longest_idle() -> None:
     scene.wait(1)
     scene.activity(idle[0], idle=True)
     came = scene.connect(device_id="new")
-    assert came.made.evicted == (Evicted(idle[1].holder, Loss.TOO_MANY_DEVICES),)
+    assert came.made.evicted == (Evicted(idle[1].holder, Cause.TOO_MANY_DEVICES),)
     assert scene.devices() == ["oldest", "idle later", "new"]
     assert scene.disconnect(idle[1]) is NOTHING
 
@@ -343,7 +344,7 @@ def test_one_device_too_many_ends_the_oldest_when_none_is_idle() -> None:
     scene.disconnect(links[0])
     replaced = scene.connect(device_id="device 0")
     seventeenth = scene.connect(device_id="device 16")
-    assert seventeenth.made.evicted == (Evicted(replaced.holder, Loss.TOO_MANY_DEVICES),)
+    assert seventeenth.made.evicted == (Evicted(replaced.holder, Cause.TOO_MANY_DEVICES),)
     assert scene.devices() == [f"device {n}" for n in range(1, 17)]
 
 
@@ -395,7 +396,7 @@ def test_the_dead_give_way_first_and_then_the_idle(order: tuple[str, ...]) -> No
     left = list(STANDINGS)
     for number, name in enumerate(STANDINGS):
         made = scene.connect(device_id=f"another {number}").made
-        expected = (Evicted(links[name].holder, Loss.TOO_MANY_DEVICES),) if name in links else ()
+        expected = (Evicted(links[name].holder, Cause.TOO_MANY_DEVICES),) if name in links else ()
         assert made.evicted == (() if name.startswith("gone") else expected), name
         left.remove(name)
         assert set(scene.devices()) == {*left, *(f"another {n}" for n in range(number + 1))}
@@ -407,7 +408,7 @@ def test_a_rest_device_in_time_is_as_alive_as_any_other() -> None:
     idle = scene.connect(device_id="idle")
     scene.activity(idle, idle=True)
     scene.wait(30)
-    assert scene.connect(device_id="new").made.evicted == (Evicted(idle.holder, Loss.TOO_MANY_DEVICES),)
+    assert scene.connect(device_id="new").made.evicted == (Evicted(idle.holder, Cause.TOO_MANY_DEVICES),)
     assert scene.devices() == ["rest", "new"]
 
 
@@ -426,7 +427,7 @@ def test_rest_too_makes_room_and_reports_whom_it_ended() -> None:
     scene = Scene(max_devices=1)
     link = scene.connect(device_id="web")
     made = scene.online(device_id="phone", platform=Platform.IOS)
-    assert made.evicted == (Evicted(link.holder, Loss.TOO_MANY_DEVICES),)
+    assert made.evicted == (Evicted(link.holder, Cause.TOO_MANY_DEVICES),)
     assert made.change is not None
     assert made.change.after == PublicState(Status.ONLINE, (Platform.IOS,)), "and not OFFLINE in between"
 

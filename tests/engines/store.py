@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from presence_server.application.ports import Clock
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import Device, Kept, Shown, Truth, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
@@ -17,7 +18,6 @@ from presence_server.domain.transitions import (
     Connect,
     Disconnect,
     Evicted,
-    Loss,
     Transition,
 )
 
@@ -79,9 +79,9 @@ class Store:
         if device is not None and device.holder == connect.holder:
             return NOTHING
         if device is not None and device.holder > 0:
-            return Transition(evicted=(Evicted(connect.holder, Loss.REPLACED),))
+            return Transition(evicted=(Evicted(connect.holder, Cause.REPLACED),))
         if device is None and not has_lapsed:
-            return Transition(evicted=(Evicted(connect.holder, Loss.ENDED),))
+            return Transition(evicted=(Evicted(connect.holder, Cause.ENDED_BY_BACKEND),))
         idle = None if device is not None else idle_since is not None
         idle_for = None if device is not None or idle_since is None else max(0.0, now - idle_since)
         return self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now, self._clock.utc())

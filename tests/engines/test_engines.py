@@ -11,6 +11,7 @@ from engines.late import LateEngine
 from engines.suite import ANN, BOB, EVE, SETTLE, Answers, Bench, Make, submitting
 from engines.timeline import Timeline
 from presence_server.application.ports import TruthChanged
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word, own_status
 from presence_server.domain.model import Change, Platform, Status
 from presence_server.domain.shard import Lifetimes
@@ -21,7 +22,6 @@ from presence_server.domain.transitions import (
     Evicted,
     Heartbeat,
     Leave,
-    Loss,
     Offline,
     Online,
     Say,
@@ -89,7 +89,7 @@ def test_before_it_is_done_the_listener_was_told_of_the_change_then_of_the_evict
     change, *rest = bench.take()
     assert isinstance(change, Change)
     assert change.after.platforms == (Platform.PC,)
-    assert rest == [Evicted(first, Loss.REPLACED), TruthChanged(ANN), "done Connect"]
+    assert rest == [Evicted(first, Cause.REPLACED), TruthChanged(ANN), "done Connect"]
 
 
 def test_what_is_answered_at_once_was_told_at_once_too(make: Make) -> None:

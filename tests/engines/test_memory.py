@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from engines.timeline import Timeline
 from presence_server.application.ports import EngineEvent, TruthChanged
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Change, Platform, Shown, Status
 from presence_server.domain.shard import Lifetimes
@@ -13,7 +14,6 @@ from presence_server.domain.transitions import (
     Disconnect,
     Evicted,
     Heartbeat,
-    Loss,
     Offline,
     Online,
     Say,
@@ -52,7 +52,7 @@ def test_change_then_eviction_then_truth_and_only_then_the_answer() -> None:
     scene.submit(Connect(ANN, "phone", Platform.IOS, 2, 2))
     change, evicted, truth, made = scene.told
     assert isinstance(change, Change)
-    assert evicted == Evicted(1, Loss.TOO_MANY_DEVICES)
+    assert evicted == Evicted(1, Cause.TOO_MANY_DEVICES)
     assert truth == TruthChanged(ANN)
     assert isinstance(made, Transition)
     assert made.device is not None

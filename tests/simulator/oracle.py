@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from domain.naive_claims import NaiveClaims
 from presence_server.application.ports import TruthChanged
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Word
 from presence_server.domain.model import Change, Status
 from presence_server.domain.transitions import (
@@ -25,7 +26,6 @@ from presence_server.domain.transitions import (
     Evicted,
     Heartbeat,
     Leave,
-    Loss,
     Offline,
     Online,
     Say,
@@ -455,7 +455,7 @@ class Oracle:
     # -- what the engine tells -----------------------------------------------------------------------------------------
 
     def told(self, event: Change | Evicted | TruthChanged) -> None:
-        if isinstance(event, Evicted) and event.loss is Loss.TOO_MANY_DEVICES:
+        if isinstance(event, Evicted) and event.cause is Cause.TOO_MANY_DEVICES:
             user = self.user(self._world.links[event.holder].client.user_id)
             pushed_out = [device for device in user.spared if device.holder == event.holder]
             require(not pushed_out, "pushed out by who should give way", event, pushed_out)

@@ -4,12 +4,12 @@ from typing import Final
 
 from presence_protocol.close_codes import CloseCode
 from presence_server.application.liveness import LinkFailure
-from presence_server.domain.transitions import Loss
+from presence_server.domain.causes import Cause
 
 LOSS_CODES: Final = {
-    Loss.REPLACED: (CloseCode.REPLACED, "replaced by a newer connection of this device"),
-    Loss.ENDED: (CloseCode.ENDED, "ended by the back end"),
-    Loss.TOO_MANY_DEVICES: (CloseCode.TOO_MANY_DEVICES, "too many devices"),
+    Cause.REPLACED: (CloseCode.REPLACED, "replaced by a newer connection of this device"),
+    Cause.ENDED_BY_BACKEND: (CloseCode.ENDED, "ended by the back end"),
+    Cause.TOO_MANY_DEVICES: (CloseCode.TOO_MANY_DEVICES, "too many devices"),
 }
 """For a connection that lost its device to something else than its own end."""
 

@@ -65,6 +65,7 @@ from presence_server.application.sessions import Abort, Close, Effect, ReadOn, S
 from presence_server.application.sight import Sight
 from presence_server.application.slices import DONE
 from presence_server.application.watching import Watching
+from presence_server.domain.causes import Cause
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import Lens, lens_of, partial_topics_of
 from presence_server.domain.model import Change, UserKey
@@ -74,7 +75,6 @@ from presence_server.domain.transitions import (
     Erase,
     Evicted,
     Leave,
-    Loss,
     Restate,
 )
 
@@ -666,9 +666,9 @@ class Hub:
     def _evict(self, event: Evicted, now: float) -> None:
         session = self._sessions.get(event.holder)
         if session is not None:
-            if event.loss is Loss.TOO_MANY_DEVICES:
+            if event.cause is Cause.TOO_MANY_DEVICES:
                 self.refusals["max_devices"] += 1
-            self.close(session, *LOSS_CODES[event.loss], now)
+            self.close(session, *LOSS_CODES[event.cause], now)
 
     def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
         """Our own close: the session is over now, whatever its peer still sends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import ClassVar, Final, NamedTuple
 
+from presence_server.domain.causes import Cause
 from presence_server.domain.platforms import AnyPlatform
 from presence_server.domain.platforms import Platform as Platform
 
@@ -149,18 +150,33 @@ class UserRecord:
     last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone. Both
     times are stamps in seconds since 1970, 0 while never known, and never move back.
 
+    `cause` is why the last Change was, and `by` the device that caused it, if one did and it is still remembered.
+
     `claims` stand in the order of who wins, those that are over or still to come included.
 
     A lone device, which is most, is held without a tuple around it: that would be 48 bytes more for each user.
     """
 
-    __slots__ = ("_devices", "claims", "public", "seq", "settled_active", "stamped_active", "user_id", "version")
+    __slots__ = (
+        "_devices",
+        "by",
+        "cause",
+        "claims",
+        "public",
+        "seq",
+        "settled_active",
+        "stamped_active",
+        "user_id",
+        "version",
+    )
 
     def __init__(self, user_id: UserKey) -> None:
         self.user_id = user_id
         self._devices: Device | tuple[Device, ...] = ()
         self.claims: tuple[Claim, ...] = ()
         self.public: PublicState = OFFLINE
+        self.cause = Cause.CONNECTED
+        self.by: Device | None = None
         self.version = 0
         self.seq = 0
         self.settled_active = 0

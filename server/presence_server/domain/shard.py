@@ -14,6 +14,7 @@ from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from presence_server.domain.aggregate import aggregate
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import (
     Claims,
     Rules,
@@ -58,7 +59,6 @@ from presence_server.domain.transitions import (
     Evicted,
     Heartbeat,
     Leave,
-    Loss,
     Offline,
     Online,
     Restate,
@@ -118,12 +118,16 @@ class Shared:
         self.devices = 0
         self.floor = 0
         """The greatest seq of any record that was ever forgotten."""
+        self.on_note: Callable[[], None] | None = None
+        """Called when a record has a new seq, while somebody waits for that."""
         self._second = 0
         self._lately: deque[tuple[int, UserKey]] = deque(maxlen=LATELY)
 
     def note(self, user_id: UserKey, seq: int) -> None:
         """The user's record has a new seq, the greatest of all."""
         self._lately.append((seq, user_id))
+        if self.on_note is not None:
+            self.on_note()
 
     def changed_after(self, seq: int) -> set[UserKey] | None:
         """The users whose record may have a greater seq; None if they are too many to know.
@@ -165,7 +169,7 @@ class Shard:
             if wanted.status is not None:
                 self._hold(record, self._said(record.claims, Word(wanted.status), utc), utc)
         elif device.holder > 0 and device.holder != wanted.holder:
-            evicted = (Evicted(device.holder, Loss.REPLACED),)
+            evicted = (Evicted(device.holder, Cause.REPLACED),)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
         truth_changed |= _set_busy(device, wanted.busy)
@@ -229,7 +233,7 @@ class Shard:
         device = None if record is None else record.find(wanted.device_id)
         if record is None or device is None:
             return NOTHING
-        evicted = (Evicted(device.holder, Loss.ENDED),) if device.holder > 0 else ()
+        evicted = (Evicted(device.holder, Cause.ENDED_BY_BACKEND),) if device.holder > 0 else ()
         return self._end(record, device, utc, evicted)
 
     def set_activity(self, wanted: SetActivity, now: float, utc: float) -> Transition:
@@ -283,7 +287,9 @@ class Shard:
         record = self.users.get(wanted.user_id)
         if record is None:
             return NOTHING
-        evicted = tuple(Evicted(device.holder, Loss.ENDED) for device in record.devices if device.holder > 0)
+        evicted = tuple(
+            Evicted(device.holder, Cause.ENDED_BY_BACKEND) for device in record.devices if device.holder > 0
+        )
         for device in record.devices:
             self._detach(record, device)
         change = self._changed(record, OFFLINE, utc) if record.version else None
@@ -377,7 +383,7 @@ class Shard:
             return ()
         last = min(record.devices, key=lambda device: (*self._standing(device, now), device.session))
         self._detach(record, last)
-        return (Evicted(last.holder, Loss.TOO_MANY_DEVICES),) if last.holder > 0 else ()
+        return (Evicted(last.holder, Cause.TOO_MANY_DEVICES),) if last.holder > 0 else ()
 
     def _standing(self, device: Device, now: float) -> tuple[int, float]:
         """The least gives way first: the dead before the living, and of these the idle before the active.

@@ -7,7 +7,7 @@ back is handed out later under a seq of its own (`restamp`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple, TypeVar
 
 from presence_server.domain.account import CAUSES, SPOKE, Account, History, cause_of_end
@@ -198,6 +198,16 @@ class PresenceTable:
         changed = [record for record in records if record is not None and record.seq > seq]
         changed.sort(key=lambda record: record.seq)
         return [self.presence(record.user_id) for record in changed]
+
+    def call_on_note(self, callback: Callable[[], None] | None) -> None:
+        """From now on call `callback` when a record has a new seq; None: nobody waits for that."""
+        self._shared.on_note = callback
+
+    def told_after(self, seq: int, most: int) -> list[UserRecord]:
+        """Whose last Change was handed out after `seq`, in the order in which it was; `most` of them."""
+        found = [record for shard in self._shards for record in shard.users.values() if record.seq > seq]
+        found.sort(key=lambda record: record.seq)
+        return found[:most]
 
     def shown(self, user_id: UserKey) -> Shown:
         """What anybody may ask of `user_id`: no devices while OFFLINE to all, the last activity live otherwise."""

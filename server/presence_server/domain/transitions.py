@@ -5,9 +5,9 @@ Each transition is a value, so that it can be handed to an engine near or far. `
 
 from __future__ import annotations
 
-from enum import Enum
 from typing import NamedTuple
 
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Patch, Word, Wrong
 from presence_server.domain.model import Change, Claim, Device, Source, Status, UserKey
 from presence_server.domain.platforms import AnyPlatform
@@ -138,19 +138,11 @@ AnyTransition = (
 )
 
 
-class Loss(Enum):
-    """Why a connection lost its device to something else than its own end."""
-
-    REPLACED = "replaced"
-    ENDED = "ended"
-    TOO_MANY_DEVICES = "too many devices"
-
-
 class Evicted(NamedTuple):
-    """Connection `holder` no longer holds its device."""
+    """Connection `holder` no longer holds its device, which something else than its own end took from it."""
 
     holder: int
-    loss: Loss
+    cause: Cause
 
 
 class Transition(NamedTuple):

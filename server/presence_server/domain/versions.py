@@ -26,3 +26,8 @@ class Versions:
 
     def __repr__(self) -> str:
         return f"<Versions, last {self.last}>"
+
+
+def milliseconds_of(version: int) -> int:
+    """When a version was given, in milliseconds since 1970; not before any that was given before it."""
+    return (version >> COUNTER_BITS) + EPOCH_2020 * 1000

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.codec import codecs_of
 from presence_server.application.allowances import Allowances, TooMuch
+from presence_server.application.feed import Feed, HasFeed
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
@@ -128,6 +129,12 @@ class Gateway:
         hub.engine.attach(self.journal.following(hub.receive))
         self.turns = Turns(clock, lambda callback: self.call_soon(callback))
         hub.claim = self.turns.claim
+        self.feed = (
+            Feed(hub.engine, hub.keys, lambda callback: self.call_soon(callback))
+            if isinstance(hub.engine, HasFeed)
+            else None
+        )
+        """Everybody's changes in their order; None: the engine does not keep it."""
         self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self._heartbeat_interval = heartbeat_interval
