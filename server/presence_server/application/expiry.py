@@ -13,7 +13,9 @@ from presence_server.application.sessions import Session
 from presence_server.domain.deadlines import Deadlines
 
 NOTICE: Final = 30.0
-"""Seconds before the end at which a client is told; or half of what is left, where that is shorter."""
+"""Seconds before the end at which a client is told; or half of what is left, where that is shorter.
+
+The end that a client is told of is the token's own: it knows nothing of the leeway, which is no time to rely on."""
 
 
 class Expiry:
@@ -28,7 +30,7 @@ class Expiry:
         self.forget(session)
         principal = session.principal
         if principal is not None and principal.expires_at is not None:
-            left = principal.expires_at - utc
+            left = _left(principal.expires_at, principal.leeway, utc)
             self._due.set(session, now + max(0.0, left - min(NOTICE, left / 2)))
 
     def forget(self, session: Session) -> None:
@@ -41,16 +43,23 @@ class Expiry:
             principal = session.principal
             assert principal is not None
             assert principal.expires_at is not None
-            left = principal.expires_at - utc
-            if left <= 0:
+            until_refused = principal.expires_at - utc
+            left = _left(principal.expires_at, principal.leeway, utc)
+            if until_refused <= 0:
                 self.forget(session)
                 yield session, 0.0
             elif session in self._told or left > 2 * NOTICE:  # the system's clock was set back
-                self._due.set(session, now + (left if session in self._told else left - NOTICE))
+                self._due.set(session, now + (until_refused if session in self._told else left - NOTICE))
             else:
                 self._told.add(session)
-                self._due.set(session, now + left)
+                self._due.set(session, now + until_refused)
                 yield session, left
 
     def __len__(self) -> int:
         return len(self._due)
+
+
+def _left(expires_at: float, leeway: float, utc: float) -> float:
+    """Seconds until the credentials end by their own word; once that has passed, until they are refused."""
+    left = expires_at - leeway - utc
+    return left if left > 0 else expires_at - utc

@@ -33,8 +33,10 @@ def principal_of(claims: Mapping[str, Any], rules: Rules, now: float) -> Princip
     """Whom `claims` are about. `now` is in seconds since 1970. The signature was verified before."""
     try:
         expires, begins, issued = (_time(claims, name) for name in ("exp", "nbf", "iat"))
-        if expires is not None and now >= expires + rules.leeway:
-            raise _Wrong("the token has expired")
+        if expires is not None:
+            expires += rules.leeway  # for a connection that is open as for one that begins
+            if now >= expires:
+                raise _Wrong("the token has expired")
         if any(time is not None and now < time - rules.leeway for time in (begins, issued)):
             raise _Wrong("the token is not valid yet")
         return _principal(claims, _restrictions(claims), rules, issued, expires)
@@ -51,7 +53,12 @@ def _principal(
         if not scopes <= SCOPES:
             raise _Wrong(f"{CLAIM}.scopes must be some of {', '.join(sorted(SCOPES))}")
         return Principal(
-            f"service {subject}"[:80], scopes=scopes, may_observe=True, issued_at=issued, expires_at=expires
+            f"service {subject}"[:80],
+            scopes=scopes,
+            may_observe=True,
+            issued_at=issued,
+            expires_at=expires,
+            leeway=0.0 if expires is None else rules.leeway,
         )
     if expires is None:
         raise _Wrong("a user's token must have exp")
@@ -76,6 +83,7 @@ def _principal(
         may_observe=observe,
         issued_at=issued,
         expires_at=expires,
+        leeway=rules.leeway,
     )
 
 

@@ -23,6 +23,9 @@ from support.server import Answer, Server, run_server
 
 READER, WRITER, ADMIN = (new_key(lambda size, byte=byte: bytes([byte]) * size) for byte in (1, 2, 3))
 
+LEEWAY = 5
+"""Seconds that a token is good for beyond its `exp`, as `--jwt-leeway` is without a setting."""
+
 
 def token(user_id: int, seconds: float = 600, **more: Any) -> str:
     now = time.time()
@@ -222,6 +225,24 @@ def test_a_token_that_ends_is_told_of_renewed_in_band_and_closed_with_4401(serve
     asyncio.run(story())
 
 
+def test_a_token_within_its_leeway_is_good_on_every_path_until_the_leeway_is_over(server: Server) -> None:
+    async def story() -> None:
+        past_its_end = token(33, 2 - LEEWAY)
+        ends = time.time() + 2
+        ann = await hello(server, 33, past_its_end)
+        await ann.hear_of("welcome")
+        assert server.request("GET", "/status/33", None, bearer(past_its_end)).status == 200
+        bob = await hello(server, 34, token(34))
+        await bob.hear_of("welcome")
+        await bob.say(type="auth", id=1, token=token(34, 2 - LEEWAY))
+        assert (await bob.hear_of("ok"))["id"] == 1
+        for client in (ann, bob):
+            assert await client.closed() == 4401
+            assert time.time() >= ends
+
+    asyncio.run(story())
+
+
 def test_revoking_ends_connections_and_refuses_older_tokens(server: Server) -> None:
     async def story() -> None:
         old = token(41)
@@ -288,7 +309,7 @@ def test_a_ticket_gives_no_further_ticket(server: Server) -> None:
 
 
 def test_a_ticket_ends_with_its_token(server: Server) -> None:
-    given = token(53, 1)
+    given = token(53, 1 - LEEWAY)
     ticket = ticket_of(server, given)
     wait_until(lambda: server.request("GET", "/status/1", None, bearer(token(53))).status == 200)
     ends = time.time() + 1
@@ -495,7 +516,7 @@ def test_a_poll_that_waited_beyond_its_token_tells_nothing(server: Server) -> No
     def poll(waiter: str) -> None:
         answers.append(server.request("POST", "/changes", ids | {"cursor": cursor, "waitMs": 20_000}, bearer(waiter)))
 
-    revoked, expired = token(82), token(83, 1)
+    revoked, expired = token(82), token(83, 1 - LEEWAY)
     threads = [threading.Thread(target=poll, args=(one,)) for one in (revoked, expired)]
     for thread in threads:
         thread.start()
