@@ -20,6 +20,7 @@ from presence_server.application.contacts import ContactBook
 from presence_server.application.entries import entry_of
 from presence_server.application.hub import HubLimits
 from presence_server.application.keys import PLAIN
+from presence_server.application.lists import finish
 from presence_server.application.policies import ByContacts, Everyone
 from presence_server.application.polls import Poll, PollAnswer
 from presence_server.application.privacy import LastSeen
@@ -191,7 +192,9 @@ class Leaks(RuleBasedStateMachine):
     def patch_contacts(self, owner: int, add: list[int], remove: list[int], mutual: bool) -> None:
         kept = self.model.lists.setdefault(owner, {}) | dict.fromkeys(add, mutual)
         self.model.lists[owner] = {whom: both for whom, both in kept.items() if whom not in remove}
-        self._tell(self.book.replace(owner, self.book.with_changes(owner, add, remove, mutual)))
+        wanted = finish(self.book.contacts_with(owner, add, remove, mutual))
+        for pairs in self.book.replace_in_steps(owner, wanted):
+            self._tell(pairs)
 
     @precondition(lambda self: self.model.strangers is not None)
     @rule(owner=user, members=users)

@@ -3,66 +3,31 @@
 A user's contacts may see that user, and if their list says `mutual` the user may see them. Whom a user has blocked may
 not see that user, whatever any list says; the user goes on seeing them as before.
 
-Members are kept as ids, in order; numbers in arrays: 8 bytes each, where a set takes 60. Clients choose ids, so
-none is hashed here: owners are kept by their keys.
+Owners are kept by their keys, members as ids (see `lists`).
 """
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from presence_protocol.user_ids import UserId
 from presence_server.application.keys import UserKeys
+from presence_server.application.lists import NONE, Members, Steps, cut, finish, holds, in_order, stages, without
 from presence_server.domain.model import UserKey
 
 MAX_LIST: Final = 10_000
 """Ids in one user's contacts, and as many in the blocks."""
 
-Members = Sequence[UserId]
-"""Ids in ascending order, each once."""
-
-_NONE: Final[Members] = ()
-
 
 class Contacts(NamedTuple):
     """One user's lists, as ids in ascending order."""
 
-    one_way: Members = _NONE
-    mutual: Members = _NONE
+    one_way: Members = NONE
+    mutual: Members = NONE
 
     def __len__(self) -> int:
         return len(self.one_way) + len(self.mutual)
-
-
-def holds(members: Members, user_id: UserId) -> bool:
-    place = bisect_left(members, user_id)
-    return place < len(members) and members[place] == user_id
-
-
-def _sorted(user_ids: Iterable[UserId]) -> Members:
-    found: list[UserId] = []
-    for user_id in sorted(user_ids):
-        if not found or found[-1] != user_id:  # no set: clients chose these
-            found.append(user_id)
-    return _packed(found)
-
-
-def _packed(found: list[UserId]) -> Members:
-    """Numbers take 8 bytes each."""
-    numbers: list[Any] = found
-    return array("q", numbers) if numbers and isinstance(numbers[0], int) else tuple(found)
-
-
-def _without(members: Members, others: Members) -> Members:
-    return _packed([user_id for user_id in members if not holds(others, user_id)])
-
-
-def _differing(before: Members, after: Members) -> Iterator[UserId]:
-    yield from _without(before, after)
-    yield from _without(after, before)
 
 
 Pair = tuple[UserKey, UserKey]
@@ -84,7 +49,7 @@ class ContactBook:
 
     def is_blocked(self, viewer: UserKey, key: UserKey) -> bool:
         """Whether the user has blocked `viewer`."""
-        return holds(self._blocks.get(key, _NONE), self._keys.user_id(viewer))
+        return holds(self._blocks.get(key, NONE), self._keys.user_id(viewer))
 
     def is_contact(self, viewer: UserKey, key: UserKey) -> bool:
         """Whether `viewer` is a contact of the user: by the user's list, or by a mutual one of their own."""
@@ -99,54 +64,71 @@ class ContactBook:
         return self._contacts.get(key, Contacts())
 
     def blocks(self, key: UserKey) -> Members:
-        return self._blocks.get(key, _NONE)
+        return self._blocks.get(key, NONE)
+
+    # -- lists as they would be ------------------------------------------------------------------------------------
+
+    def contacts_of(self, user_ids: Sequence[UserId], mutual: bool) -> Steps[Contacts]:
+        """Lists of these and no others."""
+        members = yield from in_order(user_ids)
+        return Contacts(mutual=members) if mutual else Contacts(one_way=members)
+
+    def contacts_with(
+        self, key: UserKey, add: Sequence[UserId], remove: Sequence[UserId], mutual: bool
+    ) -> Steps[Contacts]:
+        """The user's lists with changes. Whoever is to be added and removed is not there."""
+        added, removed = (yield from in_order(add)), (yield from in_order(remove))
+        one_way, both = self.contacts(key)
+        one_way, both = (yield from without(one_way, added)), (yield from without(both, added))
+        if mutual:
+            both = yield from in_order([*both, *added])
+        else:
+            one_way = yield from in_order([*one_way, *added])
+        return Contacts((yield from without(one_way, removed)), (yield from without(both, removed)))
+
+    def blocks_with(self, key: UserKey, add: Sequence[UserId], remove: Sequence[UserId]) -> Steps[Members]:
+        all_of_them = yield from in_order([*self.blocks(key), *add])
+        removed = yield from in_order(remove)
+        return (yield from without(all_of_them, removed))
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
+    def replace_in_steps(self, key: UserKey, after: Contacts) -> Iterator[list[Pair]]:
+        """These and no others are the user's contacts, once the last step was made.
+
+        In between they are, up to some id. So what is told of a pair always follows from the lists as they are.
+        """
+        for (one_way, mutual), matter in stages(self.contacts(key), after):
+            if one_way or mutual:
+                self._contacts[key] = Contacts(one_way, mutual)
+            else:
+                self._contacts.pop(key, None)
+            keys = self._keys.keys(matter)
+            yield [(other, key) for other in keys] + [(key, other) for other in keys]
+
+    def block_in_steps(self, key: UserKey, after: Members) -> Iterator[list[Pair]]:
+        """These and no others has the user blocked, once the last step was made."""
+        for (blocked,), matter in stages((self.blocks(key),), (after,)):
+            if blocked:
+                self._blocks[key] = blocked
+            else:
+                self._blocks.pop(key, None)
+            yield [(other, key) for other in self._keys.keys(matter)]
+
+    def erase_in_steps(self, key: UserKey) -> Iterator[list[Pair]]:
+        """The user's own lists go. Of others' lists the user is taken out by `forget_in`."""
+        yield from self.block_in_steps(key, NONE)
+        yield from self.replace_in_steps(key, Contacts())
+
     def set_contacts(self, key: UserKey, user_ids: Iterable[UserId], mutual: bool) -> list[Pair]:
-        """These and no others are the user's contacts."""
-        members = _sorted(user_ids)
-        return self._put(key, Contacts(mutual=members) if mutual else Contacts(one_way=members))
-
-    def with_changes(self, key: UserKey, add: Iterable[UserId], remove: Iterable[UserId], mutual: bool) -> Contacts:
-        """The lists as they would be. Whoever is to be added and removed is not there."""
-        added, removed = _sorted(add), _sorted(remove)
-        one_way, both = self.contacts(key)
-        one_way, both = _without(one_way, added), _without(both, added)
-        if mutual:
-            both = _sorted([*both, *added])
-        else:
-            one_way = _sorted([*one_way, *added])
-        return Contacts(_without(one_way, removed), _without(both, removed))
-
-    def replace(self, key: UserKey, contacts: Contacts) -> list[Pair]:
-        return self._put(key, contacts)
-
-    def _put(self, key: UserKey, after: Contacts) -> list[Pair]:
-        before = self.contacts(key)
-        if len(after):
-            self._contacts[key] = after
-        else:
-            self._contacts.pop(key, None)
-        matter = _sorted([*_differing(before.one_way, after.one_way), *_differing(before.mutual, after.mutual)])
-        keys = self._keys.keys(matter)
-        return [(other, key) for other in keys] + [(key, other) for other in keys]
+        """As `replace_in_steps`, in one."""
+        wanted = finish(self.contacts_of(list(user_ids), mutual))
+        return [pair for pairs in self.replace_in_steps(key, wanted) for pair in pairs]
 
     def set_blocks(self, key: UserKey, user_ids: Iterable[UserId]) -> list[Pair]:
-        """These and no others has the user blocked."""
-        before, after = self.blocks(key), _sorted(user_ids)
-        if after:
-            self._blocks[key] = after
-        else:
-            self._blocks.pop(key, None)
-        return [(other, key) for other in self._keys.keys(_differing(before, after))]
-
-    def blocks_with_changes(self, key: UserKey, add: Iterable[UserId], remove: Iterable[UserId]) -> Members:
-        return _without(_sorted([*self.blocks(key), *add]), _sorted(remove))
-
-    def erase(self, key: UserKey) -> list[Pair]:
-        """The user's own lists go. Of others' lists the user is taken out by `forget_in`."""
-        return self.set_blocks(key, ()) + self._put(key, Contacts())
+        """As `block_in_steps`, in one."""
+        wanted = finish(in_order(list(user_ids)))
+        return [pair for pairs in self.block_in_steps(key, wanted) for pair in pairs]
 
     def owners(self) -> list[UserKey]:
         """Everybody who has a list, as keys."""
@@ -154,13 +136,21 @@ class ContactBook:
 
     def forget_in(self, owner: UserKey, key: UserKey) -> list[Pair]:
         """Take the user out of another one's lists."""
-        who = _packed([self._keys.user_id(key)])
+        who = self._keys.user_id(key)
         pairs: list[Pair] = []
-        contacts = self.contacts(owner)
-        if holds(contacts.one_way, who[0]) or holds(contacts.mutual, who[0]):
-            pairs += self._put(owner, Contacts(_without(contacts.one_way, who), _without(contacts.mutual, who)))
-        if holds(self.blocks(owner), who[0]):
-            pairs += self.set_blocks(owner, _without(self.blocks(owner), who))
+        one_way, mutual = self.contacts(owner)
+        if holds(one_way, who) or holds(mutual, who):
+            left = Contacts(*(cut(each, who) if holds(each, who) else each for each in (one_way, mutual)))
+            if len(left):
+                self._contacts[owner] = left
+            else:
+                del self._contacts[owner]
+            pairs += ((key, owner), (owner, key))
+        if holds(self.blocks(owner), who):
+            self._blocks[owner] = cut(self.blocks(owner), who)
+            if not self._blocks[owner]:
+                del self._blocks[owner]
+            pairs.append((key, owner))
         return pairs
 
     def __len__(self) -> int:

@@ -36,8 +36,8 @@ class Principal(NamedTuple):
     """A user if `user_id` is set, else a service.
 
     `device_id` binds a user to one device and `platforms` to some platforms; None leaves them free. `issued_at` and
-    `expires_at` are in seconds since 1970, None where the credentials do not say. From `expires_at` on they are refused,
-    on every path; its last `leeway` seconds are what the clocks of issuer and server may differ by.
+    `expires_at` are in seconds since 1970, None where the credentials do not say. From `expires_at` on they are
+    refused, on every path; its last `leeway` seconds are what the clocks of issuer and server may differ by.
     """
 
     name: str

@@ -194,6 +194,24 @@ def test_nobody_sets_what_is_not_theirs(keys: Path, who: int | None, method: str
         assert ask(server, who, method, path, {"userIds": [EVE]}).status == status
 
 
+def test_long_lists_of_several_back_ends_are_kept_whole_one_after_the_other(keys: Path) -> None:
+    wanted = [[ANN + 10 * number + which for number in range(5_000)] for which in range(4)]
+    with served(keys, visibility="contacts") as server:
+        answers: list[Answer] = []
+
+        def put(user_ids: list[int]) -> None:
+            answers.append(ask(server, None, "PUT", f"/contacts/{EVE}", {"userIds": user_ids, "mutual": False}))
+
+        threads = [threading.Thread(target=put, args=(user_ids,)) for user_ids in wanted]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert [done(answer)["contacts"] for answer in answers] == [5_000] * 4
+        kept = done(ask(server, None, "GET", f"/users/{EVE}/export"))["contacts"]["oneWay"]
+        assert kept in wanted
+
+
 def test_all_that_is_kept_of_a_user_is_given_and_erased(keys: Path) -> None:
     with served(keys, visibility="contacts", strangers="full") as server, there(server, EVE, ANN) as eve:
         entry(eve)

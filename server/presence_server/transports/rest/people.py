@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+import asyncio
+from collections.abc import Callable, Iterator, Sized
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakValueDictionary
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,8 +16,9 @@ from presence_protocol.errors import FieldError
 from presence_protocol.fields import format_time
 from presence_protocol.user_ids import UserId
 from presence_server.application import slices
-from presence_server.application.contacts import MAX_LIST, Contacts, Members
+from presence_server.application.contacts import MAX_LIST, Contacts, Pair
 from presence_server.application.entries import self_view_of
+from presence_server.application.lists import NONE, Members, Steps, in_order
 from presence_server.application.policies import ByContacts
 from presence_server.application.principals import ADMIN, WRITE
 from presence_server.application.privacy import LastSeen
@@ -28,6 +32,8 @@ from presence_server.transports.rest.envelope import Refusal, success
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
 
+L = TypeVar("L", bound=Sized)
+
 
 class PeopleApi:
     """`/contacts`, `/blocks`, `/privacy` and `/users`."""
@@ -37,6 +43,7 @@ class PeopleApi:
         self._hub = gateway.hub
         self._desk = desk
         self._keys = gateway.hub.keys
+        self._changing: WeakValueDictionary[UserKey, asyncio.Lock] = WeakValueDictionary()
 
     def routes(self) -> list[Route]:
         return [
@@ -53,48 +60,76 @@ class PeopleApi:
         """A back end's: a user could make themselves anybody's contact."""
         user_id = self._desk.user_id_of(request)
         allow((await self._desk.who(request)).needs(WRITE))
-        policy = self._by_contacts()
+        book = self._by_contacts().book
         body = await self._desk.body(request, bodies.ContactsBody)
         _check_length("userIds", len(body.user_ids))
-        key = self._keys.key(user_id)
-        with self._hub.entered():
-            policy.tell(policy.book.set_contacts(key, body.user_ids, body.mutual is not False))
-        return self._done(user_id, contacts=len(policy.book.contacts(key)))
+        return await self._keep_contacts(user_id, book.contacts_of(body.user_ids, body.mutual is not False), "userIds")
 
     async def change_contacts(self, request: Request) -> Response:
         user_id = self._desk.user_id_of(request)
         allow((await self._desk.who(request)).needs(WRITE))
-        policy = self._by_contacts()
+        book, key = self._by_contacts().book, self._keys.key(user_id)
         body = await self._desk.body(request, bodies.ContactsChangeBody)
-        key, book = self._keys.key(user_id), policy.book
-        wanted = book.with_changes(key, body.add or (), body.remove or (), body.mutual is not False)
-        _check_length("add", len(wanted))
-        with self._hub.entered():
-            policy.tell(book.replace(key, wanted))
-        return self._done(user_id, contacts=len(book.contacts(key)))
+        wanted = book.contacts_with(key, body.add or (), body.remove or (), body.mutual is not False)
+        return await self._keep_contacts(user_id, wanted, "add")
 
     async def set_blocks(self, request: Request) -> Response:
         """A back end's, or the user's own."""
         user_id = self._desk.user_id_of(request)
         allow((await self._desk.who(request)).may_speak_for(user_id))
-        policy = self._by_contacts()
+        self._by_contacts()
         body = await self._desk.body(request, bodies.BlocksBody)
         _check_length("userIds", len(body.user_ids))
-        with self._hub.entered():
-            policy.tell(policy.book.set_blocks(self._keys.key(user_id), body.user_ids))
-        return self._done(user_id, blocks=len(policy.book.blocks(self._keys.key(user_id))))
+        return await self._keep_blocks(user_id, in_order(body.user_ids), "userIds")
 
     async def change_blocks(self, request: Request) -> Response:
         user_id = self._desk.user_id_of(request)
         allow((await self._desk.who(request)).may_speak_for(user_id))
-        policy = self._by_contacts()
+        book, key = self._by_contacts().book, self._keys.key(user_id)
         body = await self._desk.body(request, bodies.BlocksChangeBody)
-        key, book = self._keys.key(user_id), policy.book
-        wanted = book.blocks_with_changes(key, body.add or (), body.remove or ())
-        _check_length("add", len(wanted))
-        with self._hub.entered():
-            policy.tell(book.set_blocks(key, wanted))
-        return self._done(user_id, blocks=len(book.blocks(key)))
+        return await self._keep_blocks(user_id, book.blocks_with(key, body.add or (), body.remove or ()), "add")
+
+    async def _keep_contacts(self, user_id: UserId, wanted: Steps[Contacts], field: str) -> Response:
+        book, key = self._by_contacts().book, self._keys.key(user_id)
+        await self._change(key, wanted, partial(book.replace_in_steps, key), field)
+        return success({"userId": user_id, "contacts": len(book.contacts(key))})
+
+    async def _keep_blocks(self, user_id: UserId, wanted: Steps[Members], field: str) -> Response:
+        book, key = self._by_contacts().book, self._keys.key(user_id)
+        await self._change(key, wanted, partial(book.block_in_steps, key), field)
+        return success({"userId": user_id, "blocks": len(book.blocks(key))})
+
+    async def _change(
+        self, key: UserKey, wanted: Steps[L], replace: Callable[[L], Iterator[list[Pair]]], field: str
+    ) -> None:
+        """Make the user's lists what is wanted, in as many turns as that takes, and tell whom it concerns.
+
+        One change of a user's lists goes after the other. Raises Refusal: 400: a list would be too long.
+        """
+
+        def steps() -> Iterator[None]:
+            lists = yield from wanted
+            _check_length(field, len(lists))
+            yield from self._told(replace(lists))
+
+        async with self._lists_of(key):
+            await self._gateway.turns.do(steps())
+
+    def _lists_of(self, key: UserKey) -> asyncio.Lock:
+        """Held by whoever changes the user's lists."""
+        lock = self._changing.get(key)
+        if lock is None:
+            lock = self._changing[key] = asyncio.Lock()
+        return lock
+
+    def _told(self, changes: Iterator[list[Pair]]) -> Iterator[None]:
+        """After each change whoever may see more or less is told, before anything else happens."""
+        policy = self._by_contacts()
+        for pairs in changes:
+            with self._hub.entered():
+                policy.tell(pairs)
+            self._gateway.driver.perform(self._hub.take())
+            yield
 
     async def set_privacy(self, request: Request) -> Response:
         user_id = self._desk.user_id_of(request)
@@ -114,10 +149,6 @@ class PeopleApi:
             raise Refusal(409, [FieldError("visibility", reason)])
         return policy
 
-    def _done(self, user_id: UserId, **counts: int) -> Response:
-        self._gateway.driver.perform(self._hub.take())
-        return success({"userId": user_id, **counts})
-
     # -- all that is kept --------------------------------------------------------------------------------------------
 
     async def erase(self, request: Request) -> Response:
@@ -131,7 +162,8 @@ class PeopleApi:
             connections, effects = self._hub.erase(key, now, done)
             self._gateway.driver.perform(effects)
 
-        await self._gateway.turns.do(self._forget_lists(key))
+        async with self._lists_of(key):
+            await self._gateway.turns.do(self._forget_lists(key))
         await self._desk.ask(begin)
         return success({"userId": user_id, "connections": connections})
 
@@ -139,15 +171,13 @@ class PeopleApi:
         """The user's own lists, and the user in those of others, a piece of them in each turn."""
         policy = self._hub.visibility
         if isinstance(policy, ByContacts):
-            with self._hub.entered():
-                policy.tell(policy.book.erase(key))
-            owners = policy.book.owners()
-            for start in range(0, len(owners), slices.PIECE):
-                yield
-                with self._hub.entered():
-                    for owner in owners[start : start + slices.PIECE]:
-                        policy.tell(policy.book.forget_in(owner, key))
-            self._gateway.driver.perform(self._hub.take())
+            book = policy.book
+            yield from self._told(book.erase_in_steps(key))
+            for number, owner in enumerate(book.owners()):
+                if pairs := book.forget_in(owner, key):
+                    yield from self._told(iter((pairs,)))
+                elif number % slices.PIECE == 0:
+                    yield
         forget = getattr(policy, "forget", None)
         if forget is not None:
             forget(key)
@@ -161,18 +191,33 @@ class PeopleApi:
             self._hub.engine.export(key, now, done)
 
         kept: Kept = await self._desk.ask(begin)
-        return success(self._export_of(user_id, key, kept))
+        contacts, blocks = Contacts(), NONE
+        if isinstance(self._hub.visibility, ByContacts):
+            book = self._hub.visibility.book
+            contacts, blocks = book.contacts(key), book.blocks(key)
+        lists: list[list[UserId]] = [[], [], [], []]
 
-    def _told(self, members: Members) -> list[UserId]:
-        """Ids as this server tells them."""
-        return [self._keys.user_id(self._keys.key(member)) for member in members]
+        def steps() -> Iterator[None]:
+            for worded, members in zip(lists, (*contacts, blocks, self._hub.watched_by(key)), strict=True):
+                keys = members if worded is lists[-1] else self._keys.keys(members)
+                for start in range(0, len(keys), slices.PIECE):
+                    worded += map(self._keys.user_id, keys[start : start + slices.PIECE])
+                    yield
 
-    def _export_of(self, user_id: UserId, key: UserKey, kept: Kept) -> dict[str, Any]:
+        await self._gateway.turns.do(steps())
+        return success(self._export_of(user_id, key, kept, *lists))
+
+    def _export_of(
+        self,
+        user_id: UserId,
+        key: UserKey,
+        kept: Kept,
+        one_way: list[UserId],
+        mutual: list[UserId],
+        blocks: list[UserId],
+        watching: list[UserId],
+    ) -> dict[str, Any]:
         said = self_view_of(kept.truth, self._keys)
-        policy = self._hub.visibility
-        contacts, blocks = Contacts(), Contacts().one_way
-        if isinstance(policy, ByContacts):
-            contacts, blocks = policy.book.contacts(key), policy.book.blocks(key)
         return {
             "userId": user_id,
             "status": said.status,
@@ -181,9 +226,9 @@ class PeopleApi:
             "claims": [claim_view(claim, kept.truth.utc) for claim in kept.truth.claims],
             "devices": said.devices,
             "privacy": {"lastSeen": self._hub.privacy.of(key).value},
-            "contacts": {"mutual": self._told(contacts.mutual), "oneWay": self._told(contacts.one_way)},
-            "blocks": self._told(blocks),
-            "watching": [self._keys.user_id(watched) for watched in self._hub.watched_by(key)],
+            "contacts": {"mutual": mutual, "oneWay": one_way},
+            "blocks": blocks,
+            "watching": watching,
         }
 
 
