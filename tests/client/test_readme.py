@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from presence_client.testing import FakePresenceServer
 from support.server import Server, run_server
 
 README = Path(__file__).parents[2] / "client_sdk/python/README.md"
-FIRST, REST, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+FIRST, REST, CLAIMS, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
 URL = "http://127.0.0.1:8004"
 
 
@@ -85,6 +86,15 @@ def test_the_rest_example(server: Server, capsys: pytest.CaptureFixture[str]) ->
     example = REST.replace(URL, server.url).replace("wait=30", "wait=0")
     run(example, PresenceApi=presence_client.PresenceApi)
     assert "user_id=10001, status='ONLINE'" in capsys.readouterr().out
+
+
+def test_the_example_of_claims(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.online(10001)
+    names = {"PresenceApi": presence_client.PresenceApi, "Claim": presence_client.Claim, "timedelta": timedelta}
+    run(CLAIMS.replace(URL, server.url), **names)
+    said = capsys.readouterr().out
+    assert said.startswith("calendar 10001 is BUSY until ")
+    assert "the source calendar says so" in said
 
 
 def test_the_example_for_tests() -> None:

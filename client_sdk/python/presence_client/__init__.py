@@ -12,9 +12,25 @@ The logic without I/O, for whoever runs it on another loop or on virtual time, i
 """
 
 from presence_client.actions import ConnectionState, Phase, Problem
-from presence_client.api import ChangeSet, DeviceStatus, PresenceApi, UserDetail, UserStatus, UserSummary
+from presence_client.answers import (
+    ChangeSet,
+    Claimed,
+    Claims,
+    Decision,
+    DeviceStatus,
+    ExplainedChange,
+    ExplainedDevice,
+    Explanation,
+    HeldClaim,
+    Standing,
+    UserDetail,
+    UserStatus,
+    UserSummary,
+)
+from presence_client.api import PresenceApi
 from presence_client.backoff import Backoff
 from presence_client.changes import Change
+from presence_client.claims import Claim
 from presence_client.client import PresenceClient, connect
 from presence_client.client_view import ClientView
 from presence_client.conversation import Kind
@@ -39,11 +55,19 @@ __all__ = [
     "Backoff",
     "Change",
     "ChangeSet",
+    "Claim",
+    "Claimed",
+    "Claims",
     "ClientView",
     "CloseCode",
     "ConnectionClosed",
     "ConnectionState",
+    "Decision",
     "DeviceStatus",
+    "ExplainedChange",
+    "ExplainedDevice",
+    "Explanation",
+    "HeldClaim",
     "InvalidSetting",
     "Kind",
     "NotConnected",
@@ -58,6 +82,7 @@ __all__ = [
     "SelfDevice",
     "SelfView",
     "SignedOut",
+    "Standing",
     "StatusEntry",
     "UnexpectedAnswer",
     "Unreachable",

@@ -23,102 +23,32 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from presence_client.address import Address
+from presence_client.answers import (
+    ChangeSet,
+    Claimed,
+    Claims,
+    DeviceStatus,
+    Explanation,
+    Interval,
+    Refusal,
+    UserDetail,
+    UserStatus,
+    UserSummary,
+)
+from presence_client.claims import Claim, claims_body, patch_body
 from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
-from presence_client.http import Http
+from presence_client.http import Exchanges, Http
 from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
 from presence_client.values import Time, Token, patience_of, status_message, token_of, user_ids_of
 from presence_protocol.fields import PLATFORMS
 from presence_protocol.limits import MAX_WAIT
-from presence_protocol.messages import Detail, StatusEntry, StatusName, ToldUserId
+from presence_protocol.messages import StatusName
 from presence_protocol.user_ids import IdKindName, UserId, kind_of
 from presence_protocol.variants import Variants
 
 TIMEOUT: Final = 10.0
 """Seconds that an answer is waited for."""
-
-
-class UserSummary(msgspec.Struct, rename="camel", frozen=True):
-    """A user's public status. `last_active_time`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
-
-    user_id: ToldUserId
-    status: StatusName
-    last_active_time: str | None = None
-
-
-class DeviceStatus(msgspec.Struct, rename="camel", frozen=True):
-    """One device that is online. `online_time`: since when, UTC as in `2025-11-09T15:00:00Z`."""
-
-    device_id: str
-    platform: str
-    online_time: str
-
-
-class UserStatus(msgspec.Struct, rename="camel", frozen=True):
-    """A user's public status with their devices, which are none when OFFLINE. Times as in `UserSummary`."""
-
-    user_id: ToldUserId
-    status: StatusName
-    last_active_time: str | None
-    devices: list[DeviceStatus]
-
-
-class UserDetail(msgspec.Struct, rename="camel", frozen=True):
-    """What watchers see of a user: status, the distinct platforms of their devices, text. Times as in `UserSummary`.
-
-    `last_seen` (`today`, `this_week`, `this_month` or `earlier`) is told instead of `last_active_time` to who may see
-    the status only.
-    """
-
-    user_id: ToldUserId
-    status: StatusName
-    last_active_time: str | None
-    platforms: list[str]
-    status_text: str | None = None
-    status_emoji: str | None = None
-    idle_since: str | None = None
-    last_seen: str | None = None
-
-
-class ChangeSet(msgspec.Struct, rename="camel", frozen=True):
-    """What `/changes` says. `changes` merge by greater version into what is held if `resumed`, else replace it.
-
-    `cursor` goes into the next call for the same users.
-    """
-
-    changes: list[StatusEntry]
-    cursor: str
-    resumed: bool
-
-
-class Explanation(msgspec.Struct, rename="camel", frozen=True):
-    """Why a user is shown as they are. `sentence`: by language, `en` and `zh`.
-
-    `status_by`: the `source` that decides (of a claim, or `devices`, or `nothing`), until `until` (None: with no end).
-    `next`: what comes by itself, with `time`, `status` and `statusBy`. `devices`: each with its `holder` (`connection`,
-    `grace`, `rest`), `lastHeard` and `lapsesAt`. `changes`: the last ones, newest first, with their `cause`. All times
-    are UTC.
-    """
-
-    user_id: ToldUserId
-    status: StatusName
-    sentence: dict[str, str]
-    status_by: dict[str, Any]
-    until: str | None
-    next: dict[str, Any] | None
-    devices: list[dict[str, Any]]
-    changes: list[dict[str, Any]]
-    text_by: dict[str, Any] | None = None
-    last_active_time: str | None = None
-
-
-class _Interval(msgspec.Struct, rename="camel", frozen=True):
-    next_heartbeat_interval: int
-
-
-class _Refusal(msgspec.Struct):
-    error: str
-    details: list[Detail] = []
 
 
 T = TypeVar("T")
@@ -136,17 +66,21 @@ class PresenceApi:
         headers: Mapping[str, str] | None = None,
         ssl: ssl.SSLContext | None = None,
         user_ids: IdKindName = "number",
+        exchanges: Exchanges | None = None,
     ) -> None:
         """`token`: a bearer token, or a function that gets one: asked first, and once more after a 401.
 
         `timeout`: seconds that each answer is waited for. `url`, `headers`, `ssl`, `user_ids`: as of `connect`.
+        `exchanges`: what answers in place of HTTP, such as the fake server of `presence_client.testing`.
 
         Raises:
             InvalidSetting: `url`, `token`, `headers`, `ssl` or the proxies in the environment cannot be right.
         """
         self._ids = kind_of(user_ids)
         self._variants = Variants(self._ids, PLATFORMS)
-        self._http = Http(Route(Address.parse(url), headers, ssl))
+        address = Address.parse(url)
+        self._url = address.given
+        self._http: Exchanges = exchanges or Http(Route(address, headers, ssl))
         self._token = token_of(token) if isinstance(token, str) else token
         self._last_token: str | None = None
         self._timeout = patience_of("timeout", timeout)
@@ -167,13 +101,22 @@ class PresenceApi:
 
     # -- the document's five -----------------------------------------------------------------------------------------
 
-    async def online(self, user_id: UserId, device_id: str, platform: str, *, idle: bool | None = None) -> UserSummary:
+    async def online(
+        self,
+        user_id: UserId,
+        device_id: str,
+        platform: str,
+        *,
+        idle: bool | None = None,
+        busy: bool | None = None,
+    ) -> UserSummary:
         """Bring a device online; call `heartbeat` from now on, or it is offline after 2.5 heartbeat intervals.
 
-        `idle`: whether the person is; None leaves it as it was.
+        `idle`: whether the person is; `busy`: whether they are busy at this device, in a call or presenting. None
+        leaves it as it was.
         """
         body = {"userId": self._id_of(user_id), "deviceId": device_id, "platform": platform}
-        return await self._ask("POST", "/online", UserSummary, _with_idle(body, idle))
+        return await self._ask("POST", "/online", UserSummary, _with_levels(body, idle, busy))
 
     async def offline(self, user_id: UserId, device_id: str) -> None:
         """End a device, whatever holds it, its WebSocket included. No error if it is not online."""
@@ -192,14 +135,16 @@ class PresenceApi:
         body = {"userIds": user_ids_of("user_ids", user_ids, self._ids), "detail": True}
         return await self._ask("POST", "/status/batch", list[UserDetail], body)
 
-    async def heartbeat(self, user_id: UserId, device_id: str, *, idle: bool | None = None) -> float:
+    async def heartbeat(
+        self, user_id: UserId, device_id: str, *, idle: bool | None = None, busy: bool | None = None
+    ) -> float:
         """Keep a device online. Returns the seconds until the next heartbeat is due.
 
         Raises:
             RequestFailed: 404 `device_not_online`: call `online` again.
         """
-        body = _with_idle({"userId": self._id_of(user_id), "deviceId": device_id}, idle)
-        answer: _Interval = await self._ask("POST", "/heartbeat", _Interval, body)
+        body = _with_levels({"userId": self._id_of(user_id), "deviceId": device_id}, idle, busy)
+        answer: Interval = await self._ask("POST", "/heartbeat", Interval, body)
         return answer.next_heartbeat_interval / 1000
 
     # -- beyond the document -----------------------------------------------------------------------------------------
@@ -223,6 +168,63 @@ class PresenceApi:
     async def clear_status(self, user_id: UserId) -> UserStatus:
         """Take back all that the user said of themselves, the text included."""
         return await self._ask("DELETE", self._path_of(user_id), UserStatus)
+
+    # -- what back ends claim ----------------------------------------------------------------------------------------
+
+    async def claims(self, user_id: UserId) -> Claims:
+        """All that is claimed of a user, what wins now, and what wins next."""
+        return await self._ask("GET", self._path_of(user_id, "claims"), Claims)
+
+    async def set_claims(self, user_id: UserId, source: str, claims: Iterable[Claim]) -> Claims:
+        """Replace all claims of one source, such as a calendar's, weeks ahead: saying the same again changes nothing.
+
+        Returns what holds then. At most 64 claims a user. `source`: one of the operator's (`--sources`).
+
+        Raises:
+            ValueError: a claim cannot be right.
+            RequestFailed: the server refuses: an unknown source (the reason lists those there are), an end in the past.
+        """
+        claims = list(claims)
+        now = await self._server_time(user_id, *(each for claim in claims for each in claim.lasts))
+        body = {"claims": claims_body(claims, now)}
+        return await self._ask("PUT", self._claims_path(user_id, source), Claims, body)
+
+    async def change_claim(
+        self,
+        user_id: UserId,
+        source: str,
+        id: str,
+        *,
+        status: StatusName | UnsetType | None = UNSET,
+        text: str | UnsetType | None = UNSET,
+        emoji: str | UnsetType | None = UNSET,
+        begins: Time = UNSET,
+        until: Time = UNSET,
+        alone: bool | UnsetType = UNSET,
+    ) -> Claims:
+        """Add the claim `id` of a source, or change it: what is left out stays as it is, None clears it.
+
+        Raises what `set_claims` raises.
+        """
+        now = await self._server_time(user_id, begins, until)
+        said = {"status": status, "text": text, "emoji": emoji, "begins": begins, "until": until, "alone": alone}
+        return await self._ask("PATCH", self._claims_path(user_id, source), Claims, patch_body(id, said, now))
+
+    async def end_claims(self, user_id: UserId, source: str, id: str | None = None) -> Claims:
+        """End the claim `id` of a source; None: all of them. No error if there is none."""
+        path = self._claims_path(user_id, source)
+        return await self._ask("DELETE", path if id is None else f"{path}?id={quote(id, safe='')}", Claims)
+
+    async def set_claims_of_many(self, user_ids: Iterable[UserId], source: str, claims: Iterable[Claim]) -> Claimed:
+        """As `set_claims`, the same claims for up to 1,000 users: a company holiday. Says for whom it was not done."""
+        ids, claims = user_ids_of("user_ids", user_ids, self._ids), list(claims)
+        now = time.time()
+        if ids:
+            now = await self._server_time(ids[0], *(each for claim in claims for each in claim.lasts))
+        body = {"source": source, "userIds": ids, "claims": claims_body(claims, now)}
+        return await self._ask("POST", "/claims/batch", Claimed, body)
+
+    # -- following ---------------------------------------------------------------------------------------------------
 
     async def changes(self, user_ids: Iterable[UserId], cursor: str | None = None, *, wait: float = 0.0) -> ChangeSet:
         """What changed of these users since `cursor` (None: everything), waiting up to `wait` seconds for something.
@@ -250,7 +252,7 @@ class PresenceApi:
         try:
             return msgspec.convert(answer.data, self._variants.of_hint(kind))  # type: ignore[no-any-return]
         except msgspec.ValidationError:
-            raise UnexpectedAnswer(self._http.route.address.given, 200) from None
+            raise UnexpectedAnswer(self._url, 200) from None
 
     async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> HttpAnswer:
         if self._last_token is None and self._token is not None:
@@ -271,10 +273,13 @@ class PresenceApi:
         except TimeoutError:
             if not limit.expired():
                 raise  # the token function's own
-            raise Unreachable(self._http.route.address.given, "no token in time") from None
+            raise Unreachable(self._url, "no token in time") from None
 
     def _path_of(self, user_id: UserId, what: str = "status") -> str:
         return f"/{what}/{quote(str(self._id_of(user_id)), safe='')}"
+
+    def _claims_path(self, user_id: UserId, source: str) -> str:
+        return f"{self._path_of(user_id, 'claims')}/{quote(source, safe='')}"
 
     def _id_of(self, user_id: UserId) -> UserId:
         """Raises ValueError if it is none."""
@@ -290,22 +295,25 @@ class PresenceApi:
         return epoch + time.monotonic() - then
 
     def _failure_of(self, answer: HttpAnswer) -> Exception:
-        url = self._http.route.address.given
+        url = self._url
         if answer.status == 0:
             return Unreachable(url, answer.reason)
         try:
-            refusal = msgspec.convert(answer.data, _Refusal)
+            refusal = msgspec.convert(answer.data, Refusal)
         except msgspec.ValidationError:
             return UnexpectedAnswer(url, answer.status, answer.reason)
         return RequestFailed(answer.status, refusal.error, answer.reason, refusal.details, answer.retry_after)
 
 
-def _with_idle(body: dict[str, Any], idle: bool | None) -> dict[str, Any]:
-    return body if idle is None else body | {"idle": idle}
+def _with_levels(body: dict[str, Any], idle: bool | None, busy: bool | None) -> dict[str, Any]:
+    return body | {name: level for name, level in (("idle", idle), ("busy", busy)) if level is not None}
 
 
 __all__: Sequence[str] = (
     "ChangeSet",
+    "Claim",
+    "Claimed",
+    "Claims",
     "DeviceStatus",
     "Explanation",
     "PresenceApi",

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import httpx
 import msgspec
@@ -33,6 +33,18 @@ class _Envelope(msgspec.Struct):
 
 _decode = msgspec.json.Decoder(_Envelope).decode
 _encode = msgspec.json.Encoder(enc_hook=told_in_json).encode
+
+
+class Exchanges(Protocol):
+    """What makes requests: `Http`, or what stands in its place."""
+
+    async def exchange(
+        self, method: str, path: str, body: Mapping[str, Any] | None, seconds: float, token: str | None
+    ) -> HttpAnswer:
+        """Make a request to `path` below the base path, and wait `seconds` for its answer."""
+
+    async def aclose(self) -> None:
+        """Leave nothing behind."""
 
 
 class Http:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
-from presence_client.api import Explanation, PresenceApi
+from presence_client.answers import ExplainedChange, ExplainedDevice, Explanation
+from presence_client.api import PresenceApi
 from presence_client.commands.console import say
 from presence_client.commands.reach import Reach
 from presence_protocol.text import cleaned
@@ -40,11 +40,11 @@ def lines_of(found: Explanation, language: str) -> list[str]:
     return lines
 
 
-def _device(device: dict[str, Any]) -> str:
-    idle = "idle" if device["idle"] else "active"
-    words = f"{device['deviceId']} ({device['platform']}) {idle}, {device['holder']}"
-    return cleaned(f"{words}, heard {device['lastHeard']}, lapses {device['lapsesAt']}")
+def _device(device: ExplainedDevice) -> str:
+    idle = "idle" if device.idle else "active"
+    words = f"{device.device_id} ({device.platform}) {idle}, {device.holder}"
+    return cleaned(f"{words}, heard {device.last_heard}, lapses {device.lapses_at}")
 
 
-def _change(change: dict[str, Any]) -> str:
-    return cleaned(f"{change['time']}  {change['before']} -> {change['after']}  {change['cause']}")
+def _change(change: ExplainedChange) -> str:
+    return cleaned(f"{change.time}  {change.before} -> {change.after}  {change.cause}")

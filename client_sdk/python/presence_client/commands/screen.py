@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Final, NamedTuple, TextIO
 
 from presence_client.actions import ConnectionState, Phase
-from presence_client.api import UserDetail
+from presence_client.answers import UserDetail
 from presence_client.commands.console import write
 from presence_protocol.messages import StatusEntry
 from presence_protocol.text import cleaned

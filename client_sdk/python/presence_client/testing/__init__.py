@@ -7,8 +7,9 @@
             assert client.view[2].status == "BUSY"
             server.cut()  # the network drops
 
-What runs in the client is the SDK itself; its bytes go over a queue instead of a socket. The server is smaller than
-the real one: no REST, no away_after, no limits but those it tells. It runs in the test's own event loop.
+What runs in the client is the SDK itself; its bytes go over a queue instead of a socket. `server.api()` is the real
+`PresenceApi`, for back ends: statuses, claims, changes. The server is smaller than the real one: no away_after, no
+permissions, REST devices do not lapse. It runs in the test's own event loop.
 """
 
 from presence_client.testing.server import FakePresenceServer

@@ -1,108 +1,105 @@
-"""The users of the fake server: devices and what users say of themselves in, public states with versions out.
+"""The users of the fake server: devices, and what is said of them, in; public states with versions out.
 
-Nobody else claims anything here, and nothing lapses that was said without an end.
+What is said follows the rules of `testing.claims`; time comes in as seconds since 1970.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
 
-from msgspec import UNSET
-
-from presence_protocol.fields import PLATFORMS, format_time, parse_time
-from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, SetStatus, StatusEntry, StatusName
+from presence_client.testing.claims import Held, Rules, Stack, Verdict, decide, own_status, own_text, settled
+from presence_protocol.fields import PLATFORMS, format_time
+from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, StatusEntry, StatusName
 from presence_protocol.user_ids import UserId
 from presence_protocol.view import unknown
+
+REMEMBERED: Final = 1_000
+"""Changes that the feed can still tell one by one."""
+
+
+@dataclass
+class Device:
+    """`holder`: `connection`, `grace` or `rest`. `idle_since`: in seconds since 1970; None while active."""
+
+    device_id: str
+    platform: str
+    online_time: int
+    idle_since: int | None = None
+    busy: bool = False
+    holder: str = "connection"
+
+    @property
+    def status(self) -> StatusName:
+        return "BUSY" if self.busy else "ONLINE" if self.idle_since is None else "AWAY"
 
 
 @dataclass
 class User:
-    """`fixed`: what a test said of the user, which stands above all else. `beneath`: what follows the override."""
+    """`fixed`: what a test said of the user, which stands above all else."""
 
-    devices: dict[str, SelfDevice] = field(default_factory=dict)
-    override: Override | None = None
-    beneath: Override | None = None
-    text: str | None = None
-    emoji: str | None = None
-    text_until: str | None = None
+    devices: dict[str, Device] = field(default_factory=dict)
+    stack: Stack = ()
     fixed: StatusEntry | None = None
 
-    @property
-    def status(self) -> StatusName:
-        """What the user is told of themselves."""
-        if self.fixed is not None:
-            return self.fixed.status
-        if not self.devices:
-            return "OFFLINE"
-        if self.override is not None:
-            return self.override.status
-        if any(device.busy for device in self.devices.values()):
-            return "BUSY"
-        return "AWAY" if all(device.idle for device in self.devices.values()) else "ONLINE"
+    def word(self) -> StatusName | None:
+        """What the devices say; None: there are none."""
+        return _most(self.devices.values())
 
-    def hear(self, message: SetStatus) -> str | None:
-        """Take what a user says. Returns the field that means nothing with what was said before; None: none."""
-        until = None if message.until is UNSET or message.until is None else _rounded(message.until)
-        if message.status is None:
-            self.say(None)
-        elif message.status is not UNSET:
-            self.say(Override(message.status, until))
-        elif message.until is not UNSET:
-            if self.override is None:
-                return "until"
-            held, self.override = self.override, Override(self.override.status, until)
-            self.say_again(held)
-        text = self.text if message.status_text is UNSET else message.status_text or None
-        emoji = self.emoji if message.status_emoji is UNSET else message.status_emoji or None
-        ends = message.text_until is not UNSET and message.text_until is not None
-        if ends and (text, emoji, self.text, self.emoji) == (None, None, None, None):
-            return "textUntil"
-        if message.text_until is not UNSET:
-            self.text_until = None if message.text_until is None else _rounded(message.text_until)
-        self.text, self.emoji = text, emoji
-        if text is None and emoji is None:
-            self.text_until = None
-        return None
+    def verdict(self, now: float) -> Verdict:
+        return decide(self.stack, self.word(), now)
 
-    def say_again(self, held: Override) -> None:
-        """The override has another end than `held`: what is beneath may be over by then."""
-        until = None if self.override is None else self.override.until
-        if until is None or (
-            self.beneath is not None and self.beneath.until is not None and self.beneath.until <= until
-        ):
-            self.beneath = None
 
-    def say(self, override: Override | None) -> None:
-        """Set or clear the status. One with an end lies on top of what outlasts it, as on a real server."""
-        held, self.override = self.override, override
-        if override is None or override.until is None:
-            self.beneath = None
-            return
-        if self.beneath is None and held is not None and (held.until is None or held.status != override.status):
-            self.beneath = held
-        if self.beneath is not None and self.beneath.until is not None and self.beneath.until <= override.until:
-            self.beneath = None
+class Happened(NamedTuple):
+    """A change of a public state, for the feed and for `explain`. `at`: milliseconds since 1970."""
 
-    def lapse(self) -> None:
-        """The override is over."""
-        self.override, self.beneath = self.beneath, None
+    entry: StatusEntry
+    before: StatusEntry
+    cause: str
+    at: int
+    device: Device | None
 
-    def lapse_text(self) -> None:
-        self.text = self.emoji = self.text_until = None
+
+def _most(devices: Iterable[Device]) -> StatusName | None:
+    """What devices say together: BUSY if any does, else ONLINE if any is active, else AWAY; None: there are none."""
+    said = {device.status for device in devices}
+    return next((status for status in _ORDER if status in said), None)
+
+
+_ORDER: Final[tuple[StatusName, ...]] = ("BUSY", "ONLINE", "AWAY")
 
 
 class Users:
-    """All users. `seq` numbers the changes, and is their version, too."""
+    """All users. `seq` numbers the changes, and is their version, too. `clock`: seconds since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        clock: Callable[[], float],
+        rules: Rules = Rules(),  # noqa: B008 - immutable
+        *,
+        platforms: Sequence[str] = PLATFORMS,
+        platform_status: bool = False,
+        show_idle_since: bool = False,
+    ) -> None:
         self.seq = 0
+        self.happened: list[Happened] = []
+        """The last changes, the oldest first."""
+        self.rules = rules
+        self.clock = clock
+        self._platforms = platforms
+        self._tells_platforms = platform_status
+        self._tells_idle = show_idle_since
         self._users: dict[UserId, User] = {}
         self._entries: dict[UserId, StatusEntry] = {}
 
     def user(self, user_id: UserId) -> User:
         return self._users.setdefault(user_id, User())
+
+    @property
+    def ids(self) -> list[UserId]:
+        """Of all users that there is anything to say of."""
+        return list(self._users)
 
     def entry(self, user_id: UserId) -> StatusEntry:
         """What others see."""
@@ -111,56 +108,113 @@ class Users:
     def entries(self, user_ids: Iterable[UserId]) -> list[StatusEntry]:
         return [self.entry(user_id) for user_id in user_ids]
 
+    def since(self, seq: int) -> list[StatusEntry]:
+        """Whoever has changed after `seq`, in that order."""
+        return sorted((each for each in self._entries.values() if each.version > seq), key=lambda each: each.version)
+
     def self_view(self, user_id: UserId) -> SelfView:
-        user = self.user(user_id)
-        by = Deciding("devices") if user.override is None else Deciding("self", "status", user.override.until)
-        if user.override is not None and user.override.status != "OFFLINE" and not user.devices:
-            by = Deciding("devices")
-        text_by = None
-        if user.text is not None or user.emoji is not None:
-            text_by = Deciding("self", "text", user.text_until, user.text, user.emoji)
-        devices = list(user.devices.values())
+        user, now = self.user(user_id), self.clock()
+        verdict, said, text = user.verdict(now), own_status(user.stack, now), own_text(user.stack, now)
+        override = None if said is None or said.status is None else Override(said.status, time_of(said.until))
+        devices = [
+            SelfDevice(
+                each.device_id, each.platform, format_time(each.online_time), each.idle_since is not None, each.busy
+            )
+            for each in user.devices.values()
+        ]
         return SelfView(
-            user_id, user.status, user.override, devices, user.text, user.emoji, user.text_until, by, text_by
+            user_id,
+            user.fixed.status if user.fixed is not None else verdict.status,
+            override,
+            devices,
+            text and text.text,
+            text and text.emoji,
+            text and time_of(text.until),
+            Deciding("devices") if verdict.by is None else deciding(verdict.by),
+            None if verdict.text_by is None else deciding(verdict.text_by, with_text=True),
         )
 
-    def update(self, user_id: UserId) -> StatusEntry | None:
+    def settle(self, user_id: UserId) -> None:
+        """Forget the claims that have ended."""
+        user = self.user(user_id)
+        user.stack = settled(user.stack, self.clock())
+
+    def update(self, user_id: UserId, cause: str, device: Device | None = None) -> StatusEntry | None:
         """Take into account that something about the user changed: the new entry, or None if it shows nowhere."""
-        before, user = self.entry(user_id), self.user(user_id)
-        platforms: list[str] = []
-        text, emoji, last_seen = user.text, user.emoji, None
-        if (fixed := user.fixed) is not None:
-            platforms, text, emoji, last_seen = fixed.platforms, fixed.status_text, fixed.status_emoji, fixed.last_seen
-        elif user.status != "OFFLINE":
-            used = {device.platform for device in user.devices.values()}
-            platforms = [platform for platform in PLATFORMS if platform in used]
-        time = before.last_active_time
-        after = StatusEntry(user_id, user.status, platforms, time, before.version, text, emoji, last_seen=last_seen)
+        before = self.entry(user_id)
+        after = self._made(user_id, before)
         if after == before:
             return None
         self.seq += 1
-        after.version, after.last_active_time = self.seq, now() if last_seen is None else None
+        now = self.clock()
+        after.version = self.seq
+        after.last_active_time = format_time(int(now)) if after.last_seen is None else None
         self._entries[user_id] = after
+        self.happened.append(Happened(after, before, cause, int(now * 1000), device))
+        del self.happened[:-REMEMBERED]
         return after
 
+    def _made(self, user_id: UserId, before: StatusEntry) -> StatusEntry:
+        user = self.user(user_id)
+        verdict = user.verdict(self.clock())
+        made = StatusEntry(user_id, verdict.status, [], before.last_active_time, before.version)
+        if verdict.text_by is not None:
+            made.status_text, made.status_emoji = verdict.text_by.text, verdict.text_by.emoji
+        if (fixed := user.fixed) is not None:
+            made.status, made.platforms, made.last_seen = fixed.status, fixed.platforms, fixed.last_seen
+            made.status_text, made.status_emoji = fixed.status_text, fixed.status_emoji
+        elif verdict.status != "OFFLINE" and user.devices:
+            used = {device.platform for device in user.devices.values()}
+            made.platforms = [platform for platform in self._platforms if platform in used]
+            idle = [device.idle_since for device in user.devices.values() if device.idle_since is not None]
+            if self._tells_idle and len(idle) == len(user.devices):
+                made.idle_since = format_time(max(idle))
+            if self._tells_platforms:
+                made.platform_status = {
+                    platform: verdict.status
+                    if verdict.by is not None
+                    else _most(each for each in user.devices.values() if each.platform == platform) or "OFFLINE"
+                    for platform in made.platforms
+                }
+        return made
+
     def put_device(
-        self, user_id: UserId, device_id: str, platform: str, idle: bool | None, busy: bool | None = None
+        self,
+        user_id: UserId,
+        device_id: str,
+        platform: str,
+        idle: bool | None,
+        busy: bool | None = None,
+        *,
+        idle_for: float = 0.0,
+        holder: str = "connection",
     ) -> bool:
-        """The device is there. Returns whether it was before."""
+        """The device is there. Returns whether it was before. `idle_for`: seconds."""
         devices = self.user(user_id).devices
         former = devices.get(device_id)
         if former is None:
-            devices[device_id] = SelfDevice(device_id, platform, now(), bool(idle), bool(busy))
-        else:
-            levels = former.idle if idle is None else idle, former.busy if busy is None else busy
-            devices[device_id] = SelfDevice(device_id, platform, former.online_time, *levels)
+            devices[device_id] = Device(device_id, platform, int(self.clock()))
+        device = devices[device_id]
+        device.platform, device.holder = platform, holder
+        self.put_level(device, idle, busy, idle_for)
         return former is not None
 
+    def put_level(self, device: Device, idle: bool | None, busy: bool | None, idle_for: float = 0.0) -> None:
+        """What is said of the person at a device; None leaves it as it is."""
+        if idle is not None and idle != (device.idle_since is not None):
+            device.idle_since = int(self.clock() - idle_for) if idle else None
+        device.busy = device.busy if busy is None else busy
 
-def _rounded(time: str) -> str:
-    """As the server answers a time that it was given."""
-    return format_time(parse_time(time) or 0)
+
+def deciding(claim: Held, with_text: bool = False) -> Deciding:
+    """What decides, as it is told; with its text, where that is what it decides."""
+    texts = (claim.text, claim.emoji) if with_text else (None, None)
+    return Deciding(claim.source, claim.id or None, time_of(claim.until), *texts)
 
 
-def now() -> str:
-    return format_time(int(datetime.now(UTC).timestamp()))
+def time_of(seconds: int | None) -> str | None:
+    return None if seconds is None else format_time(seconds)
+
+
+def without_none(told: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in told.items() if value is not None}

@@ -81,7 +81,7 @@ class MemoryLink:
         self._to_server.put((code, reason), self._server.latency)
 
     async def run(self, events: Events) -> End:
-        if (refused := self._server.refusal) is not None:
+        if (refused := self._server.refusal) is not None and refused[0] < 4000:
             return end_of_refusal(*refused)
         await asyncio.sleep(self._server.latency)
         self._server.attach(self)
