@@ -25,8 +25,8 @@ from presence_server.identity.tokens import TokenVerifier
 from presence_server.identity.webhook import AskApplication
 from presence_server.logs import get_logger
 from presence_server.settings import Settings, SettingsError
-from presence_server.visibility.ask import LENSES
 from presence_server.visibility.ask import AskApplication as AskWhoMaySee
+from presence_server.visibility.questions import LENSES
 
 _log = get_logger(__name__)
 
