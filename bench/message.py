@@ -48,8 +48,7 @@ class Transport:
 class IdleHub(Hub):
     def heard(self, session: Any, now: float) -> None: ...
 
-    def handle(self, session: Any, message: Any, now: float) -> list[Any]:
-        return []
+    def handle(self, session: Any, message: Any, now: float) -> None: ...
 
 
 def opened() -> WebSocketConnection:

@@ -38,6 +38,7 @@ from presence_server.application.keys import UserKeys, keys_drawn
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
+from presence_server.application.turn import Turn
 from presence_server.clock import SystemClock
 from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
@@ -74,7 +75,7 @@ from presence_server.transports.rest.people import PeopleApi
 from presence_server.transports.rest.public import PublicLimit
 from presence_server.transports.rest.quick import QuickAnswers
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
-from presence_server.transports.websocket.frames import FRAMERS
+from presence_server.transports.websocket.frames import FRAMERS, PING
 
 _log = get_logger(__name__)
 
@@ -107,9 +108,8 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     driver = Driver(clock)
     sockets = OpenSockets()
     intervals = settings.flush_interval, settings.max_flush_interval
-    fanout = Fanout(
-        engine, interest, clock, FRAMERS, keys, *intervals, sockets=sockets, max_message=settings.max_message
-    )
+    turn = Turn(FRAMERS, PING, driver.wake)
+    fanout = Fanout(engine, interest, clock, turn, keys, *intervals, sockets=sockets, max_message=settings.max_message)
     limits = HubLimits(
         settings.max_watched,
         settings.max_batch,
@@ -132,7 +132,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         clock,
         keys,
         random,
-        driver.wake,
+        turn,
         allowances,
         Ceilings(settings.max_edges, settings.max_watchers, settings.max_memory),
         Admission(settings.admission_lag, clock.now()),

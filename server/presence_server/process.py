@@ -62,7 +62,7 @@ class PresenceServer(uvicorn.Server):
         """SIGHUP: read the files anew that may have changed."""
         gateway = self._gateway
         gone = gateway.access.reload()
-        gateway.driver.perform(gateway.hub.end_principals(gone, gateway.clock.now()))
+        gateway.hub.end_principals(gone, gateway.clock.now())
         if self._certificate is not None:
             self._certificate.reload()
 
@@ -127,12 +127,12 @@ class PresenceServer(uvicorn.Server):
         gateway = self._gateway
         closing = min(CLOSING, self._drain_timeout / 2)
         _log.info("draining", connections=len(gateway.connections), seconds=self._drain_timeout)
-        gateway.driver.perform(gateway.hub.drain((self._drain_timeout - closing) * SPREAD))
+        gateway.hub.drain((self._drain_timeout - closing) * SPREAD)
         gateway.polls.wake_all()
         await gateway.wait_empty(self._drain_timeout - closing)
         left = len(gateway.connections)
         now = gateway.clock.now()
-        gateway.driver.perform(gateway.hub.close_all(CloseCode.SERVICE_RESTART, "the server is ending", now))
+        gateway.hub.close_all(CloseCode.SERVICE_RESTART, "the server is ending", now)
         await gateway.wait_empty(closing / 2)
         for connection in list(gateway.connections):
             connection.abort()

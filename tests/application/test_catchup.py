@@ -127,7 +127,7 @@ def test_one_that_drains_and_fills_in_turn_is_served_at_most_every_tenth_of_a_se
         world.online(ANN)
         world.offline(ANN)
         world.flush()
-        world.perform(world.hub.unblocked(client.session, world.now))
+        world.hub.unblocked(client.session, world.now)
         assert client.take() == []
     world.wait(0.25)
     assert len(client.take(Diff)) == 1
@@ -259,6 +259,6 @@ def test_a_truth_told_before_is_not_told_after_what_the_client_says_next() -> No
     world.hub.receive(TruthChanged(ANN), world.now)
     client.take()
     other.take()
-    world.perform(world.hub.sweep(world.now))
+    world.hub.sweep(world.now)
     assert [told.status for told in other.take(SelfChanged)][-1] == "AWAY"
     assert [told.status for told in client.take(SelfChanged)][-1] == "AWAY"

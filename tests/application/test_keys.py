@@ -20,9 +20,9 @@ from presence_protocol.user_ids import UserId
 from presence_protocol.view import apply_snapshot
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys
-from presence_server.application.sessions import Send
 from presence_server.domain.model import Status, UserKey
 from support.collisions import colliding
+from support.frames import frames_of
 
 MANY = 20_000
 HARMLESS = 4.0
@@ -152,12 +152,14 @@ def test_ids_that_are_alike_cost_little_more_as_keys(step: int) -> None:
 def watching(ids: list[int], keys: UserKeys) -> None:
     """Twice the same; past the client, whose own tables hold ids as they are."""
     world = World(limits=HubLimits(max_watched=2 * MANY), keys=keys)
-    session = world.connect(watch=[1]).session
+    client = world.connect(watch=[1])
+    session, link = client.session, client.link
     for id in (1, 2):
-        told = world.hub.handle(session, Watch(user_ids=ids, id=id), world.now)
+        link.raw.clear()
+        world.hub.handle(session, Watch(user_ids=ids, id=id), world.now)
         while session.can_go_on:
-            told += world.hub.go_on(session, world.now)
-        parts = [effect.message for effect in told if isinstance(effect, Send)]
+            world.hub.go_on(session, world.now)
+        parts = [session.codec.decode_server(payload) for frame in link.raw for _, payload in frames_of(frame)]
         assert [entry.user_id for part in parts if isinstance(part, Snapshot) for entry in part.statuses] == ids
 
 

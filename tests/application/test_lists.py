@@ -81,9 +81,8 @@ def test_nobody_sees_by_an_edge_what_the_lists_do_not_allow_between_two_steps() 
     world.wait(2)
     assert [client.status(owner) for client in clients] == ["ONLINE"] * len(viewers)
     for pairs in book.replace_in_steps(owner, finish(book.contacts_of([3, 7, 90], mutual=False))):
-        with world.hub.entered():
+        with world.hub.turn:
             policy.tell(pairs)
-        world.perform(world.hub.take())
         for client, viewer in zip(clients, viewers, strict=True):
             assert client.status(owner) == ("ONLINE" if book.is_contact(viewer, owner) else "OFFLINE")
         world.online(owner, f"device {len(pairs)}")

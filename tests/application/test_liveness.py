@@ -12,6 +12,7 @@ from presence_server.application.hub_limits import HubLimits
 from presence_server.application.liveness import LinkFailure, LinkTimes, Liveness
 from presence_server.application.sessions import Session
 from presence_server.domain.shard import Lifetimes
+from presence_server.transports.websocket.frames import PING
 
 TIMES = LinkTimes(hello_timeout=10, ping_interval=25, pong_timeout=10, lag_limit=30)
 
@@ -21,7 +22,7 @@ class Scene:
         self.link = World().client().open().link
         self.session: Session = self.link.session
         self.session.state = state
-        self.liveness = Liveness(TIMES)
+        self.liveness = Liveness(TIMES, lambda session: session.write(PING))
         self.liveness.add(self.session, START)
         if state is State.LIVE:
             self.liveness.start_pings(self.session, START)
@@ -102,12 +103,12 @@ def test_one_that_takes_some_now_and_then_is_alive() -> None:
     assert scene.at(61) == [LinkFailure.TOO_SLOW]
 
 
-def test_a_ping_that_fills_the_socket_leaves_it_the_time_of_who_is_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ping_that_fills_the_socket_leaves_it_the_time_of_who_is_blocked() -> None:
     client = World(limits=HubLimits(times=TIMES)).connect()
     client.world.wait(20)
     client.say(Ping())
     client.link.stop()
-    monkeypatch.setattr(client.link, "ping", lambda: client.link.write(b"ping"))
+    client.link.pings_fill_it = True
     client.world.wait(16)
     assert client.session.behind
     assert client.is_up

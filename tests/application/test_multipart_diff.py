@@ -5,6 +5,7 @@ import json
 from presence_server.application.cursors import parse
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import PLAIN
+from presence_server.application.turn import Turn
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Platform
 from presence_server.domain.table import PresenceTable
@@ -21,7 +22,10 @@ class Outlet:
         self.frames: list[dict[str, object]] = []
 
     def write(self, frame: bytes) -> None:
-        self.frames.append(json.loads(frame))
+        text, decoder, start = frame.decode(), json.JSONDecoder(), 0
+        while start < len(text):
+            message, start = decoder.raw_decode(text, start)
+            self.frames.append(message)
 
 
 class StoppedClock:
@@ -38,7 +42,7 @@ def joined(*pieces: bytes) -> bytes:
 
 def test_a_client_lost_between_two_parts_does_not_claim_the_later_one() -> None:
     engine, interest, outlet = MemoryEngine(PresenceTable(), 1, StoppedClock()), Interest(), Outlet()
-    fanout = Fanout(engine, interest, StoppedClock(), (joined, joined), PLAIN)
+    fanout = Fanout(engine, interest, StoppedClock(), Turn((joined, joined), b"", lambda: None), PLAIN)
     slot = fanout.attach(outlet, 0)
     users = range(1, 1201)
     interest.watch(slot, users)

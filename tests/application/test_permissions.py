@@ -36,9 +36,8 @@ class Stage:
 
     def withdraw(self, who: int) -> None:
         self.hidden.add(who)
-        with self.world.hub.entered():
+        with self.world.hub.turn:
             self.rule.tell(who, [BOB])
-        self.world.perform(self.world.hub.take())
         self.world.wait(1)
         self.world.flush()
 

@@ -26,10 +26,10 @@ class Held:
         client.link.read_on = lambda: None  # type: ignore[method-assign]
 
     def say(self, message: Any) -> None:
-        self.world.perform(self.world.hub.handle(self.client.session, message, self.world.now))
+        self.world.hub.handle(self.client.session, message, self.world.now)
 
     def step(self) -> None:
-        self.world.perform(self.world.hub.go_on(self.client.session, self.world.now))
+        self.world.hub.go_on(self.client.session, self.world.now)
 
     def finish(self) -> int:
         steps = 0

@@ -204,15 +204,13 @@ class Leaks(RuleBasedStateMachine):
 
     def _tell(self, pairs: list[tuple[int, int]]) -> None:
         assert isinstance(self.policy, ByContacts)
-        with self.world.hub.entered():
+        with self.world.hub.turn:
             self.policy.tell(pairs)
-        self.world.perform(self.world.hub.take())
 
     @rule(owner=user, said=st.sampled_from(list(LastSeen)))
     def put_privacy(self, owner: int, said: LastSeen) -> None:
         self.model.privacy[owner] = said.value
-        _, effects = self.world.hub.set_last_seen(owner, said, self.world.now, lambda _made: None)
-        self.world.perform(effects)
+        self.world.hub.set_last_seen(owner, said, self.world.now, lambda _made: None)
 
     # -- presence ------------------------------------------------------------------------------------------------------
 
@@ -236,9 +234,8 @@ class Leaks(RuleBasedStateMachine):
     def erase(self, who: int) -> None:
         if self._viewer(who).is_up:
             self._viewer(who).lose()
-        _, effects = self.world.hub.erase(who, self.world.now, lambda _made: None)
+        self.world.hub.erase(who, self.world.now, lambda _made: None)
         self.model.privacy.pop(who, None)
-        self.world.perform(effects)
 
     # -- connections ---------------------------------------------------------------------------------------------------
 

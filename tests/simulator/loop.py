@@ -175,7 +175,7 @@ class SimulatedDriver(Driver):
     def _sweep_loudly(self) -> None:
         self._later.serve(TIMER, SWEEP_INTERVAL, self._sweep_loudly)
         now = self.clock.now()
-        self.perform(self.hub.sweep(now))
+        self.hub.sweep(now)
         for timeout in self._timeouts.pop_due(now):
             timeout()
 

@@ -16,7 +16,6 @@ from websockets.frames import Opcode
 from presence_protocol.close_codes import CloseCode
 from presence_server.application.ports import Peer
 from presence_server.application.sessions import Session
-from presence_server.transports.websocket.frames import PING
 from simulator.loop import SOCKET, SOON
 
 if TYPE_CHECKING:
@@ -167,22 +166,22 @@ class Link:
                 world.hub.heard(session, now)
                 if payload:  # else a pong
                     message = world.people.codecs[session.codec_number].decode_client(payload)
-                    world.driver.perform(world.hub.handle(session, message, now))
+                    world.hub.handle(session, message, now)
             else:
                 self.is_over_here = True
-                world.driver.perform(world.hub.lost(session, code, now))
+                world.hub.lost(session, code, now)
 
     def _go_on(self) -> None:
         self.has_turn = False
         if self.session is not None and not self.is_over_here:
-            self._world.driver.perform(self._world.hub.go_on(self.session, self._world.clock.now()))
+            self._world.hub.go_on(self.session, self._world.clock.now())
             self.read_on()
 
     def _writable(self) -> None:
         if self.is_blocked and not self.unsent_bytes and not self.is_over_here and self.session is not None:
             self.is_blocked = False
             self.alive_at = self._world.clock.now()
-            self._world.driver.perform(self._world.hub.unblocked(self.session, self._world.clock.now()))
+            self._world.hub.unblocked(self.session, self._world.clock.now())
 
     def _put(self, data: bytes, close: int = 0) -> None:
         self._back = max(self._back, self._world.loop.time + self._world.delay())
@@ -214,9 +213,6 @@ class Link:
             self.blocked_at = self._world.clock.now()
             if self.session is not None:
                 self._world.hub.blocked(self.session, self.blocked_at)
-
-    def ping(self) -> None:
-        self.write(PING)
 
     def has_room(self) -> bool:
         return not self.is_over_here and self.unsent_bytes <= 2 * self._world.scenario.socket_room

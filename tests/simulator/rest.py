@@ -59,7 +59,7 @@ class Requests:
             def done(made: Transition | None) -> None:
                 world.loop.call_later(world.delay(), answered, made)
 
-            world.driver.perform(world.hub.submit(transition, world.clock.now(), done))
+            world.hub.submit(transition, world.clock.now(), done)
 
         self.send(handle, transition)
 

@@ -191,10 +191,10 @@ class Run:
         for poller in world.pollers:
             poller.stop()
         if self.scenario.drains:
-            world.driver.perform(world.hub.drain(1.0))
+            world.hub.drain(1.0)
             self.until(2)
         now = world.clock.now()
-        world.driver.perform(world.hub.close_all(CloseCode.SERVICE_RESTART, "ending", now))
+        world.hub.close_all(CloseCode.SERVICE_RESTART, "ending", now)
         world.loop.serve(1, 0.0, world.polls.wake_all)
         self.until(world.scenario.lifetimes.rest + world.scenario.lifetimes.grace + 13)
         world.checker.structure()

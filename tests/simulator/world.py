@@ -16,11 +16,12 @@ from presence_server.application.hub_limits import HubLimits
 from presence_server.application.policies import Everyone
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine, Visibility
+from presence_server.application.turn import Turn
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Platform, UserPresence
 from presence_server.engines.memory import MemoryEngine
-from presence_server.transports.websocket.frames import FRAMERS
+from presence_server.transports.websocket.frames import FRAMERS, PING
 from simulator.checker import Checker
 from simulator.clients import Client
 from simulator.loop import Loop, MachineClock, ServerTimeline, SimulatedDriver
@@ -63,6 +64,7 @@ class World:
         self.spy = SpyEngine(self._engine(), self)
         self.interest = Interest()
         self.driver = SimulatedDriver(self.clock)
+        self.turn = Turn(FRAMERS, PING, self.driver.wake)
         self.fanout = self._fanout()
         limits = HubLimits(
             max_watched=5_000,
@@ -80,7 +82,7 @@ class World:
             self.clock,
             people.keys,
             Random(scenario.seed),
-            self.driver.wake,
+            self.turn,
         )
         self.driver.of(self.hub, self.fanout).start_on(self.loop, scenario.turn)
         self.polls = Polls(self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
@@ -112,7 +114,7 @@ class World:
             self.spy,
             self.interest,
             self.clock,
-            FRAMERS,
+            self.turn,
             self.people.keys,
             self.scenario.flush_interval,
             max_flush_interval=0.25,

@@ -19,6 +19,7 @@ from presence_server.application.keys import UserKeys
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
+from presence_server.application.turn import Turn
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import key_of
 from presence_server.domain.model import UserPresence
@@ -30,18 +31,21 @@ PAUSE: Final = 0.1
 class CatchUp:
     """Serves the sessions that are behind."""
 
-    def __init__(self, interest: Interest, fanout: Fanout, sight: Sight, keys: UserKeys, part_bytes: int) -> None:
+    def __init__(
+        self, interest: Interest, fanout: Fanout, turn: Turn, sight: Sight, keys: UserKeys, part_bytes: int
+    ) -> None:
         self._views = fanout.views
         self._interest = interest
         self._fanout = fanout
+        self._turn = turn
         self._sight = sight
         self._keys = keys
         self._part_bytes = part_bytes
         self._unblocked: dict[Session, None] = {}
         self.behind = 0
         """Sessions that are behind."""
-        self.before: Callable[[Session], None] = _nothing
-        """Called when a session is about to be served: what else it has missed is told first."""
+        self.before: Callable[[Session], bool] = _nothing
+        """Called when a session is about to be served: what else it has missed is told first. Whether there was any."""
 
     def hold(self, session: Session) -> None:
         """Write no diffs to the session until it was served again."""
@@ -87,17 +91,16 @@ class CatchUp:
         while not self.has_lost_count(session):
             # What waited for its slice meanwhile is among what is served here, or older than that.
             self._fanout.skip(session.slot)
-            self.before(session)
-            if session.blocked_since:
-                return
+            if self.before(session):
+                yield
+                continue
             missed = list(parts(self._missed(session), self._part_bytes))
             for part in missed:
                 if not session.link.has_room():
                     break
                 self._tell(session, part)
-                if session.blocked_since:
-                    return  # once it drains it is served from where it is by then
-                if len(missed) == 1 and session.link.has_room():
+                if len(missed) == 1:
+                    # All is said. If this fills the socket, the session is held anew, from what is settled then.
                     session.behind = False
                     self.behind -= 1
                     return
@@ -114,7 +117,7 @@ class CatchUp:
             session.served = part[-1].seq
             cursor = str(Cursor(self._views.epoch, session.served))
             changes = [entry_of(presence, self._keys) for presence in part]
-            self._fanout.write_message(session.slot, session, Diff(changes=changes, cursor=cursor))
+            self._turn.send(session, Diff(changes=changes, cursor=cursor))
 
     def everything(self, session: Session) -> Iterator[None]:
         """Send a full snapshot of all that `session` watches.
@@ -134,7 +137,7 @@ class CatchUp:
                     part = self._sight.still(viewer, part)
                 statuses = [entry_of(presence, self._keys) for presence in part]
                 snapshot = Snapshot(statuses=statuses, more=more, cursor=None if more else cursor)
-                self._fanout.write_message(session.slot, session, snapshot)
+                self._turn.send(session, snapshot)
                 if more:
                     yield
         session.served = max(session.served, seq)
@@ -144,5 +147,6 @@ class CatchUp:
         return len(self._unblocked)
 
 
-def _nothing(_session: Session) -> None:
+def _nothing(_session: Session) -> bool:
     """There is nothing else."""
+    return False

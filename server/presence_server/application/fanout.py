@@ -27,7 +27,8 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple, Protocol
+from functools import partial
+from typing import Final, NamedTuple
 
 from presence_protocol.codec import CODECS
 from presence_protocol.limits import MAX_MESSAGE, SNAPSHOT_PART
@@ -38,6 +39,7 @@ from presence_server.application.keys import UserKeys
 from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Engine, Sockets
 from presence_server.application.tallies import Histogram
+from presence_server.application.turn import Turn
 from presence_server.application.views import Views
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import OFFLINE, UserKey, UserPresence
@@ -85,19 +87,13 @@ class _Heavy:
         self.without: set[int] = set()
 
 
-class Framer(Protocol):
-    """Puts a payload, in pieces, into a frame."""
-
-    def __call__(self, *pieces: bytes) -> bytes: ...
-
-
 class Fanout:
     def __init__(
         self,
         engine: Engine,
         interest: Interest,
         clock: Clock,
-        framers: Sequence[Framer],
+        turn: Turn,
         keys: UserKeys,
         flush_interval: float = 0.01,
         max_flush_interval: float = 0.25,
@@ -111,7 +107,8 @@ class Fanout:
         """The engine by topics, for all who tell others."""
         self._interest = interest
         self._clock = clock
-        self._framers = framers
+        self._turn = turn
+        self._framers = turn.framers
         self._keys = keys
         self._flush_interval = flush_interval
         self._max_flush_interval = max_flush_interval
@@ -230,11 +227,12 @@ class Fanout:
             self._flushing = self._flush(changed, self.views.seq)
             self._began, self._took = now, 0.0
         if self._flushing is not None:
-            try:
-                next(self._flushing)
-            except StopIteration:
-                self._flushing = None
-                self._flushes += 1
+            with self._turn:
+                try:
+                    next(self._flushing)
+                except StopIteration:
+                    self._flushing = None
+                    self._flushes += 1
             ended = self._clock.now()
             self._took += ended - now
             if self._flushing is None:
@@ -242,7 +240,8 @@ class Fanout:
                 self._longest = max(self._longest, ended - self._began)
                 self._free_at = ended + self._pause(ended - self._began)
         elif self._heavy:
-            self._step_heavy()
+            with self._turn:
+                self._step_heavy()
 
     def longest_flush(self) -> float:
         """Seconds that the longest flush since the last call lasted, or has lasted so far."""
@@ -316,7 +315,7 @@ class Fanout:
             segment = array("I", (slot for slot in segment if slot not in heavy.without))
         if self._interest.is_watched(user_id):
             # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
-            self._share(segment, self._frames(self._encode(user_id, heavy.version)))
+            self._turn.do(partial(self._share, segment, self._frames(self._encode(user_id, heavy.version))))
         else:
             heavy.position = len(heavy.slots)  # all have left: nobody follows the user any more
         if heavy.position >= len(heavy.slots):
@@ -349,7 +348,8 @@ class Fanout:
         return json, msgpack
 
     def _write(self, slots: Sequence[int], shared: tuple[bytes, bytes] | None) -> None:
-        """Write the boxes of `slots`, and what rides. Some 6 us each, nearly all of it the kernel's."""
+        """Put the boxes of `slots` into the turn, and what rides. A write takes some 6 us, nearly all the kernel's."""
+        items = self._turn.items
         cursor = self._cursor_text(self._settled)
         boxes, outlets, riders = self._outlets.boxes, self._outlets.by_slot, self._outlets.riders
         framers = self._framers
@@ -365,7 +365,7 @@ class Fanout:
                 else:
                     last = box if len(box) <= self._few else self._write_parts(slot, box, outlet)
                     frame = framers[slot & 1](*CODECS[slot & 1].diff(last, cursor))
-                outlet.write(rider + frame if rider else frame)
+                items.append((outlet, rider + frame if rider else frame))
             box.clear()
 
     def _share(self, slots: array[int], frames: tuple[bytes, bytes]) -> None:
@@ -384,24 +384,21 @@ class Fanout:
                 outlet.write(rest)
 
     def _write_parts(self, slot: int, box: list[bytes], outlet: Outlet) -> list[bytes]:
-        """Write all parts but the last, which is returned: only that one's cursor covers the tick.
+        """Put in all parts but the last, which is returned: only that one's cursor covers the tick.
 
         A client that is lost between two parts must not claim the later one.
         """
         *earlier, last = _parts(box, self._part_bytes)
         cursor = self._cursor_text(self._settled_before)
         for part in earlier:
-            outlet.write(self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
+            self._turn.put(outlet, self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
         return last
 
-    def write_now(self, slot: int) -> None:
-        """Write what waits for its slice, since something else is about to be sent to this outlet."""
+    def empty(self, slot: int) -> None:
+        """Put what waits for its slice into the turn, since something else is about to be: no version goes back."""
         if self._outlets.boxes[slot]:
-            self._write((slot,), None)
-
-    def write_message(self, slot: int, outlet: Outlet, message: AnyServerMessage) -> None:
-        """Write one message to one outlet, outside of any tick."""
-        outlet.write(self._framers[slot & 1](CODECS[slot & 1].encode(message)))
+            with self._turn:
+                self._write((slot,), None)
 
     def skip(self, slot: int) -> bool:
         """Drop what waits for its slice: the outlet fell behind and is served from its seq instead.

@@ -1,7 +1,7 @@
 """The one place where a transition meets its watchers.
 
 Every message of every connection comes in through `handle`, every event of the engine through `receive`, time
-through `sweep`. What a transport has to do comes back as effects. All is synchronous: between two awaits, the table,
+through `sweep`. What is to go out goes into the turn (see `turn`). All is synchronous: between two awaits, the table,
 the index and what was written agree.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence, Set
+from functools import partial
 from random import Random
 from typing import Final, NamedTuple
 
@@ -61,9 +62,10 @@ from presence_server.application.ports import (
 )
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.privacy import LastSeen, Privacy
-from presence_server.application.sessions import Abort, Close, Effect, ReadOn, Send, Session
+from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import DONE
+from presence_server.application.turn import Turn
 from presence_server.application.watching import Watching
 from presence_server.domain.causes import Cause
 from presence_server.domain.interest import Interest
@@ -107,27 +109,6 @@ class HubStatistics(NamedTuple):
     changes: int
 
 
-class _Entered:
-    """A call from outside: whoever made it is handed the effects, and nobody needs to be woken for them.
-
-    Every message passes here: a generator of `contextlib` would cost 0.7 us more.
-    """
-
-    __slots__ = ("_hub", "_outer")
-
-    def __init__(self, hub: Hub) -> None:
-        self._hub = hub
-
-    def __enter__(self) -> None:
-        self._outer, self._hub._is_entered = self._hub._is_entered, True
-
-    def __exit__(self, *_failure: object) -> None:
-        hub = self._hub
-        hub._is_entered = self._outer
-        if not self._outer and (hub._effects or hub._self_due or hub._reading_on):
-            hub._wake()
-
-
 class Hub:
     def __init__(
         self,
@@ -140,16 +121,13 @@ class Hub:
         clock: Clock,
         keys: UserKeys,
         random: Random,
-        wake: Callable[[], None],
+        turn: Turn,
         allowances: Allowances | None = None,
         ceilings: Ceilings | None = None,
         admission: Admission | None = None,
         is_reciprocal: bool = False,
     ) -> None:
-        """`wake` is called when effects or changes wait that no caller will be handed: see `take`.
-
-        `is_reciprocal`: see `Sight`.
-        """
+        """`is_reciprocal`: see `Sight`."""
         self.engine = engine
         self.interest = interest
         self.fanout = fanout
@@ -167,10 +145,10 @@ class Hub:
         self._drain_spread = 0.0
         self._authenticator = authenticator
         self._random = random
-        self._wake = wake
-        self.liveness = Liveness(limits.times)
+        self.turn = turn
+        self.liveness = Liveness(limits.times, turn.ping)
         self.part_bytes = part_bytes(limits.max_message)
-        self._catchup = CatchUp(interest, fanout, self.sight, keys, self.part_bytes)
+        self._catchup = CatchUp(interest, fanout, turn, self.sight, keys, self.part_bytes)
         self._pacing = Pacing(limits.min_publish_interval)
         self.permissions = Permissions(
             self.sight,
@@ -199,9 +177,6 @@ class Hub:
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[UserKey, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
-        self._effects: list[Effect] = []
-        self._reading_on: dict[Session, None] = {}
-        self._is_entered = False
         self._last_number = 0
         self._last_sweep = float("-inf")
         self._is_skipping = False
@@ -211,6 +186,7 @@ class Hub:
         self.journal: Journal = NoJournal()
         self.claim: Callable[[], bool] = _always
         """Whether there is time to make a piece of an answer now: whoever else is busy goes first."""
+        turn.before_end = self._tell_what_is_due
         fanout.before_flush = self._tell_selves
         self._catchup.before = self._tell_permissions
         self._restated: set[UserKey] = set()
@@ -239,13 +215,13 @@ class Hub:
         if session.user_id and session.state is _LIVE:
             self.engine.touch(session.user_id, session.device_id, session.number, now, spoke=False)
 
-    def handle(self, session: Session, message: AnyClientMessage, now: float) -> list[Effect]:
+    def handle(self, session: Session, message: AnyClientMessage, now: float) -> None:
         """Act on what a client said. A session that is over is not listened to any more."""
-        with _Entered(self):
+        with self.turn:
             self._messages += 1
             session.heard = now
             if session.is_over:
-                return []
+                return
             try:
                 state = advance(Role.SERVER, session.state, event_of(message))
             except Refused as refused:
@@ -260,13 +236,12 @@ class Hub:
                 if state < _CLOSING:  # a bye is closed by its handler
                     session.state = state
                 if session.purse is not None and self._is_over(session, session.purse, message, now):
-                    return self.take()
+                    return
                 HANDLERS[type(message)](self, session, message, now)
-            return self.take()
 
-    def refuse(self, session: Session, failure: InvalidMessage, now: float) -> list[Effect]:
+    def refuse(self, session: Session, failure: InvalidMessage, now: float) -> None:
         """A message was read, but something in it is wrong."""
-        with _Entered(self):
+        with self.turn:
             self.heard(session, now)
             if session.state is State.OPEN:
                 self.close(session, CloseCode.MALFORMED, f"not a valid hello: {failure}", now)
@@ -274,22 +249,19 @@ class Hub:
                 session.is_over or (session.purse is not None and self._is_over(session, session.purse, failure, now))
             ):
                 self.send(session, refusals.invalid(failure))
-            return self.take()
 
-    def fail(self, session: Session, code: CloseCode, reason: str, now: float) -> list[Effect]:
+    def fail(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
         """What arrived cannot be taken for a message."""
-        with _Entered(self):
+        with self.turn:
             self.close(session, code, reason, now)
-            return self.take()
 
-    def lost(self, session: Session, code: int, now: float, reason: str | None = None) -> list[Effect]:
+    def lost(self, session: Session, code: int, now: float, reason: str | None = None) -> None:
         """The client closed with `code` (1005: without one), or the link dropped (1006).
 
         `reason`: why the transport has closed it with `code`; None if it has not.
         """
-        with _Entered(self):
+        with self.turn:
             self._end(session, code, now, reason)
-            return self.take()
 
     def blocked(self, session: Session, now: float) -> None:
         """The session's connection takes no more for now."""
@@ -297,20 +269,19 @@ class Hub:
             self._catchup.block(session, now)
             self.liveness.block(session)
 
-    def unblocked(self, session: Session, now: float) -> list[Effect]:
+    def unblocked(self, session: Session, now: float) -> None:
         """The session's connection can be written to again."""
-        with _Entered(self):
+        with self.turn:
             if not session.is_over:
                 self._catchup.unblock(session)
                 self.liveness.unblock(session, now)
                 self._catch_up(now)
                 if session.can_go_on:
                     self.read_on(session)
-            return self.take()
 
-    def go_on(self, session: Session, now: float) -> list[Effect]:
+    def go_on(self, session: Session, now: float) -> None:
         """Do the next step of what the session is being answered (see `slices`): it has a turn, and room."""
-        with _Entered(self):
+        with self.turn:
             work, catching_up = session.work, session.catching_up
             if not session.can_go_on:
                 pass
@@ -324,7 +295,6 @@ class Hub:
                 session.catching_up = None
                 if not session.behind:
                     self._caught_up(session)
-            return self.take()
 
     # -- entries: the engine, time, back ends ----------------------------------------------------------------------
 
@@ -339,13 +309,12 @@ class Hub:
                 self._self_due[session] = None
         else:
             self._evict(event, now)
-        self._wake_outside()
+        self.turn.note()
 
-    def submit(self, transition: AnyTransition, now: float, done: Done) -> list[Effect]:
+    def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
         """A back end's transition."""
-        with _Entered(self):
+        with self.turn:
             self.engine.submit(transition, now, done)
-            return self.take()
 
     def lookup(self, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found) -> None:
         """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now. All are keys."""
@@ -365,16 +334,14 @@ class Hub:
         if principal.expires_at is not None or len(self._expiry):
             self._expiry.follow(session, now, self.clock.utc())
 
-    def revoke(
-        self, user_id: UserKey, device_id: str | None, is_refused: Refuses, now: float
-    ) -> tuple[int, list[Effect]]:
+    def revoke(self, user_id: UserKey, device_id: str | None, is_refused: Refuses, now: float) -> int:
         """End the connections of a user whose credentials were revoked; and how many those were.
 
         `user_id` is the id itself. `device_id`: those of one device only. A connection that a service holds for the
         user is ended as well.
         """
         key = self.keys.key(user_id)
-        with _Entered(self):
+        with self.turn:
             ended = [
                 session
                 for session in self._sessions.values()
@@ -384,15 +351,14 @@ class Hub:
                 and (principal.is_service or is_refused(principal))
             ]
             self._end_revoked(ended, now)
-            return len(ended), self.take()
+            return len(ended)
 
-    def end_principals(self, gone: Set[Principal], now: float) -> list[Effect]:
+    def end_principals(self, gone: Set[Principal], now: float) -> None:
         """End the connections of these: their credentials are no longer good."""
         if not gone:
-            return []
-        with _Entered(self):
+            return
+        with self.turn:
             self._end_revoked([session for session in self._sessions.values() if session.principal in gone], now)
-            return self.take()
 
     def _end_revoked(self, ended: list[Session], now: float) -> None:
         for session in ended:
@@ -405,14 +371,14 @@ class Hub:
         session = self._sessions.get(number)
         return None if session is None else session.heard
 
-    def sweep(self, now: float) -> list[Effect]:
+    def sweep(self, now: float) -> None:
         """Let what is due happen. To be called some ten times a second."""
-        with _Entered(self):
+        with self.turn:
             # The first sweep is skipped as well: nobody knows what was before it.
             self._is_skipping = now - self._last_sweep > STALL and not self._is_skipping
             self._last_sweep = now
             if self._is_skipping:
-                return self.take()
+                return
             self._catch_up(now)
             if not self.is_draining:
                 self.engine.sweep(now)
@@ -423,7 +389,7 @@ class Hub:
                 self._gather(user_id, version, is_restated, now)
             for session, failure in self.liveness.sweep(now):
                 if failure is LinkFailure.DEAD:
-                    self._effects.append(Abort(session))
+                    self.turn.do(session.link.abort)
                     self._end(session, CloseCode.ABNORMAL, now, DEAD_REASON)
                 else:
                     self.refusals[FAILURE_LIMITS[failure]] += 1
@@ -433,7 +399,6 @@ class Hub:
                 self.permissions.sweep(now)
             if len(self._expiry):
                 self._end_expired(now)
-            return self.take()
 
     def _end_expired(self, now: float) -> None:
         for session, left in list(self._expiry.sweep(now, self.clock.utc())):
@@ -442,8 +407,8 @@ class Hub:
             else:
                 self.close(session, CloseCode.UNAUTHENTICATED, "the token has expired", now)
 
-    def take(self) -> list[Effect]:
-        """The effects that wait, and with them each changed truth, once; or it goes with the flush that is to come."""
+    def _tell_what_is_due(self) -> None:
+        """An entry ends: tell each changed truth, once; or it goes with the flush that is to come."""
         if self.permissions.due:
             for session in list(self.permissions.due):
                 if session.state is _LIVE and not session.behind:
@@ -452,33 +417,26 @@ class Hub:
             for session, message in self._due_selves():
                 self.fanout.overtake(session.slot)
                 self.send(session, message)
-        effects, self._effects = self._effects, []
-        # Last: what is read then may change what the effects before tell.
-        effects += map(ReadOn, self._reading_on)
-        self._reading_on.clear()
-        return effects
 
     # -- entries: the process's end --------------------------------------------------------------------------------
 
-    def drain(self, spread: float) -> list[Effect]:
+    def drain(self, spread: float) -> None:
         """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
         self.is_draining = True
         self._drain_spread = spread
-        with _Entered(self):
+        with self.turn:
             for session in self._sessions.values():
                 if session.state is State.LIVE:
                     self.ask_to_reconnect(session)
-            return self.take()
 
     def ask_to_reconnect(self, session: Session) -> None:
         after = int(self._random.uniform(0, self._drain_spread) * 1000)
         self.send(session, Reconnect(after_ms=after, reason="draining"))
 
-    def close_all(self, code: CloseCode, reason: str, now: float) -> list[Effect]:
-        with _Entered(self):
+    def close_all(self, code: CloseCode, reason: str, now: float) -> None:
+        with self.turn:
             for session in list(self._sessions.values()):
                 self.close(session, code, reason, now)
-            return self.take()
 
     # -- limits ----------------------------------------------------------------------------------------------------
 
@@ -512,21 +470,12 @@ class Hub:
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
-    def _wake_outside(self) -> None:
-        """What an engine that answers late has caused is handed to nobody, unless somebody is woken."""
-        if not self._is_entered:
-            self._wake()
-
     def send(self, session: Session, message: AnyServerMessage) -> None:
         if session.is_over:
             return
         if isinstance(message, WITH_ENTRIES):
-            self.fanout.write_now(session.slot)
-        if self._is_entered:
-            self._effects.append(Send(session, message))
-        else:
-            # An engine answers late. Nobody is about to perform effects, and no diff may overtake what is sent here.
-            self.fanout.write_message(session.slot, session, message)
+            self.fanout.empty(session.slot)
+        self.turn.send(session, message)
 
     def _publish(self, user_id: UserKey, version: int, is_restated: bool, now: float) -> None:
         if self._pacing.admit(user_id, version, now):
@@ -538,25 +487,21 @@ class Hub:
         """`is_restated`: not only details changed, which those do not learn of who may see the status alone."""
         if self.interest.is_watched(user_id):
             self.fanout.gather(user_id, version, now)
-            self._wake()
+            self.turn.wake()
         if not self.sight.is_open:
             for topic in partial_topics_of(user_id):
                 if self.interest.is_watched(topic) and (is_restated or lens_of(topic) is Lens.UNTIMED):
                     self.fanout.gather(topic, version, now)
-                    self._wake()
-
-    def entered(self) -> _Entered:
-        """A context in which nobody is woken for what comes of it: `take` follows."""
-        return _Entered(self)
+                    self.turn.wake()
 
     def permission_changed(self, viewer: UserKey, keys: Sequence[UserKey]) -> None:
         """The policy's word that `viewer` sees these users otherwise from now on."""
         self.permissions.changed(viewer, keys)
-        self._wake_outside()
+        self.turn.note()
 
-    def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> tuple[bool, list[Effect]]:
+    def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> bool:
         """A user says who is told when they were last seen. Whether there was room to keep it."""
-        with _Entered(self):
+        with self.turn:
             was_kept = self.privacy.set(user_id, said)
             if was_kept:
                 if len(self.privacy):
@@ -566,37 +511,36 @@ class Hub:
                     self.permissions.changed_altogether(user_id)
                 self.sight.look_again()
                 self.engine.submit(Restate(user_id), now, done)
-            return was_kept, self.take()
+            return was_kept
 
-    def erase(self, user_id: UserKey, now: float, done: Done) -> tuple[int, list[Effect]]:
+    def erase(self, user_id: UserKey, now: float, done: Done) -> int:
         """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did."""
-        with _Entered(self):
+        with self.turn:
             ended = [session for session in self._sessions.values() if user_id in (session.user_id, session.viewer)]
             for session in ended:
                 self.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
             if self.privacy.of(user_id) is not LastSeen.EVERYONE:
                 self.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
             self.engine.submit(Erase(user_id), now, done)
-            return len(ended), self.take()
+            return len(ended)
 
     def watched_by(self, user_id: UserKey) -> list[UserKey]:
         """Whom the connections of a user watch; all are keys."""
         watched = (self.edges.keys(session.slot) for session in self._by_user.get(user_id, ()))
         return list(dict.fromkeys(key for keys in watched for key in keys))
 
-    def _tell_permissions(self, session: Session) -> None:
-        """Tell the session what it may see since a permission changed, if one has."""
+    def _tell_permissions(self, session: Session) -> bool:
+        """Tell the session what it may see since a permission changed. Whether there was anything to tell."""
         if session not in self.permissions.due:
-            return
+            return False
+        told = False
         for part, cursor in self.permissions.take(session):
             if cursor is None:
                 seq = session.served if session.behind else self.fanout.settled
                 cursor = str(Cursor(self.engine.epoch, seq))
-            diff = Diff(changes=[entry_of(presence, self.keys) for presence in part], cursor=cursor)
-            if session.behind:
-                self.fanout.write_message(session.slot, session, diff)
-            else:
-                self.send(session, diff)
+            self.send(session, Diff(changes=[entry_of(presence, self.keys) for presence in part], cursor=cursor))
+            told = True
+        return told
 
     def _serve_again(self, session: Session) -> None:
         """The session was held, or is being caught up: begin anew, from where it is."""
@@ -660,8 +604,7 @@ class Hub:
         self._joined += 1
 
     def read_on(self, session: Session) -> None:
-        self._reading_on[session] = None
-        self._wake_outside()
+        self.turn.read_on(session)
 
     def _evict(self, event: Evicted, now: float) -> None:
         session = self._sessions.get(event.holder)
@@ -673,10 +616,10 @@ class Hub:
     def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
         """Our own close: the session is over now, whatever its peer still sends."""
         if not session.is_over:
-            self.fanout.write_now(session.slot)
-            self._effects.append(Close(session, code, reason))
-            self._end(session, code, now, reason)
-            self._wake_outside()
+            with self.turn:
+                self.fanout.empty(session.slot)
+                self.turn.do(partial(session.link.close, code, reason))
+                self._end(session, code, now, reason)
 
     def _end(self, session: Session, code: int, now: float, reason: str | None) -> None:
         """The session is over: withdraw its interest, and let go of its device."""

@@ -8,7 +8,7 @@ gave a sign of life, so that the printed bound holds for a client that dies with
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import NamedTuple
 
@@ -33,8 +33,9 @@ class LinkTimes(NamedTuple):
 
 
 class Liveness:
-    def __init__(self, times: LinkTimes) -> None:
+    def __init__(self, times: LinkTimes, ping: Callable[[Session], None]) -> None:
         self._times = times
+        self._ping = ping
         self._wheel: Deadlines[Session] = Deadlines()
 
     def add(self, session: Session, now: float) -> None:
@@ -92,7 +93,7 @@ class Liveness:
                 return None
         session.pinged_at = now
         self._wheel.set(session, now + self._times.pong_timeout)
-        session.link.ping()  # last: it may fill the socket, and then the time of who is blocked counts
+        self._ping(session)  # last: it may fill the socket, and then the time of who is blocked counts
         return None
 
     def __len__(self) -> int:

@@ -1,13 +1,13 @@
-"""One connection, as the hub sees it, and the effects that the hub asks of its transport."""
+"""One connection, as the hub sees it."""
 
 from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
 
 from presence_protocol.codec import CODECS, Codec
-from presence_protocol.messages import AnyServerMessage, Unwatch, Watch
+from presence_protocol.messages import Unwatch, Watch
 from presence_protocol.session import State
 from presence_server.domain.model import UserKey
 
@@ -120,33 +120,3 @@ class Session:
 def session_id(epoch: int, session: Session) -> str:
     """As `welcome` and the log spell it. Connections that continue one another's session have the same."""
     return f"{epoch:x}-{session.session_number:x}"
-
-
-class Send(NamedTuple):
-    """Encode `message` and write it to the session."""
-
-    session: Session
-    message: AnyServerMessage
-
-
-class Close(NamedTuple):
-    """Close the session's connection. As far as the hub goes the session has ended already."""
-
-    session: Session
-    code: int
-    reason: str
-
-
-class Abort(NamedTuple):
-    """Drop the session's link, which is dead."""
-
-    session: Session
-
-
-class ReadOn(NamedTuple):
-    """Take up reading from the session again."""
-
-    session: Session
-
-
-Effect = Send | Close | Abort | ReadOn

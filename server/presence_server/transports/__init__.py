@@ -1,1 +1,1 @@
-"""How bytes come in and go out: WebSocket, REST, operations, the pages. They perform; the application decides."""
+"""How bytes come in and go out: WebSocket, REST, operations, the pages. The application decides what goes out."""

@@ -1,4 +1,4 @@
-"""Runs the application on the event loop: performs effects, flushes when it is time, sweeps.
+"""Runs the application on the event loop: opens a turn for what is due, flushes when it is time, sweeps.
 
 There is one of it. It owns the only two timers of the process: the next flush, and the sweep that serves all
 connections.
@@ -7,20 +7,15 @@ connections.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from presence_server.application.fanout import Fanout
 from presence_server.application.hub import Hub
 from presence_server.application.ports import Clock
-from presence_server.application.sessions import Close, Effect, ReadOn, Send, Session
 from presence_server.application.tallies import Histogram
 from presence_server.domain.deadlines import Deadlines
 from presence_server.logs import get_logger
-from presence_server.transports.websocket.frames import FRAMERS
-
-if TYPE_CHECKING:
-    from presence_protocol.messages import AnyServerMessage
 
 SWEEP_INTERVAL: Final = 0.1
 """Seconds between two sweeps."""
@@ -58,47 +53,18 @@ class Driver:
                 timer.cancel()
         self._loop = None
 
-    # -- effects -------------------------------------------------------------------------------------------------
+    # -- turns ---------------------------------------------------------------------------------------------------
 
     def wake(self) -> None:
-        """Effects or changes wait that nobody was handed: see to them after what the loop is at."""
+        """Something is due, or changes are gathered: see to it after what the loop is at."""
         if not self._turn_due and self._loop is not None:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
     def _turn(self) -> None:
         self._turn_due = False
-        self.perform(self.hub.take())
+        self.hub.turn.run()
         self._schedule_flush()
-
-    def perform(self, effects: Iterable[Effect]) -> None:
-        """Do what the hub asks. Several messages to one session become one write."""
-        to: Session | None = None
-        frames: list[bytes] = []
-        for effect in effects:
-            if frames and (type(effect) is not Send or effect.session is not to):
-                self._write(to, frames)
-                frames = []
-            if type(effect) is Send:
-                to = effect.session
-                frames.append(self._encode(to, effect.message))
-            elif type(effect) is Close:
-                effect.session.link.close(effect.code, effect.reason)
-            elif type(effect) is ReadOn:
-                effect.session.link.read_on()
-            else:
-                effect.session.link.abort()
-        if frames:
-            self._write(to, frames)
-
-    @staticmethod
-    def _encode(session: Session, message: AnyServerMessage) -> bytes:
-        return FRAMERS[session.codec_number](session.codec.encode(message))
-
-    @staticmethod
-    def _write(session: Session | None, frames: list[bytes]) -> None:
-        if session is not None:
-            session.link.write(frames[0] if len(frames) == 1 else b"".join(frames))
 
     # -- time ----------------------------------------------------------------------------------------------------
 
@@ -131,7 +97,7 @@ class Driver:
         self._await_sweep(now)
         try:
             self.on_sweep(now, late)
-            self.perform(self.hub.sweep(now))
+            self.hub.sweep(now)
             for timeout in self._timeouts.pop_due(now):
                 timeout()
         except Exception as failure:

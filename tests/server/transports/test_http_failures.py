@@ -73,11 +73,9 @@ ALL: list[tuple[str, str, Any]] = [
 
 
 def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, str] | None = None) -> Answer:
-    driver = SimpleNamespace(perform=lambda _effects: None)
     gateway = SimpleNamespace(
         hub=hub,
         clock=ManualClock(),
-        driver=driver,
         max_message=1000,
         hello_timeout=5.0,
         user_ids=NUMBER,

@@ -232,6 +232,6 @@ def test_who_must_wait_is_not_read_from() -> None:
     wire.connection.resume_writing()
     for _ in range(5):  # it is served what it missed by one of the next sweeps
         wire.clock.time += 0.1
-        wire.gateway.driver.perform(wire.gateway.hub.sweep(wire.clock.time))
+        wire.gateway.hub.sweep(wire.clock.time)
     assert [b'"id":%d' % id in wire.transport.written for id in (3, 4)] == [True, True]
     assert wire.transport.is_reading

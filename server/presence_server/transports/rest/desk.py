@@ -158,7 +158,7 @@ class Desk:
         """
 
         def begin(now: float, done: Callable[[Transition | None], None]) -> None:
-            self._gateway.driver.perform(self._gateway.hub.submit(transition, now, done))
+            self._gateway.hub.submit(transition, now, done)
 
         return await self.ask(begin)
 

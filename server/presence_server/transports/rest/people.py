@@ -126,9 +126,8 @@ class PeopleApi:
         """After each change whoever may see more or less is told, before anything else happens."""
         policy = self._by_contacts()
         for pairs in changes:
-            with self._hub.entered():
+            with self._hub.turn:
                 policy.tell(pairs)
-            self._gateway.driver.perform(self._hub.take())
             yield
 
     async def set_privacy(self, request: Request) -> Response:
@@ -136,8 +135,7 @@ class PeopleApi:
         allow((await self._desk.who(request)).may_speak_for(user_id))
         body = await self._desk.body(request, bodies.PrivacyBody)
         key, said = self._keys.key(user_id), LastSeen(body.last_seen)
-        was_kept, effects = self._hub.set_last_seen(key, said, self._gateway.clock.now(), _forget)
-        self._gateway.driver.perform(effects)
+        was_kept = self._hub.set_last_seen(key, said, self._gateway.clock.now(), _forget)
         if not was_kept:
             raise Refusal(503, [FieldError("userId", "no more settings are kept: try again later")])
         return success({"userId": user_id, "lastSeen": said.value})
@@ -159,8 +157,7 @@ class PeopleApi:
 
         def begin(now: float, done: Any) -> None:
             nonlocal connections
-            connections, effects = self._hub.erase(key, now, done)
-            self._gateway.driver.perform(effects)
+            connections = self._hub.erase(key, now, done)
 
         async with self._lists_of(key):
             await self._gateway.turns.do(self._forget_lists(key))

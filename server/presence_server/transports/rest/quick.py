@@ -128,7 +128,7 @@ class QuickAnswers:
             return None
         made: list[Transition | None] = []
         wanted = Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle, body.busy)
-        self._gateway.driver.perform(self._gateway.hub.submit(wanted, self._gateway.clock.now(), made.append))
+        self._gateway.hub.submit(wanted, self._gateway.clock.now(), made.append)
         return self._beaten if made and made[0] is not None and made[0].device is not None else None
 
     @property

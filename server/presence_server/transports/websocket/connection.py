@@ -28,7 +28,7 @@ from presence_server.logs import get_logger
 from presence_server.transports.addresses import peer_of
 from presence_server.transports.websocket import deflate
 from presence_server.transports.websocket.direct import SEND_BUFFER, DirectProtocol
-from presence_server.transports.websocket.frames import PING, close_frame, plain_frame, pong_frame
+from presence_server.transports.websocket.frames import close_frame, plain_frame, pong_frame
 from presence_server.transports.websocket.handshake import Handshake
 from presence_server.transports.websocket.parsers import Parsers, let_go
 
@@ -158,7 +158,7 @@ class WebSocketConnection(DirectProtocol):
         if self._session is not None:
             now = self._gateway.clock.now()
             reason = "too slow to read what is sent"
-            self._gateway.driver.perform(self._gateway.hub.fail(self._session, CloseCode.TOO_SLOW, reason, now))
+            self._gateway.hub.fail(self._session, CloseCode.TOO_SLOW, reason, now)
         self.abort()
 
     def resume_writing(self) -> None:
@@ -166,7 +166,7 @@ class WebSocketConnection(DirectProtocol):
         self._gateway.unsent.discard(self)
         if self._session is not None:
             self._put_socket(self._session)
-            self._gateway.driver.perform(self._gateway.hub.unblocked(self._session, self._gateway.clock.now()))
+            self._gateway.hub.unblocked(self._session, self._gateway.clock.now())
 
     # -- handshake -------------------------------------------------------------------------------------------------
 
@@ -330,24 +330,22 @@ class WebSocketConnection(DirectProtocol):
             if (opcode is _BINARY) is not codec.is_binary:
                 raise MalformedMessage(f"{codec.subprotocol} takes {'binary' if codec.is_binary else 'text'} frames")
             message = self._gateway.codecs[session.codec_number].decode_client(payload)
-            effects = hub.handle(session, message, now)
+            hub.handle(session, message, now)
         except MalformedMessage as malformed:
-            effects = hub.fail(session, CloseCode.MALFORMED, malformed.reason, now)
+            hub.fail(session, CloseCode.MALFORMED, malformed.reason, now)
         except InvalidMessage as invalid:
-            effects = hub.refuse(session, invalid, now)
+            hub.refuse(session, invalid, now)
         except Exception as bug:
             _log.exception("message failed", bug, session=session_id(hub.engine.epoch, session))
-            effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
-        self._gateway.driver.perform(effects)
+            hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
 
     def _go_on(self, session: Session, now: float) -> None:
         hub = self._gateway.hub
         try:
-            effects = hub.go_on(session, now)
+            hub.go_on(session, now)
         except Exception as bug:
             _log.exception("answer failed", bug, session=session_id(hub.engine.epoch, session))
-            effects = hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
-        self._gateway.driver.perform(effects)
+            hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
 
     def _pause_reading(self) -> None:
         if not self._is_paused and self._transport is not None:
@@ -360,9 +358,6 @@ class WebSocketConnection(DirectProtocol):
             self._transport.resume_reading()
 
     # -- Link ------------------------------------------------------------------------------------------------------
-
-    def ping(self) -> None:
-        self.write(PING)
 
     def has_room(self) -> bool:
         # Not "nothing waits": uvloop writes at the end of its turn, so even an idle socket looks busy until then.
@@ -414,7 +409,7 @@ class WebSocketConnection(DirectProtocol):
         """Tell the hub, once, how the session ended; and the `reason` if it is this end that closed it."""
         session, self._session = self._session, None
         if session is not None:
-            self._gateway.driver.perform(self._gateway.hub.lost(session, code, self._gateway.clock.now(), reason))
+            self._gateway.hub.lost(session, code, self._gateway.clock.now(), reason)
 
     def _flush(self) -> None:
         """Send what the parser has to send, in one write. Its request to half-close is ours to time: see `_finish`."""
