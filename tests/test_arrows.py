@@ -52,6 +52,14 @@ MAY_NOT = {
         "presence_server.process",
         "presence_server.__main__",
     ),
+    "presence_server.webhooks": (
+        "presence_server.engines",
+        "presence_server.transports",
+        "presence_server.access",
+        "presence_server.app",
+        "presence_server.process",
+        "presence_server.__main__",
+    ),
     "presence_server.transports": ("presence_server.engines", "presence_server.app", "presence_server.__main__"),
 }
 

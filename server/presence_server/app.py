@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 from random import Random
 from typing import Any, Final
 
@@ -32,6 +33,7 @@ from presence_server.application.allowances import AddressAllowance, Allowance, 
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.explanations import Times
 from presence_server.application.fanout import Fanout
+from presence_server.application.feed import FeedFilter
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys, keys_drawn
@@ -42,7 +44,7 @@ from presence_server.application.turn import Turn
 from presence_server.clock import SystemClock
 from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import SELF
+from presence_server.domain.model import SELF, Status
 from presence_server.domain.platforms import platforms_of
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableOfStrings
@@ -74,8 +76,13 @@ from presence_server.transports.rest.openapi import openapi_route
 from presence_server.transports.rest.people import PeopleApi
 from presence_server.transports.rest.public import PublicLimit
 from presence_server.transports.rest.quick import QuickAnswers
+from presence_server.transports.rest.webhooks import WebhooksApi
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.websocket.frames import FRAMERS, PING
+from presence_server.webhooks.deliveries import Deliveries
+from presence_server.webhooks.file import Wanted, WebhookFileError
+from presence_server.webhooks.file import read as read_webhooks
+from presence_server.webhooks.ports import PositionsInMemory
 
 _log = get_logger(__name__)
 
@@ -176,6 +183,34 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
     return gateway
 
 
+def webhooks_of(settings: Settings, gateway: Gateway) -> Deliveries | None:
+    """The webhooks of the file, not yet at work; None if there is no file.
+
+    Raises:
+        SettingsError: the file cannot be used.
+    """
+    if not settings.webhooks:
+        return None
+    feed, keys, platforms = gateway.feed, gateway.hub.keys, [one.value for one in gateway.hub.limits.platforms]
+    if feed is None:
+        raise SettingsError("webhooks", f"the engine {settings.engine} has no feed")
+    path, ids = Path(settings.webhooks), gateway.user_ids
+
+    def filter_of(wanted: Wanted) -> FeedFilter:
+        return FeedFilter(
+            frozenset(map(Status, wanted.statuses)) or None,
+            wanted.platforms or None,
+            frozenset(map(keys.key, wanted.users)) or None,
+        )
+
+    try:
+        return Deliveries(
+            lambda: read_webhooks(path, ids, platforms), feed, filter_of, PositionsInMemory(), gateway.clock, Random()
+        )
+    except WebhookFileError as failure:
+        raise SettingsError("webhooks", str(failure)) from None
+
+
 def limit_of(settings: Settings, name: str) -> float:
     """What a limit is set to, as it applies; 0 is none."""
     kind = name.partition("_")[0]
@@ -219,6 +254,7 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
             *ExplainApi(gateway, desk, times).routes(),
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
             *PeopleApi(gateway, desk).routes(),
+            *WebhooksApi(gateway, desk).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
             *Pages(grace, gateway.root_path).routes(),
@@ -248,8 +284,11 @@ async def serve(settings: Settings) -> None:
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = settings.connection_limit(open_files)
     gateway = build_gateway(settings, SystemClock(), Random(), limit)
+    gateway.webhooks = webhooks_of(settings, gateway)
     gateway.driver.start()
     await gateway.access.start()
+    if gateway.webhooks is not None:
+        gateway.webhooks.start()
 
     config = uvicorn.Config(
         build_http(gateway, settings),
@@ -277,6 +316,8 @@ async def serve(settings: Settings) -> None:
         await server.serve(sockets=listeners)
     finally:
         collecting.cancel()
+        if gateway.webhooks is not None:
+            await gateway.webhooks.stop()
         gateway.driver.stop()
         await gateway.access.stop()
         if settings.uds:

@@ -63,6 +63,8 @@ class PresenceServer(uvicorn.Server):
         gateway = self._gateway
         gone = gateway.access.reload()
         gateway.hub.end_principals(gone, gateway.clock.now())
+        if gateway.webhooks is not None:
+            gateway.webhooks.reload()
         if self._certificate is not None:
             self._certificate.reload()
 

@@ -95,6 +95,10 @@ CASES = {
         ],
         ["PresenceLoopLate"],
     ),
+    "a webhook that is not received": (
+        [('presence_webhook_lag_seconds{webhook="crm"}', "240+60x20")],
+        ["PresenceWebhookBehind"],
+    ),
     "errors": ([('presence_http_requests_total{status="500"}', "0+60x20")], ["PresenceErrors"]),
     "links that drop": (
         [

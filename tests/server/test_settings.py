@@ -98,6 +98,7 @@ DESIGN = {
     "jwt_user_claim": "sub",
     "auth_url": "",
     "service_keys": "",
+    "webhooks": "",
     "trusted_networks": ("127.0.0.0/8", "::1/128"),
     "trusted_proxies": (),
     "allowed_hosts": (),

@@ -1,4 +1,4 @@
-"""What `presence-server` does beside serving: keys of back ends, tokens for tests, and a look at the settings.
+"""What `presence-server` does beside serving: keys, tokens for tests, a look at the settings and at webhooks.
 
 Each module has `run(argv, environ)`, which prints and returns an exit code: 0, 1 (see there), or 2 for what was
 written wrong.
@@ -11,7 +11,7 @@ from typing import Final
 
 Run = Callable[[Sequence[str], Mapping[str, str]], int]
 
-NAMES: Final = ("check", "key", "token")
+NAMES: Final = ("check", "key", "token", "webhooks")
 
 
 def find(name: str) -> Run:
@@ -24,6 +24,10 @@ def find(name: str) -> Run:
         from presence_server.commands import key
 
         return key.run
+    if name == "webhooks":
+        from presence_server.commands import webhooks
+
+        return webhooks.run
     from presence_server.commands import token
 
     return token.run

@@ -13,14 +13,19 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from presence_protocol.user_ids import kind_of
 from presence_server.commands.arguments import CommandParser, complain
-from presence_server.identity.jwt_keys import LISTED, SAFE_SECRET, UnusableKey, is_short, keys_of_setting
+from presence_server.identity.jwt_keys import LISTED, SAFE_SECRET, UnusableKey, keys_of_setting
+from presence_server.identity.jwt_keys import is_short as is_short_key
 from presence_server.identity.networks import parse_network
 from presence_server.identity.service_keys import KeyFileError, ServiceKeys
 from presence_server.log_output import say
 from presence_server.settings import PROGRAM, Settings, SettingsError, load
 from presence_server.tls import Certificate, CertificateError
 from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host
+from presence_server.webhooks.file import SAFE_SECRET as SAFE_SECRET_BYTES
+from presence_server.webhooks.file import WebhookFileError, is_short
+from presence_server.webhooks.file import read as read_webhooks
 
 
 def run(argv: Sequence[str], environ: Mapping[str, str]) -> int:
@@ -51,6 +56,7 @@ def findings(settings: Settings) -> Iterator[str]:
     yield from _who_is_let_in(settings)
     yield from _tokens(settings)
     yield from _transport(settings)
+    yield from _webhooks(settings)
     yield from _files(settings)
 
 
@@ -91,7 +97,7 @@ def _tokens(settings: Settings) -> Iterator[str]:
             keys = keys_of_setting(settings.jwt_key)
         except UnusableKey as failure:
             raise SettingsError("jwt_key", str(failure)) from None
-        for key in filter(is_short, keys):
+        for key in filter(is_short_key, keys):
             yield (
                 f"a secret of jwt_key has {len(key.key)} bytes: whoever has a token may find it by trying, and then be "
                 f"anybody. Use at least {SAFE_SECRET} random bytes, or a public key."
@@ -117,6 +123,32 @@ def _transport(settings: Settings) -> Iterator[str]:
         yield (
             "there is no TLS: whoever is on the way reads tokens and presence, and may act as the user. "
             "Set tls_cert and tls_key, or put a proxy in front that has TLS and name it in trusted_proxies."
+        )
+
+
+def _webhooks(settings: Settings) -> Iterator[str]:
+    if not settings.webhooks:
+        return
+    try:
+        webhooks = read_webhooks(Path(settings.webhooks), kind_of(settings.user_ids), settings.platforms)
+    except WebhookFileError as failure:
+        raise SettingsError("webhooks", str(failure)) from None
+    for webhook in webhooks:
+        url = urlsplit(webhook.url)
+        if url.scheme == "http" and not is_loopback_host(url.hostname or ""):
+            yield (
+                f"the URL of webhook {webhook.name} is not https: whoever is on the way to {url.hostname} reads who is "
+                "online. Use https."
+            )
+        if any(map(is_short, webhook.secrets)):
+            yield (
+                f"a secret of webhook {webhook.name} has less than {SAFE_SECRET_BYTES} bytes: whoever has a message "
+                "may find it by trying, and then send messages of their own. Use 24 to 64 random bytes, in base64."
+            )
+    if os.stat(settings.webhooks).st_mode & stat.S_IWOTH:
+        yield (
+            f"everybody on this machine may write {settings.webhooks}, and so be sent who is online. "
+            "Take the right from others."
         )
 
 

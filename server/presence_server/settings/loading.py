@@ -140,7 +140,8 @@ def _parser() -> argparse.ArgumentParser:
         usage=f"{PROGRAM} [COMMAND] [--SETTING VALUE ...]",
         description="Who is online: presence over WebSocket and REST.",
         epilog="Commands, each with --help: check says what of the settings is unsafe for the address to listen on; "
-        "key new NAME --scopes read,write makes a key for a back end; token --user ID signs a token for tests. "
+        "key new NAME --scopes read,write makes a key for a back end; token --user ID signs a token for tests; "
+        "webhooks tells where each webhook of a running server stands, and replays one. "
         f"Each setting is also an environment variable: --grace-period is {PREFIX}GRACE_PERIOD. "
         "A flag wins over a variable, a variable over the file; an empty variable counts as unset.",
         allow_abbrev=False,  # a name that is written is a name that exists

@@ -152,6 +152,7 @@ class Settings:
     jwt_user_claim: str = text("sub", "claim of a token that holds the user id")
     auth_url: str = text("", "URL of the application that is asked about tokens", empty="none", is_secret=True)
     service_keys: str = text("", "file of back ends' keys: name, SHA-256 of the key, scopes", empty="none")
+    webhooks: str = text("", "file of webhooks: who is sent what changes, signed (TOML)", empty="none")
     trusted_networks: tuple[str, ...] = text(
         LOOPBACK, "networks whose clients are let in and may act as any user, separated by commas"
     )

@@ -32,6 +32,7 @@ from presence_server.transports.websocket.unsent import Unsent
 
 if TYPE_CHECKING:
     from presence_server.access import Access
+    from presence_server.webhooks.deliveries import Deliveries
 
 
 class OpenConnection(Protocol):
@@ -135,6 +136,8 @@ class Gateway:
             else None
         )
         """Everybody's changes in their order; None: the engine does not keep it."""
+        self.webhooks: Deliveries | None = None
+        """None: there is no file of --webhooks."""
         self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))
         self.max_message = max_message
         self._heartbeat_interval = heartbeat_interval

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from presence_server.application.allowances import Allowance
 from presence_server.process_figures import process_figures
 from presence_server.transports.exposition import Labels, Metric, Value
+from presence_server.webhooks.delivery import State
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
+    from presence_server.webhooks.deliveries import Standing
 
 
 class Scrape:
@@ -64,6 +67,18 @@ class Scrape:
             "max_unsent": self.gateway.unsent.total,
         }
         return {(limit,): now for limit, now in used.items()}
+
+    @cached_property
+    def webhooks(self) -> tuple[Standing, ...]:
+        webhooks = self.gateway.webhooks
+        return () if webhooks is None else tuple(webhooks.standings())
+
+    def of_webhooks(self, read: Callable[[Standing], float]) -> Mapping[Labels, float]:
+        return {(one.webhook.name,): read(one) for one in self.webhooks}
+
+    def webhook_batches(self) -> Mapping[Labels, float]:
+        delivered: dict[Labels, float] = {(one.webhook.name, "delivered"): one.tally.batches for one in self.webhooks}
+        return delivered | {(one.webhook.name, "failed"): one.tally.failures for one in self.webhooks}
 
 
 LIMITS: Final = (
@@ -210,6 +225,32 @@ DECLARATIONS: Final = (
         "presence_event_loop_lag_seconds",
         "By how much the event loop was late, looked at ten times a second.",
         lambda it: it.gateway.driver.lag,
+    ),
+    # -- webhooks
+    _gauge(
+        "presence_webhook_active",
+        "1 if the last attempt was received, or there was none; 0 while it is repeated, and after the end.",
+        lambda it: it.of_webhooks(lambda one: one.state is State.ACTIVE),
+        "webhook",
+    ),
+    _gauge(
+        "presence_webhook_lag_seconds",
+        "For how long there has been something that was not received.",
+        lambda it: it.of_webhooks(lambda one: one.lag),
+        "webhook",
+    ),
+    _counter(
+        "presence_webhook_batches_total",
+        "Attempts to deliver a batch, by what came of it: delivered or failed.",
+        Scrape.webhook_batches,
+        "webhook",
+        "outcome",
+    ),
+    _counter(
+        "presence_webhook_changes_total",
+        "Changes that were received.",
+        lambda it: it.of_webhooks(lambda one: one.tally.changes),
+        "webhook",
     ),
 )
 

@@ -13,11 +13,12 @@ from contextlib import suppress
 from functools import cache
 from math import inf
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import httpx
 from standardwebhooks.webhooks import Webhook as Signer
 
+from presence_server.application.feed import FeedFilter
 from presence_server.application.ports import Clock
 from presence_server.logs import get_logger
 from presence_server.webhooks import messages
@@ -67,7 +68,7 @@ class Deliveries:
         self,
         read: Callable[[], tuple[Webhook, ...]],
         feed: Feed,
-        filter_of: Callable[[Wanted], Any],
+        filter_of: Callable[[Wanted], FeedFilter],
         positions: Positions,
         clock: Clock,
         random: Random,

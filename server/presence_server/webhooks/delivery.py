@@ -19,12 +19,14 @@ from email.utils import parsedate_to_datetime
 from enum import StrEnum
 from math import inf
 from random import Random
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
+from presence_protocol.feed import FeedEntry
+from presence_server.application.feed import FeedFilter, FeedPage
 from presence_server.application.principals import ADMIN
 from presence_server.webhooks import messages
 from presence_server.webhooks.file import Webhook
-from presence_server.webhooks.ports import Feed, Page, Positions
+from presence_server.webhooks.ports import Feed, Positions
 from presence_server.webhooks.posting import Outcome
 
 FIRST_PAUSE: Final = 1.0
@@ -55,7 +57,7 @@ class Attempt(NamedTuple):
 
     message_id: str
     made_at: float
-    changes: Sequence[Any]
+    changes: Sequence[FeedEntry]
     cursor: str
     gap: bool
     """What the receiver holds is void: everybody present follows."""
@@ -78,7 +80,7 @@ class Delivery:
         self,
         webhook: Webhook,
         feed: Feed,
-        filter: Any,
+        filter: FeedFilter,
         positions: Positions,
         random: Random,
         on_change: Callable[[], None],
@@ -132,7 +134,7 @@ class Delivery:
         self._under_way = Attempt(message_id, made_at, page.entries, page.cursor, self._has_gap, not page.more, now)
         return self._under_way
 
-    def _go_on(self, page: Page, now: float) -> None:
+    def _go_on(self, page: FeedPage, now: float) -> None:
         """There is nothing to send on this page."""
         if page.cursor != self.position:
             self._move(page.cursor)

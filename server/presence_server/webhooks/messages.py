@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from standardwebhooks.webhooks import Webhook as Signer
 
+from presence_protocol.feed import FeedEntry
 from presence_protocol.fields import format_time
 from presence_protocol.user_ids import told_in_json
 
@@ -27,7 +28,7 @@ _encoder: Final = msgspec.json.Encoder(enc_hook=told_in_json)
 
 
 class Data(msgspec.Struct, frozen=True):
-    changes: Sequence[Any]
+    changes: Sequence[FeedEntry]
     cursor: str
     gap: bool
 
@@ -38,12 +39,12 @@ class Message(msgspec.Struct, frozen=True):
     data: Data
 
 
-def body_of(changes: Sequence[Any], cursor: str, gap: bool, utc: float) -> bytes:
+def body_of(changes: Sequence[FeedEntry], cursor: str, gap: bool, utc: float) -> bytes:
     """The body of a message that was made at `utc`, in seconds since 1970."""
     return _encoder.encode(Message(TYPE, format_time(int(utc)), Data(changes, cursor, gap)))
 
 
-def digest_of(changes: Sequence[Any], cursor: str, gap: bool) -> bytes:
+def digest_of(changes: Sequence[FeedEntry], cursor: str, gap: bool) -> bytes:
     """What tells two messages apart: the same for the same message at another time."""
     return sha256(_encoder.encode(Data(changes, cursor, gap))).digest()
 

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-
-class Page(Protocol):
-    """What comes next in the feed: see `application.feed.FeedPage`."""
-
-    @property
-    def entries(self) -> Sequence[Any]: ...
-    @property
-    def cursor(self) -> str: ...
-    @property
-    def resumed(self) -> bool: ...
-    @property
-    def gap(self) -> bool: ...
-    @property
-    def more(self) -> bool: ...
+from presence_server.application.feed import FeedFilter, FeedPage
 
 
 class Feed(Protocol):
     """See `application.feed.Feed`."""
 
-    def page(self, cursor: str | None, limit: int, filter: Any, *, sees_invisible: bool) -> Page: ...
+    def page(self, cursor: str | None, limit: int, filter: FeedFilter, *, sees_invisible: bool) -> FeedPage: ...
 
     def wait(self, cursor: str, callback: Callable[[], None]) -> Callable[[], None]:
         """`callback` is called once, at once or later. Returns what cancels that."""

@@ -64,6 +64,8 @@ def test_every_endpoint_is_there(rest: Rest) -> None:
         ("put", "/claims/{userId}/{source}"),
         ("patch", "/claims/{userId}/{source}"),
         ("delete", "/claims/{userId}/{source}"),
+        ("get", "/webhooks"),
+        ("post", "/webhooks/{name}/replay"),
         ("get", "/ws"),
         ("get", "/healthz"),
         ("get", "/readyz"),
@@ -101,6 +103,7 @@ def test_every_reference_leads_somewhere_and_nothing_is_left_over(rest: Rest) ->
                 walk(item)
 
     walk(rest.document["paths"])
+    walk(rest.document["webhooks"])
     components = rest.document["components"]
     defined = {f"#/components/{kind}/{name}" for kind, named in components.items() for name in named}
     schemes = {f"#/components/securitySchemes/{name}" for one in rest.document["security"] for name in one}

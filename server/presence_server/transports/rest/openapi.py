@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.paths import BASE_PATH, WS_PATH
-from presence_server.transports.rest import claim_schemas, schemas
+from presence_server.transports.rest import claim_schemas, schemas, webhook_schemas
 from presence_server.transports.rest.envelope import ERRORS
 from presence_server.transports.rest.schemas import Schema, list_of, record, ref
 from presence_server.transports.rest.words import LANGUAGES, Words, in_language
@@ -176,6 +176,9 @@ def _operation(
         of = Words("Whose word it is (--sources).", "声明的来源（--sources）。")
         parameter = {"name": "source", "in": "path", "required": True, "schema": claim_schemas.SOURCE}
         operation["parameters"].append(parameter | {"description": of})
+    if "{name}" in path:
+        parameter = {"name": "name", "in": "path", "required": True, "schema": webhook_schemas.NAME}
+        operation["parameters"] = [parameter | {"description": Words("Which webhook.", "Webhook 的名称。")}]
     return operation
 
 
@@ -405,6 +408,7 @@ def _paths(gateway: Gateway) -> Schema:
         },
         "/ws": {"get": _websocket()},
         **_claims_paths(limits.max_batch),
+        **_webhooks_paths(),
     }
     return {BASE_PATH + path: methods for path, methods in rest.items()} | _operations_paths()
 
@@ -458,6 +462,37 @@ def _claims_paths(most_batch: int) -> Schema:
                 Words("All of them, or with `?id=` one.", "全部结束；指定 `?id=` 时结束一个。"),
                 stack,
             ),
+        },
+    }
+
+
+def _webhooks_paths() -> Schema:
+    one = "/webhooks/{name}/replay"
+    return {
+        "/webhooks": {
+            "get": _operation(
+                "/webhooks",
+                "webhooks",
+                Words("Where each webhook stands", "查询 Webhook 的状态"),
+                Words("In the order of the file of --webhooks.", "按 --webhooks 文件中的顺序。"),
+                list_of(ref("Webhook")),
+                tag="operations",
+            )
+        },
+        one: {
+            "post": _operation(
+                one,
+                "replayWebhook",
+                Words("Send again from a cursor on", "从指定位置重新推送"),
+                Words(
+                    "At once, also where it had ended. Each user's last state is sent, not each change.",
+                    "立即开始，已停止的也会恢复。每个用户只推送最新状态，而不是每次变更。",
+                ),
+                ref("Webhook"),
+                404,
+                body=webhook_schemas.REPLAY_BODY,
+                tag="operations",
+            )
         },
     }
 
@@ -557,9 +592,15 @@ def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
         "security": _SECURITY,
         "tags": _TAGS,
         "paths": _paths(gateway),
+        "webhooks": webhook_schemas.WEBHOOKS,
         "components": {
             "securitySchemes": _SCHEMES,
-            "schemas": schemas.COMPONENTS | {"Claims": claim_schemas.CLAIMS},
+            "schemas": schemas.COMPONENTS
+            | {
+                "Claims": claim_schemas.CLAIMS,
+                "FeedEntry": webhook_schemas.FEED_ENTRY,
+                "Webhook": webhook_schemas.WEBHOOK,
+            },
             "responses": {str(status): _refusal(status) for status in _REASONS},
         },
     }
