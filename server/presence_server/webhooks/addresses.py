@@ -39,8 +39,8 @@ def refusal(text: str) -> str | None:
         for inner in _inner(address):
             if (reason := _refusal(inner)) is not None:
                 return reason
-        if address.ipv4_mapped is not None:
-            return None
+        if address.ipv4_mapped is not None or address in _NAT64:
+            return None  # all that counts is what it stands for
     return _refusal(address)
 
 
