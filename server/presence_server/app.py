@@ -11,6 +11,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any, Final
@@ -36,7 +37,7 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.feed import FeedFilter
 from presence_server.application.hub import Hub
 from presence_server.application.hub_limits import HubLimits
-from presence_server.application.keys import UserKeys, keys_drawn
+from presence_server.application.keys import UserKeys, keys_again, keys_drawn
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
@@ -45,7 +46,7 @@ from presence_server.clock import SystemClock
 from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import SELF, Status
-from presence_server.domain.platforms import platforms_of
+from presence_server.domain.platforms import AnyPlatform, platforms_of
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableOfStrings
 from presence_server.engines.memory import MemoryEngine
@@ -54,8 +55,11 @@ from presence_server.identity.networks import Networks
 from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
-from presence_server.settings import Settings, SettingsError, hosts_of, start_line
+from presence_server.settings import Settings, SettingsError, hosts_of, returning_line, start_line
 from presence_server.settings.claims import parse_lifetimes, parse_sources
+from presence_server.state.folder import Held
+from presence_server.state.life import State, boot_id, sight_of
+from presence_server.state.restoring import StateSettings
 from presence_server.tls import Certificate, CertificateError
 from presence_server.transports.counts import Routes
 from presence_server.transports.driver import Driver
@@ -91,8 +95,10 @@ class BindError(Exception):
     """The address cannot be listened on. Its text is one line for whoever started the server."""
 
 
-def build_gateway(settings: Settings, clock: Clock, random: Random, connection_limit: int) -> Gateway:
-    """The application with all its parts, not yet on any loop."""
+def build_gateway(
+    settings: Settings, clock: Clock, random: Random, connection_limit: int, state: State | None = None
+) -> Gateway:
+    """The application with all its parts, not yet on any loop. `state` is restored, and kept from now on."""
     sources = parse_sources(settings.sources)
     kind = kind_of(settings.user_ids)
     table = (TableOfStrings if kind is STRING else PresenceTable)(
@@ -109,9 +115,15 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         salt=random.randrange(1 << 24) | 1 << 24 | 1,
         rules=Rules(sources[SELF.name], parse_lifetimes(settings.lifetimes), settings.show_idle_since),
     )
-    engine = MemoryEngine(table, random.getrandbits(48), clock)
-    interest = Interest()
     keys = keys_drawn(kind, random)
+    platforms = platforms_of(settings.platforms, settings.platform_status)
+    epoch = random.getrandbits(48)
+    if state is None:
+        engine = MemoryEngine(table, epoch, clock)
+    else:
+        keys = state.restore(table, _state_settings(settings, platforms, epoch, keys)).keys
+        engine = state.engine(table, infers=settings.away_after > 0)
+    interest = Interest()
     driver = Driver(clock)
     sockets = OpenSockets()
     intervals = settings.flush_interval, settings.max_flush_interval
@@ -124,7 +136,7 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.min_publish_interval,
         LinkTimes(settings.hello_timeout, settings.ping_interval, settings.pong_timeout, settings.lag_limit),
         kind,
-        platforms_of(settings.platforms, settings.platform_status),
+        platforms,
         allows_invisible=not settings.no_invisible,
     )
     access = Access(settings)
@@ -146,6 +158,8 @@ def build_gateway(settings: Settings, clock: Clock, random: Random, connection_l
         settings.reciprocal_last_seen,
     )
     driver.drives(hub, fanout)
+    if state is not None:
+        state.keep(hub, table, ())
     gateway = Gateway(
         access,
         hub,
@@ -209,6 +223,21 @@ def webhooks_of(settings: Settings, gateway: Gateway) -> Deliveries | None:
         )
     except WebhookFileError as failure:
         raise SettingsError("webhooks", str(failure)) from None
+
+
+def _state_settings(settings: Settings, platforms: type[AnyPlatform], epoch: int, keys: UserKeys) -> StateSettings:
+    kind = kind_of(settings.user_ids)
+    return StateSettings(
+        kind.name,
+        {platform.value: platform for platform in platforms},
+        parse_sources(settings.sources),
+        settings.returning,
+        boot_id(),
+        sight_of(settings.visibility, settings.strangers, settings.reciprocal_last_seen),
+        epoch,
+        keys.multiplier,
+        partial(keys_again, kind),
+    )
 
 
 def limit_of(settings: Settings, name: str) -> float:
@@ -283,7 +312,12 @@ async def serve(settings: Settings) -> None:
         listeners.append(listen_at(settings.uds))
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = settings.connection_limit(open_files)
-    gateway = build_gateway(settings, SystemClock(), Random(), limit)
+    clock = SystemClock()
+    try:
+        state = State(settings.state, clock, settings.fsync) if settings.state else None
+    except Held as held:
+        raise BindError(str(held)) from None
+    gateway = build_gateway(settings, clock, Random(), limit, state)
     gateway.webhooks = webhooks_of(settings, gateway)
     gateway.driver.start()
     await gateway.access.start()
@@ -304,7 +338,10 @@ async def serve(settings: Settings) -> None:
     server = PresenceServer(config, gateway, settings.drain_timeout, certificate)
     gateway.books.on_crowd = server.on_crowd
     settle()
-    say(sys.stdout, start_line(settings, url, limit))
+    returning = ""
+    if state is not None and state.restored is not None:
+        returning = returning_line(settings, state.restored.users, state.restored.ends_in)
+    say(sys.stdout, start_line(settings, url, limit, returning))
     if settings.auth == "none" and not settings.bound_to_loopback:
         trusted = ",".join(settings.trusted_networks)
         _log.warning(
@@ -320,6 +357,8 @@ async def serve(settings: Settings) -> None:
             await gateway.webhooks.stop()
         gateway.driver.stop()
         await gateway.access.stop()
+        if state is not None:
+            await state.close()
         if settings.uds:
             with suppress(OSError):
                 os.unlink(settings.uds)

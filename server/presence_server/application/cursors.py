@@ -8,7 +8,7 @@ With an engine whose seq is its version, the version part says nothing more and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from typing import NamedTuple, Protocol
 
@@ -29,6 +29,9 @@ class Numbered(Protocol):
 
     @property
     def floor(self) -> int: ...
+
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]: ...
 
 
 class Cursor(NamedTuple):
@@ -68,6 +71,8 @@ def resumable_seq(engine: Numbered, text: str | None, digest: Callable[[], str])
     cursor = None if text is None else parse(text)
     if cursor is None or cursor.epoch != engine.epoch or not engine.floor <= cursor.seq <= engine.seq:
         return None
+    if any(after < cursor.seq <= until for after, until in engine.gaps):
+        return None  # it claims what was lost with a restart
     if cursor.digest and cursor.digest != digest():
         return None
     return cursor.seq

@@ -177,7 +177,8 @@ class Hub:
         self._sessions: dict[int, Session] = {}
         self._by_user: dict[UserKey, tuple[Session, ...]] = {}
         self._self_due: dict[Session, None] = {}
-        self._last_number = 0
+        self.last_number = 0
+        """The last one given to a session. What outlives the process sets it, so that none is given twice."""
         self._last_sweep = float("-inf")
         self._is_skipping = False
         self._messages = self._changes = self._joined = 0
@@ -206,8 +207,8 @@ class Hub:
 
     def next_number(self) -> int:
         """A number for a new session, unique in this process."""
-        self._last_number += 1
-        return self._last_number
+        self.last_number += 1
+        return self.last_number
 
     def heard(self, session: Session, now: float) -> None:
         """Something arrived on the session's link, and may be no message, or not yet."""

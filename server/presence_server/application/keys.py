@@ -60,6 +60,10 @@ class UserKeys:
     def drawn(cls, random: Random) -> UserKeys:
         return cls(random.randrange(1 << _BITS - 1, 1 << _BITS) | 1)
 
+    @property
+    def multiplier(self) -> int:
+        return self._multiplier
+
     def key(self, user_id: UserId) -> UserKey:
         """The key of one id; of 0, which stands for no user, 0."""
         return user_id * self._multiplier
@@ -124,6 +128,11 @@ _CLASSES: Final = {NUMBER: UserKeys, INT64: SnowflakeKeys, STRING: StringKeys}
 def keys_drawn(kind: IdKind, random: Random) -> UserKeys:
     """The keys of one server, whose ids are of `kind`."""
     return _CLASSES[kind].drawn(random)
+
+
+def keys_again(kind: IdKind, multiplier: int) -> UserKeys:
+    """The keys that a server had before, whose ids are of `kind`."""
+    return _CLASSES[kind](multiplier)
 
 
 PLAIN = UserKeys()

@@ -94,7 +94,7 @@ class Engine(Protocol):
 
     @property
     def epoch(self) -> int:
-        """Identifies this process's seqs: chosen at random at its start."""
+        """Identifies these seqs: chosen at random at the process's start, or kept with the state of those before it."""
         ...
 
     @property
@@ -102,6 +102,11 @@ class Engine(Protocol):
 
     @property
     def floor(self) -> int: ...
+
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]:
+        """Seqs above the first number of each pair, up to the second, of which what they were given for may be lost."""
+        ...
 
     def attach(self, listener: Listener) -> None:
         """Whom to tell: the last one attached. Called before anything else."""

@@ -44,6 +44,10 @@ class Views:
     def floor(self) -> int:
         return self._engine.floor
 
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]:
+        return self._engine.gaps
+
     def follow(self, keys: Sequence[UserKey], now: float, done: Callable[[bool], None]) -> None:
         """Follow users, through whatever lens: which one may change, and hidden must take as long as unknown."""
         self._engine.follow(keys, now, done)

@@ -342,6 +342,11 @@ class Shard:
         self._hold(record, (), utc)
         return self._conclude(record, utc)
 
+    def conclude_restored(self, record: UserRecord, claims: Claims, utc: float) -> Transition:
+        """The record was put back after a restart: see what it shows by the settings and the calendar of now."""
+        self._hold(record, claims, utc)
+        return self._conclude(record, utc)
+
     # -- parts of transitions ------------------------------------------------------------------------------------
 
     def _record(self, user_id: UserKey) -> UserRecord:

@@ -7,8 +7,8 @@ back is handed out later under a seq of its own (`restamp`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
 
 from presence_server.domain.account import CAUSES, SPOKE, Account, History, cause_of_end
 from presence_server.domain.claims import Rules, is_own
@@ -18,13 +18,16 @@ from presence_server.domain.model import (
     Device,
     Kept,
     Shown,
+    Source,
     Status,
     Truth,
     UserKey,
     UserPresence,
     UserRecord,
 )
+from presence_server.domain.platforms import AnyPlatform
 from presence_server.domain.shard import Lifetimes, Shard, Shared
+from presence_server.domain.stored import Restoring, stored
 from presence_server.domain.transitions import NOTHING, AnyTransition, Erase, Transition
 from presence_server.domain.versions import Versions
 
@@ -64,6 +67,9 @@ class PresenceTable:
         rules: what is the operator's to say about claims.
     """
 
+    on_forget: Callable[[UserKey], None] | None = None
+    """Told of each record that is forgotten, by whatever."""
+
     def __init__(
         self,
         lifetimes: Lifetimes | None = None,
@@ -92,6 +98,8 @@ class PresenceTable:
         self._shared.edges.discard(record)
         self._shared.users_by_status[record.public.status] -= 1
         self._shared.floor = max(self._shared.floor, record.seq)
+        if self.on_forget is not None:
+            self.on_forget(record.user_id)
 
     # -- transitions -------------------------------------------------------------------------------------------
 
@@ -259,6 +267,30 @@ class PresenceTable:
     def floor(self) -> int:
         """The greatest seq ever forgotten: a cursor from before it cannot be resumed."""
         return self._shared.floor
+
+    # -- a state that outlives the process --------------------------------------------------------------------------
+
+    def dump(self, key: UserKey, user_id: int | str) -> tuple[Any, ...] | None:
+        """The user's record in the shape of a `StoredUser`; None if there is none."""
+        record = self.record(key)
+        return None if record is None else stored(self._shared, record, user_id)
+
+    def keys_by_shard(self) -> Iterator[list[UserKey]]:
+        """The keys of all users, a shard at a time, as of when it is asked for."""
+        for shard in self._shards:
+            yield list(shard.users)
+
+    def restoring(self, platforms: Mapping[str, AnyPlatform], sources: Mapping[str, Source]) -> Restoring:
+        """To put records back before anything else happens."""
+        return Restoring(self._shared, self._shard, platforms, sources)
+
+    @property
+    def versions(self) -> Versions:
+        return self._shared.versions
+
+    def forgotten_up_to(self, seq: int) -> None:
+        """Whatever was told up to `seq` may have been forgotten: raises `floor`."""
+        self._shared.floor = max(self._shared.floor, seq)
 
     def statistics(self) -> TableStatistics:
         by_status = self._shared.users_by_status

@@ -34,6 +34,11 @@ class Unseen:
         self._since[record.user_id] = (now, record)
         self._since.move_to_end(record.user_id)
 
+    def since(self, user_id: UserKey) -> float | None:
+        """Since when it is kept; None if it is not."""
+        held = self._since.get(user_id)
+        return None if held is None else held[0]
+
     def discard(self, user_id: UserKey) -> None:
         self._since.pop(user_id, None)
 

@@ -18,10 +18,12 @@ class Versions:
 
     def __init__(self, last: int = 0) -> None:
         self.last = last
+        self.followed_to = LAST_MS
+        """Milliseconds up to which the clock is followed. Whoever keeps state moves it on (`presence_server.state`)."""
 
     def take(self, utc: float) -> int:
         """The next version: that of `utc`, or one more than the last where the clock has not moved on."""
-        self.last = max(self.last + 1, min(int((utc - EPOCH_2020) * 1000), LAST_MS) << COUNTER_BITS)
+        self.last = max(self.last + 1, min(int((utc - EPOCH_2020) * 1000), self.followed_to) << COUNTER_BITS)
         return self.last
 
     def __repr__(self) -> str:

@@ -14,6 +14,8 @@ from presence_server.domain.transitions import AnyTransition, Transition
 class MemoryEngine:
     """An `application.ports.Engine` on one table. Everybody is always known, so following costs nothing."""
 
+    gaps: Sequence[tuple[int, int]] = ()
+
     def __init__(self, table: PresenceTable, epoch: int, clock: Clock) -> None:
         self.epoch = epoch
         self._table = table

@@ -9,7 +9,7 @@ wording      the documents' table and the start-up line
 from presence_server.settings.declaration import PREFIX, PROGRAM, Declaration, SettingsError
 from presence_server.settings.loading import load, load_or_exit, misspelt_variables
 from presence_server.settings.table import DECLARATIONS, Settings, hosts_of
-from presence_server.settings.wording import markdown_table, start_line
+from presence_server.settings.wording import markdown_table, returning_line, start_line
 
 __all__ = [
     "DECLARATIONS",
@@ -23,5 +23,6 @@ __all__ = [
     "load_or_exit",
     "markdown_table",
     "misspelt_variables",
+    "returning_line",
     "start_line",
 ]

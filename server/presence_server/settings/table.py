@@ -186,6 +186,13 @@ class Settings:
         "", "URL of the application that is asked who may see whom", empty="none", is_secret=True
     )
     reciprocal_last_seen: bool = switch(False, "who does not show when they were last seen is not shown that of others")
+    state: str = text("", "directory in which everything outlives a restart", empty="none")
+    return_period: float = seconds(
+        30.0,
+        "after a start from state for devices to come back unnoticed; at least grace_period",
+        least=0.0,
+    )
+    fsync: bool = switch(False, "lose nothing of state at power loss, where up to a second may be lost otherwise")
     engine: str = text("memory", "where the table of users lives")
     log_format: str = text("auto", "auto is human on a terminal, else json", choices=("auto", "human", "json"))
     log_level: str = text("info", "least level that is logged", choices=("debug", "info", "warning", "error"))
@@ -250,6 +257,11 @@ class Settings:
         return REST_LIFETIME_FACTOR * self.heartbeat_interval
 
     @property
+    def returning(self) -> float:
+        """How long devices that were connected have to come back after a start from state."""
+        return max(self.return_period, self.grace_period)
+
+    @property
     def ghost_bound_websocket(self) -> float:
         """Within what time a device whose WebSocket died in whatever way is OFFLINE for all watchers."""
         return self.ping_interval + self.pong_timeout + self.grace_period + GHOST_SLACK + self._batching_excess
@@ -258,6 +270,11 @@ class Settings:
     def ghost_bound_rest(self) -> float:
         """Within what time of its last heartbeat a REST device is OFFLINE for all watchers."""
         return self.rest_lifetime + GHOST_SLACK + self._batching_excess
+
+    @property
+    def ghost_slack(self) -> float:
+        """What sweeps and batching may take."""
+        return GHOST_SLACK + self._batching_excess
 
     @property
     def _batching_excess(self) -> float:

@@ -1,0 +1,1 @@
+"""What outlives the process: see "Restarts" in the design document."""

@@ -1,0 +1,53 @@
+"""The memory engine of a server that keeps its state: it marks whom anything happens to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from presence_server.application.ports import Clock
+from presence_server.domain.model import UserKey
+from presence_server.domain.table import PresenceTable
+from presence_server.domain.transitions import NOTHING, Transition
+from presence_server.engines.memory import MemoryEngine
+from presence_server.state.form import Gap
+
+
+class LastingEngine(MemoryEngine):
+    """`mark` is told of each user whose record may be another, `lived` of each sweep.
+
+    `infers`: idleness is inferred from silence, so that each message of a device is a part of its record.
+    """
+
+    def __init__(
+        self,
+        table: PresenceTable,
+        epoch: int,
+        clock: Clock,
+        gaps: tuple[Gap, ...],
+        infers: bool,
+        mark: Callable[[UserKey], None],
+        lived: Callable[[float, float], None],
+    ) -> None:
+        super().__init__(table, epoch, clock)
+        self.gaps = gaps
+        self._infers = infers
+        self._mark = mark
+        self._lived = lived
+
+    def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, spoke: bool) -> None:
+        if spoke and self._infers:
+            self._mark(user_id)
+        super().touch(user_id, device_id, holder, now, spoke)
+
+    def restamp(self, user_id: UserKey, now: float) -> None:
+        super().restamp(user_id, now)
+        self._mark(user_id)
+
+    def sweep(self, now: float) -> None:
+        super().sweep(now)
+        self._lived(now, self._utc())
+
+    def _tell(self, user_id: UserKey, made: Transition, now: float) -> None:
+        if made is not NOTHING:
+            self._mark(user_id)
+        super()._tell(user_id, made, now)

@@ -1,0 +1,337 @@
+"""What is to be written when: marks in, bytes out, in slices. Without I/O, and time is passed in.
+
+A mark says that an entry is another than the files have it. A step writes what is marked as it is at that moment, so an
+entry that changes ten times between two steps is written once. See "Restarts" in the design document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, Final, Protocol
+
+from presence_server.application.ports import Clock
+from presence_server.domain.model import UserKey
+from presence_server.domain.versions import COUNTER_BITS, EPOCH_2020, LAST_MS, Versions
+from presence_server.state.form import JOURNAL, SNAPSHOT, Ended, Gap, Mark, Origin, encode
+from presence_server.state.frames import FIRST_LINE, frame
+from presence_server.state.sections import Section
+
+PAUSE: Final = 0.005
+"""Seconds between two steps, at least: what changes meanwhile goes with the next. A quiet server's is at once."""
+
+SLICE: Final = 0.003
+"""Seconds after which a step leaves the rest for the next."""
+
+PIECE: Final = 200
+"""Entries of one frame: the clock is looked at after each, 0.5 ms."""
+
+MOST: Final = 1_000
+"""Entries of one step, whatever the clock says."""
+
+SNAPSHOT_PAUSE: Final = 0.01
+"""Seconds between two slices of a snapshot: it takes a quarter of the loop, and a million users 13 seconds."""
+
+ALIVE: Final = 1.0
+"""Seconds after which a frame is written that only says that the server runs."""
+
+AHEAD: Final = 10_000
+"""Milliseconds by which the files let versions be ahead of the clock; half of it is always left."""
+
+MARGIN: Final = 1_000
+"""Milliseconds of versions that are counted on, where the clock may not be followed: four million."""
+
+LEAST_JOURNAL: Final = 16 * 1024 * 1024
+"""Bytes of a journal that is never too long. A longer one is, once it is twice as long as the snapshot."""
+
+MOST_UNWRITTEN: Final = 8 * 1024 * 1024
+"""Bytes that may wait for the disk: with more, marks wait instead, and these do not grow."""
+
+AGAIN: Final = 10.0
+"""Seconds after which a disk that failed is tried again."""
+
+GAPS: Final = 64
+"""Gaps that are kept; in place of an older one `floor` rises."""
+
+Done = Callable[[], None]
+
+
+class Disk(Protocol):
+    """Where the bytes go. Nothing here waits: each `done` is called once it is so, at once or later.
+
+    Whatever fails is told to the keeper's `failed`, once, and nothing that was begun before is done any more.
+    """
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes that wait."""
+        ...
+
+    def begin_journal(self, number: int, data: bytes) -> None:
+        """From now on `append` goes to a new journal, whose first bytes are these."""
+        ...
+
+    def append(self, data: bytes, done: Done) -> None: ...
+
+    def begin_snapshot(self, number: int, data: bytes) -> None:
+        """Aside, until it is ended."""
+        ...
+
+    def write_snapshot(self, data: bytes) -> None: ...
+
+    def end_snapshot(self, done: Done) -> None:
+        """All of it is on the disk: it takes its name, and all files of lower numbers go."""
+        ...
+
+    def reopen(self) -> None:
+        """Try again after a failure: make the folder, if it is gone."""
+        ...
+
+
+class Users(Protocol):
+    """The table, as far as the keeper needs it: see `domain.table`."""
+
+    on_forget: Callable[[UserKey], None] | None
+
+    @property
+    def versions(self) -> Versions: ...
+
+    @property
+    def floor(self) -> int: ...
+
+    def dump(self, key: UserKey, user_id: int | str) -> tuple[Any, ...] | None: ...
+
+    def keys_by_shard(self) -> Iterator[Sequence[UserKey]]: ...
+
+
+class Keeper:
+    def __init__(
+        self,
+        origin: Origin,
+        users: Users,
+        user_id: Callable[[UserKey], int | str],
+        sections: Iterable[Section],
+        disk: Disk,
+        clock: Clock,
+        last_number: Callable[[], int],
+        wake: Callable[[float], None],
+        tell: Callable[[str], None],
+    ) -> None:
+        """`origin`: of the last file that there is, as of the end of it; the next one continues it.
+
+        `user_id` tells the id of a key, `last_number` the last number of a session. `wake` is asked for a step so many
+        seconds from now. `tell` is told in one line what whoever runs the server should know.
+        """
+        self._origin = origin
+        self._users = users
+        self._user_id = user_id
+        self._sections = {section.name: section for section in sections}
+        self._disk = disk
+        self._clock = clock
+        self._last_number = last_number
+        self._wake = wake
+        self._tell = tell
+        self._marked: dict[UserKey, None] = {}
+        self._others: dict[tuple[str, Any], None] = {}
+        self._lived = origin.mark.now, origin.mark.utc
+        self._whole = origin.mark.seq
+        self._checksum = origin.after
+        self._followed_to = origin.mark.followed_to
+        self._journal_bytes = self._snapshot_bytes = 0
+        self._snapshot: Iterator[None] | None = None
+        self._is_ending_snapshot = False
+        self._not_before = float("-inf")
+        self._last_frame = float("-inf")
+        self._failed_at: float | None = None
+        self._is_woken = False
+        users.on_forget = self.mark
+        for section in self._sections.values():
+            section.on_change = partial(self._mark_other, section.name)
+
+    # -- what happens ------------------------------------------------------------------------------------------------
+
+    def mark(self, key: UserKey) -> None:
+        """The user's record is another than it was. Called with every transition: 0.1 us."""
+        self._marked[key] = None
+        if not self._is_woken:
+            self._wake_for_marks()
+
+    def _mark_other(self, section: str, key: Any) -> None:
+        self._others[section, key] = None
+        if not self._is_woken:
+            self._wake_for_marks()
+
+    def _wake_for_marks(self) -> None:
+        self._is_woken = True
+        self._wake(max(0.0, self._not_before - self._clock.now()))
+
+    def lived(self, now: float, utc: float) -> None:
+        """Time passed for users up to now: what had lasted its time is over. Ten times a second."""
+        self._lived = now, utc
+        if self._failed_at is not None:
+            if now - self._failed_at >= AGAIN:
+                self._begin_anew(now)
+        elif now - self._last_frame >= ALIVE and not self._is_woken:
+            self._is_woken = True
+            self._wake(0.0)
+
+    def failed(self, reason: str) -> None:
+        """The disk takes nothing. Nothing is written until it can be begun anew."""
+        if self._failed_at is None:
+            self._tell(f"state is not written: {reason}; it is tried again every {AGAIN:.0f} s")
+        self._failed_at = self._clock.now()
+        self._snapshot = None
+        self._is_ending_snapshot = False
+        self._users.versions.followed_to = LAST_MS  # nothing could say how far they went
+
+    # -- steps ---------------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """The first files of this process. To be called before anybody is served."""
+        self._begin_anew(self._clock.now())
+
+    def step(self) -> None:
+        """Write what is marked, and the next slice of a snapshot, for `SLICE` seconds at most."""
+        self._is_woken = False
+        began = self._clock.now()
+        if self._failed_at is not None:
+            return
+        if self._disk.unwritten <= MOST_UNWRITTEN:
+            self._append_all(began + SLICE, MOST)
+            if self._snapshot is not None and not self._marked:
+                next(self._snapshot, None)
+            elif self._snapshot is None and not self._is_ending_snapshot and self._is_journal_long():
+                self._begin_files()
+        self._not_before = self._clock.now() + PAUSE
+        if (self._marked or self._others or self._snapshot is not None) and not self._is_woken:
+            self._is_woken = True
+            self._wake(PAUSE if self._marked or self._others else SNAPSHOT_PAUSE)
+
+    def finish(self) -> None:
+        """Write all that is marked, however long it takes: what is on the disk then is everything."""
+        if self._failed_at is None:
+            self._append_all(float("inf"), 2**62)
+
+    def _is_journal_long(self) -> bool:
+        return self._journal_bytes > max(LEAST_JOURNAL, 2 * self._snapshot_bytes)
+
+    def _append_all(self, until: float, most: int) -> None:
+        """A frame for each piece of what is marked; one at least, if there is anything to say."""
+        is_due = self._clock.now() - self._last_frame >= ALIVE
+        while (self._marked or self._others or is_due) and most > 0 and self._failed_at is None:
+            is_due = False
+            most -= self._append_piece()
+            if self._clock.now() >= until:
+                return
+
+    def _append_piece(self) -> int:
+        users: list[Any] = []
+        gone: list[int | str] = []
+        others: list[tuple[str, Any, Any]] = []
+        marked = self._marked
+        while marked and len(users) + len(gone) < PIECE:
+            key, _ = marked.popitem()
+            user_id = self._user_id(key)
+            dumped = self._users.dump(key, user_id)
+            if dumped is None:
+                gone.append(user_id)
+            else:
+                users.append(dumped)
+        while self._others and len(others) < PIECE:
+            (name, key), _ = self._others.popitem()
+            others.append((name, *self._sections[name].dump(key)))
+        if not marked and not self._others:
+            self._whole = self._users.versions.last
+        mark = self._mark_now()
+        data, self._checksum = frame(encode((mark, users, gone, others)), self._checksum)
+        self._journal_bytes += len(data)
+        self._last_frame = self._clock.now()
+        self._disk.append(data, partial(self._may_follow, mark.followed_to))
+        return len(users) + len(gone) + len(others)
+
+    def _mark_now(self) -> Mark:
+        clock, given = int((self._clock.utc() - EPOCH_2020) * 1000), self._users.versions.last >> COUNTER_BITS
+        if self._followed_to < max(clock + AHEAD // 2, given + MARGIN):
+            self._followed_to = min(LAST_MS, max(clock + AHEAD, given + 2 * MARGIN))
+        return Mark(*self._lived, self._whole, self._users.floor, self._followed_to, self._last_number())
+
+    def _may_follow(self, followed_to: int) -> None:
+        if self._failed_at is None:
+            self._users.versions.followed_to = followed_to - MARGIN
+
+    # -- files ---------------------------------------------------------------------------------------------------------
+
+    def _begin_anew(self, now: float) -> None:
+        """Everything is written again; what is marked is among it."""
+        if self._failed_at is not None:
+            self._failed_at = None
+            self._checksum = 0
+            self._disk.reopen()
+        if self._failed_at is None:
+            self._begin_files()
+        if self._failed_at is None:
+            self._tell_again()
+
+    def _tell_again(self) -> None:
+        self._is_woken = True
+        self._wake(0.0)
+
+    def _begin_files(self) -> None:
+        """A journal that begins now, and a snapshot of everything as of now or later."""
+        number = self._origin.number + 1
+        mark = self._mark_now()
+        self._origin = self._origin._replace(number=number, after=self._checksum, mark=mark)
+        data, self._checksum = frame(encode(self._origin._replace(kind=JOURNAL)), 0)
+        self._journal_bytes = len(data)
+        self._disk.begin_journal(number, FIRST_LINE + data)
+        if self._failed_at is None:
+            self._may_follow(mark.followed_to)
+            self._snapshot = self._write_snapshot(number)
+
+    def _write_snapshot(self, number: int) -> Iterator[None]:
+        """A slice with each step. Records that change meanwhile are marked, and so in the journal that was begun."""
+        data, checksum = frame(encode(self._origin._replace(kind=SNAPSHOT, after=0)), 0)
+        self._disk.begin_snapshot(number, FIRST_LINE + data)
+        size, users, others = len(data), 0, 0
+        mark = self._origin.mark
+        ends = self._clock.now() + SLICE
+        left = MOST
+        for entries in self._pieces():
+            users += len(entries[0])
+            others += len(entries[1])
+            data, checksum = frame(encode((mark, entries[0], (), entries[1])), checksum)
+            size += len(data)
+            self._disk.write_snapshot(data)
+            left -= PIECE
+            if left <= 0 or self._clock.now() >= ends:
+                yield
+                ends, left = self._clock.now() + SLICE, MOST
+        data, checksum = frame(encode(Ended(users, others)), checksum)
+        self._disk.write_snapshot(data)
+        self._is_ending_snapshot = True
+        self._snapshot = None
+        self._disk.end_snapshot(partial(self._snapshot_ended, size + len(data)))
+
+    def _pieces(self) -> Iterator[tuple[list[Any], list[Any]]]:
+        for keys in self._users.keys_by_shard():
+            for start in range(0, len(keys), PIECE):
+                dumped = (self._users.dump(key, self._user_id(key)) for key in keys[start : start + PIECE])
+                yield [user for user in dumped if user is not None], []
+        for name, section in self._sections.items():
+            found = list(section.keys())
+            for start in range(0, len(found), PIECE):
+                yield [], [(name, *section.dump(key)) for key in found[start : start + PIECE]]
+
+    def _snapshot_ended(self, size: int) -> None:
+        self._is_ending_snapshot = False
+        self._snapshot_bytes = size
+
+    def __repr__(self) -> str:
+        return f"<Keeper of files {self._origin.number}, {len(self._marked)} marked>"
+
+
+def with_gap(gaps: tuple[Gap, ...], after: int, until: int, floor: int) -> tuple[tuple[Gap, ...], int]:
+    """The gaps with one more, and the floor that stands for those that are not kept any more."""
+    kept = [gap for gap in (*gaps, Gap(after, until)) if gap.until > floor]
+    dropped = kept[:-GAPS]
+    return tuple(kept[-GAPS:]), max([floor, *(gap.until for gap in dropped)])

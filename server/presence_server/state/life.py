@@ -1,0 +1,131 @@
+"""The state of one server, from its start to its end: held, restored, kept.
+
+For a successor of the same machine, `close` is the handing over: what is in the directory then is everything, and
+nobody holds it any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from presence_server.application.ports import Clock
+from presence_server.domain.table import PresenceTable
+from presence_server.logs import get_logger
+from presence_server.state.disk import FolderDisk
+from presence_server.state.engine import LastingEngine
+from presence_server.state.folder import Folder
+from presence_server.state.hands import ThreadHands
+from presence_server.state.keeper import Keeper
+from presence_server.state.restoring import Restored, StateSettings, nothing, restore
+from presence_server.state.sections import Section
+
+if TYPE_CHECKING:
+    from presence_server.application.hub import Hub
+
+_BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+_log = get_logger(__name__)
+
+
+def boot_id() -> str:
+    """Names the run of this machine: see proc_sys_kernel(5). Empty where there is no such thing."""
+    with suppress(OSError):
+        return _BOOT_ID.read_text("ascii").strip()
+    return ""
+
+
+class State:
+    """The directory is held from here on. Raises `Held`: another process has it."""
+
+    def __init__(self, path: str, clock: Clock, syncs_all: bool) -> None:
+        self._clock = clock
+        self._folder = Folder(path)
+        with suppress(OSError):  # it is said when it is written, once
+            self._folder.open()
+        self._hands = ThreadHands()
+        self._disk = FolderDisk(self._folder, self._hands, syncs_all, self._failed)
+        self._keeper: Keeper | None = None
+        self.restored: Restored | None = None
+
+    def restore(self, table: PresenceTable, settings: StateSettings) -> Restored:
+        """Put what there is into the empty `table`."""
+        try:
+            made = restore(self._folder, table, settings, self._clock, _tell)
+        except OSError:  # was said when it was opened, or is said when it is written
+            made = nothing(settings, self._clock, 0)
+        self.restored = made
+        return made
+
+    def engine(self, table: PresenceTable, infers: bool) -> LastingEngine:
+        assert self.restored is not None
+        origin = self.restored.origin
+        return LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, self._mark, self._lived)
+
+    def keep(self, hub: Hub, table: PresenceTable, sections: Iterable[Section]) -> None:
+        """Give the sections what was theirs, and from now on write whatever changes. Before anybody is served."""
+        restored = self.restored
+        assert restored is not None
+        by_name = {section.name: section for section in sections}
+        for (name, key), value in restored.others.items():
+            try:
+                if name in by_name:
+                    by_name[name].restore(key, value)
+            except (ValueError, TypeError, LookupError):
+                _log.warning("an entry of state cannot be understood", section=name)
+        hub.last_number = restored.origin.mark.number
+        self._keeper = Keeper(
+            restored.origin,
+            table,
+            hub.keys.user_id,
+            by_name.values(),
+            self._disk,
+            self._clock,
+            lambda: hub.last_number,
+            self._wake,
+            _tell,
+        )
+        for key in restored.changed:
+            self._keeper.mark(key)
+        restored.others.clear()
+        self._keeper.begin()
+
+    def _wake(self, seconds: float) -> None:
+        assert self._keeper is not None
+        self._hands.call_later(seconds, self._step)
+
+    def _step(self) -> None:
+        if self._keeper is not None:
+            self._keeper.step()
+
+    def _mark(self, key: int | str) -> None:
+        if self._keeper is not None:
+            self._keeper.mark(key)
+
+    def _lived(self, now: float, utc: float) -> None:
+        if self._keeper is not None:
+            self._keeper.lived(now, utc)
+
+    def _failed(self, reason: str) -> None:
+        if self._keeper is not None:
+            self._keeper.failed(reason)
+
+    async def close(self) -> None:
+        """Write all that there is to write, and let go of the directory."""
+        if self._keeper is not None:
+            self._keeper.finish()
+        await self._hands.close()
+        self._keeper = None
+        self._disk.close()
+        self._folder.close()
+
+
+def _tell(line: str) -> None:
+    _log.warning(line)
+
+
+def sight_of(*settings: object) -> str:
+    """Names the settings by which it is decided who sees what."""
+    return "/".join(map(str, settings))
