@@ -99,6 +99,8 @@ class LateEngine:
     def seq(self) -> int:
         return self._inner.seq
 
+    gaps: Sequence[tuple[int, int]] = ()
+
     @property
     def floor(self) -> int:
         return self._inner.floor

@@ -68,6 +68,8 @@ class _Hosted:
 class LateEngine:
     """An `application.ports.Engine` on a store behind a line. Delays and times are in seconds, `delay` is a mean."""
 
+    gaps: Sequence[tuple[int, int]] = ()
+
     def __init__(
         self,
         table: PresenceTable,

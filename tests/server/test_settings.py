@@ -107,6 +107,9 @@ DESIGN = {
     "strangers": "hidden",
     "visibility_url": "",
     "reciprocal_last_seen": False,
+    "state": "",
+    "return_period": 30,
+    "fsync": False,
     "engine": "memory",
 }
 
@@ -133,6 +136,7 @@ NEEDED = {
     "tls_key": ["--tls-cert", "certificate.pem"],
     "strangers": ["--visibility", "contacts"],
     "visibility_url": ["--visibility", "ask"],
+    "fsync": ["--state", "/var/lib/presence"],
 }
 """Without which a setting means nothing, and is refused."""
 
@@ -147,6 +151,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048", "limits": "on", "sources": "self=1,boss=9", "lifetimes": "BUSY=60"}
     raw |= {"no_invisible": "on", "show_idle_since": "on", "reciprocal_last_seen": "on"}
+    raw |= {"state": "/var/lib/presence", "fsync": "on"}
     raw |= {"visibility": "contacts", "strangers": "coarse", "visibility_url": "http://a.example/may"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")

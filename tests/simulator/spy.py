@@ -100,6 +100,10 @@ class SpyEngine:
     def floor(self) -> int:
         return self.inner.floor
 
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]:
+        return self.inner.gaps
+
     def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
         self.inner.touch(user_id, device_id, holder, now, spoke)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import ordered, settled
 from presence_server.domain.model import (
     GRACE,
@@ -80,13 +81,16 @@ class StoredDevice(NamedTuple):
 
 
 class StoredUser(NamedTuple):
-    """`unseen_since`: when something was last claimed of a user who never came."""
+    """`by`: id and platform of the device that caused the last Change, if it is known.
+    `unseen_since`: when something was last claimed of a user who never came."""
 
     user_id: int | str
     version: int
     seq: int
     settled_active: int
     stamped_active: int
+    cause: Cause
+    by: tuple[str, str] | None
     public: StoredPublic
     claims: tuple[StoredClaim, ...]
     devices: tuple[StoredDevice, ...]
@@ -102,6 +106,8 @@ def stored(shared: Shared, record: UserRecord, user_id: int | str) -> tuple[Any,
         record.seq,
         record.settled_active,
         record.stamped_active,
+        record.cause,
+        None if record.by is None else (record.by.device_id, record.by.platform),
         record.public,
         [(claim.source.name, *claim[1:]) for claim in record.claims] if record.claims else (),
         [_device(shared, device) for device in devices] if devices else (),
@@ -175,7 +181,9 @@ class Restoring:
     def put(self, key: UserKey, user: StoredUser) -> None:
         """This is what is known of the user, and nothing that was put before."""
         record = self._records[key] = UserRecord(key)
-        _, record.version, record.seq, record.settled_active, record.stamped_active, public, claims, devices, _ = user
+        public, claims, devices = user.public, user.claims, user.devices
+        record.version, record.seq, record.cause = user.version, user.seq, user.cause
+        record.settled_active, record.stamped_active = user.settled_active, user.stamped_active
         self.last_seq = max(self.last_seq, record.seq, record.version)
         platforms = tuple(self._platforms[name] for name in public.platforms if name in self._platforms)
         record.public = PublicState(public.status, platforms, *public[2:])
@@ -186,8 +194,16 @@ class Restoring:
         if devices:
             found = (self._device(key, device) for device in devices)
             record.devices = tuple(device for device in found if device is not None)
+        if user.by is not None:
+            record.by = self._by(record, *user.by)
         if user.unseen_since is not None:
             self._unseen[key] = user.unseen_since
+
+    def _by(self, record: UserRecord, device_id: str, platform: str) -> Device | None:
+        device = record.find(device_id)
+        if device is None and platform in self._platforms:  # it is gone by now
+            device = Device(record.user_id, device_id, self._platforms[platform], 0, 0.0, 0)
+        return device
 
     def _device(self, key: UserKey, stored: StoredDevice) -> Device | None:
         platform = self._platforms.get(stored.platform)
@@ -226,8 +242,8 @@ class Restoring:
         for record in records:
             shard, key = self._shard_of(record.user_id), record.user_id
             since = self._unseen.get(key)
-            if since is not None and record.claims and not record.has_come:
-                self._shared.unseen.keep(record, since + times.moved)
+            if record.claims and not record.has_come:
+                self._shared.unseen.keep(record, times.now if since is None else since + times.moved)
             if shard.conclude_restored(record, settled(record.claims, times.utc), times.utc).change is not None:
                 changed.append(key)
         return changed, ends

@@ -382,6 +382,8 @@ def _check_visibility(settings: Settings) -> None:
 
 
 def _check_together(settings: Settings) -> None:
+    if settings.fsync and not settings.state:
+        raise SettingsError("fsync", "means nothing without state", ("fsync", "state"))
     if bool(settings.tls_cert) != bool(settings.tls_key):
         there, missing = ("tls_cert", "tls_key") if settings.tls_cert else ("tls_key", "tls_cert")
         raise SettingsError(there, f"needs {missing}")
