@@ -63,6 +63,11 @@ def digest_of(user_ids: Iterable[UserKey]) -> str:
     return blake2b(text.encode(), digest_size=8).hexdigest()
 
 
+def is_lost(gaps: Sequence[tuple[int, int]], seq: int) -> bool:
+    """Whether a cursor of that seq claims what may be lost with a restart: see `Engine.gaps`."""
+    return any(after < seq <= until for after, until in gaps)
+
+
 def resumable_seq(engine: Numbered, text: str | None, digest: Callable[[], str]) -> int | None:
     """The seq from which a client with cursor `text` can be resumed; None: send it everything.
 
@@ -71,8 +76,8 @@ def resumable_seq(engine: Numbered, text: str | None, digest: Callable[[], str])
     cursor = None if text is None else parse(text)
     if cursor is None or cursor.epoch != engine.epoch or not engine.floor <= cursor.seq <= engine.seq:
         return None
-    if any(after < cursor.seq <= until for after, until in engine.gaps):
-        return None  # it claims what was lost with a restart
+    if is_lost(engine.gaps, cursor.seq):
+        return None
     if cursor.digest and cursor.digest != digest():
         return None
     return cursor.seq

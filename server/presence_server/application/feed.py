@@ -7,11 +7,11 @@ The first pages, without a cursor, walk everybody present in the same order, and
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.feed import FeedDevice, FeedEntry
-from presence_server.application.cursors import Cursor, parse
+from presence_server.application.cursors import Cursor, is_lost, parse
 from presence_server.application.keys import UserKeys
 from presence_server.domain.model import OFFLINE, Status, UserKey, UserRecord
 from presence_server.domain.versions import milliseconds_of
@@ -62,6 +62,9 @@ class HasFeed(Protocol):
     @property
     def floor(self) -> int: ...
 
+    @property
+    def gaps(self) -> Sequence[tuple[int, int]]: ...
+
     def told_after(self, seq: int, most: int) -> list[UserRecord]: ...
 
     def call_on_note(self, callback: Callable[[], None] | None) -> None: ...
@@ -85,6 +88,7 @@ class Feed:
         engine = self._engine
         begins = None if cursor is None else parse(cursor)
         resumed = begins is not None and begins.epoch == engine.epoch and begins.seq <= engine.seq
+        resumed = resumed and begins is not None and not is_lost(engine.gaps, begins.seq)
         seq = begins.seq if begins is not None and resumed else 0
         found = engine.told_after(seq, min(limit, LOOKED_AT))
         if found:
