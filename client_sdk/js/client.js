@@ -189,7 +189,10 @@ export class PresenceClient extends Emitter {
     else this.#runner.tell((core, now) => core.wake(now));
   }
 
-  /** Leave deliberately: others see the device go at once. `connect()` starts anew. */
+  /**
+   * Leave deliberately: others see the device go at once. `connect()` starts anew. Calls that were sent before are still
+   * answered, for 5 s at most.
+   */
   bye() {
     this.#runner.tell((core, now) => core.leave(now, "bye"));
   }

@@ -11,7 +11,7 @@ const TOKEN_TIMEOUT = 30_000;
 /** Milliseconds from the wish to connect to the welcome: TCP, TLS, upgrade and a look-up of whom hello watches. */
 const WELCOME_TIMEOUT = 15_000;
 
-/** Milliseconds that a connection which was replaced may take for the replies that it still owes. */
+/** Milliseconds that a connection which was replaced, or was told bye, may take for the replies that it still owes. */
 const RETIRE_TIMEOUT = 5_000;
 
 /** Milliseconds beyond `pingInterval` before the client asks. */
@@ -46,6 +46,7 @@ export class Conversation {
   welcomedAt = 0;
   hasToken = false;
   isRetiring = false;
+  isLeaving = false;
   isToMove = false;
   /** Milliseconds after which to come back, as the server's last message said; null: it was no refusal. */
   retryAfter = null;
@@ -103,9 +104,11 @@ export class Conversation {
     return this.#lastId + 1;
   }
 
-  /** Nobody waits for this ticket any more. */
+  /** Nobody waits for this ticket any more. Returns whether a reply to it was awaited here. */
   forget(ticket) {
-    for (const asked of this.asked.values()) asked.tickets = asked.tickets.filter((each) => each !== ticket);
+    const holding = [...this.asked.values()].filter(({ tickets }) => tickets.includes(ticket));
+    for (const asked of holding) asked.tickets = asked.tickets.filter((each) => each !== ticket);
+    return holding.length > 0;
   }
 
   /** What the server's clock says at `time`, in milliseconds since 1970. */
@@ -131,7 +134,7 @@ export class Conversation {
       this.state = State.LIVE;
       this.welcome = message;
       this.welcomedAt = now;
-    } else if (AFTER_WELCOME.has(message.type) && !this.isLive) {
+    } else if (AFTER_WELCOME.has(message.type) && !this.isLive && this.state !== State.CLOSING) {
       return false;
     }
     this.retryAfter = message.type === "error" ? (message.retryAfterMs ?? null) : null;
@@ -157,6 +160,16 @@ export class Conversation {
     this.isRetiring = true;
     for (const [id, { message }] of this.asked) if (message.type === "watch") this.asked.delete(id);
     this.due = now + RETIRE_TIMEOUT;
+  }
+
+  /** The client leaves. Returns whether somebody still waits for a reply; watches end with the client. */
+  leave(now) {
+    for (const [id, { tickets, message }] of this.asked) {
+      if (tickets.length === 0 || message.type === "watch") this.asked.delete(id);
+    }
+    this.isRetiring = this.isLeaving = true;
+    this.due = now + RETIRE_TIMEOUT;
+    return this.asked.size > 0;
   }
 
   /** Look at the timer. `ASK` counts as asked: the timer then waits for the answer. */

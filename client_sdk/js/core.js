@@ -27,7 +27,7 @@
 import { AskToken, Became, Changed, Close, Complained, ConnectionState, Open, Phase, SelfTold, Send, Settled } from "./actions.js";
 import { Attempts, End, Policy } from "./attempts.js";
 import { advice, CloseCode } from "./close_codes.js";
-import { Conversation, Verdict } from "./conversation.js";
+import { Conversation, State, Verdict } from "./conversation.js";
 import { ConnectionClosed, NotConnected, RequestFailed, RequestTimedOut } from "./errors.js";
 import { formatTime } from "./times.js";
 import { idleness } from "./values.js";
@@ -305,10 +305,10 @@ export class Core {
    */
   giveUp(ticket, milliseconds) {
     const wasWaiting = this.#waiting.delete(ticket);
-    for (const conversation of this.#conversations()) conversation.forget(ticket);
+    const wasAsked = this.#conversations().filter((conversation) => conversation.forget(ticket)).length > 0;
     const refusal = this.#watchlist.giveUp(ticket);
     if (refusal !== null) return refusal;
-    if (wasWaiting || !this.#isLive()) return new NotConnected(milliseconds, this.#lastEnd.reason, this.#lastEnd.status);
+    if (wasWaiting || !(this.#isLive() || wasAsked)) return new NotConnected(milliseconds, this.#lastEnd.reason, this.#lastEnd.status);
     return new RequestTimedOut(milliseconds);
   }
 
@@ -397,17 +397,20 @@ export class Core {
 
   #retire(former, now) {
     this.#retired.delete(former.number);
-    this.#close(former, CloseCode.GOING_AWAY, "moved to another connection");
+    if (former.state === State.CLOSING) this.#close(former, CloseCode.NORMAL, "bye");
+    else this.#close(former, CloseCode.GOING_AWAY, "moved to another connection");
     this.#orphan(former, End(CloseCode.ABNORMAL, "no reply in time"), now);
   }
 
-  #sayBye(conversation, reason) {
-    if (conversation.isGreeted) {
-      this.#send(conversation, { type: "bye" });
-      this.#close(conversation, CloseCode.NORMAL, "bye");
-    } else {
+  /** Others see the device go at once. The replies that the connection owes are awaited, and come before its end. */
+  #sayBye(conversation, reason, now) {
+    if (!conversation.isGreeted) {
       this.#close(conversation, CloseCode.ABNORMAL, reason);
+      return;
     }
+    this.#send(conversation, { type: "bye" });
+    if (conversation.leave(now)) this.#retired.set(conversation.number, conversation);
+    else this.#close(conversation, CloseCode.NORMAL, "bye");
   }
 
   #check(conversation, now) {
@@ -446,12 +449,13 @@ export class Core {
   /** End for good, with a bye. */
   #leave(end, now) {
     const closing = [this.#main, this.#successor].filter((each) => each !== null);
+    const owing = [...this.#retired.values()];
     this.#main = this.#successor = null;
+    this.#retired.clear();
     this.#stop(end, now);
-    for (const conversation of closing) {
-      this.#sayBye(conversation, "closed by the program");
-      this.#orphan(conversation, end, now);
-    }
+    for (const former of owing) if (former.leave(now)) this.#retired.set(former.number, former);
+    for (const conversation of closing) this.#sayBye(conversation, "closed by the program", now);
+    for (const former of owing) if (!this.#retired.has(former.number)) this.#retire(former, now);
   }
 
   /** End for good; whoever waits hears why. */
@@ -525,7 +529,7 @@ export class Core {
   /** What was asked on this connection will not be answered. */
   #orphan(conversation, end, now) {
     for (const { tickets, message } of conversation.takeAsked()) {
-      if (this.#hasEnded) {
+      if (this.#hasEnded || conversation.isLeaving) {
         this.#settleAll(tickets, this.closed(true));
       } else if (message.type === "unwatch") {
         this.#settleAll(tickets); // it went with the connection, and the next hello leaves them out

@@ -283,6 +283,7 @@ export class PresenceClient {
   /** Rejects with NotConnected or ConnectionClosed; if `signal` is aborted first, the client is closed. */
   connect(options?: CallOptions): Promise<Welcome>;
   reconnectNow(): void;
+  /** The client is closed at once; what was sent before is still answered, for 5 s at most. */
   bye(): void;
   watch(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<void>;
   unwatch(userIds: Iterable<UserId | bigint> | UserId | bigint, options?: CallOptions): Promise<void>;

@@ -590,10 +590,11 @@ def test_it_leaves_with_a_bye() -> None:
     world.sent()
     world.core.leave(world.now)
     assert world.sent() == [Bye()]
-    assert world.one(Close) == Close(link, 1000, "bye")
-    assert world.one(Settled).ticket == ticket
     assert world.take(Became)[-1].state.phase is Phase.CLOSED
-    world.hear(link, Ok(id=1))
+    assert world.take(Close) == [], "a reply is awaited"
+    world.hear(link, Statuses(id=1, statuses=[]))
+    assert world.one(Settled) == Settled(ticket, Statuses(id=1, statuses=[]), None)
+    assert world.one(Close) == Close(link, 1000, "bye")
     world.lose(link, 1000)
     assert (world.phase(), world.core.deadline()) == (Phase.CLOSED, None)
 

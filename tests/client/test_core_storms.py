@@ -97,6 +97,10 @@ class Storm:
             self.perform()
         self.core.leave(self.now)
         self.perform()
+        while (due := self.core.deadline()) is not None:  # replies that are still awaited
+            self.now = max(due, self.now)
+            self.core.tick(self.now)
+            self.perform()
 
     def perform(self) -> None:
         while actions := self.core.take():

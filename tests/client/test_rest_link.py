@@ -140,7 +140,7 @@ def test_the_status_to_begin_with_is_set_before_anybody_sees_the_device() -> Non
     world = World()
     world.say(Hello(user_id=1, device_id="d", platform="PC", status="OFFLINE"))
     world.answer(GONE)
-    assert world.call()[1:4] == ("PUT", "/status/1", {"status": "OFFLINE"})
+    assert world.call()[1:4] == ("PATCH", "/status/1", {"status": "OFFLINE"})
     world.answer(HttpAnswer(200, {}))
     assert world.call().path == "/online"
 

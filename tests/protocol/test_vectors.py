@@ -9,6 +9,7 @@ import msgpack  # type: ignore[import-untyped]
 import msgspec
 import pytest
 
+from presence_client.actions import PROBLEMS
 from presence_protocol import fields
 from presence_protocol.close_codes import CloseCode, advice, ends_device
 from presence_protocol.codec import JSON, MSGPACK, Codec
@@ -29,6 +30,8 @@ def cases(name: str) -> list[Any]:
 def test_close_codes(case: dict[str, Any]) -> None:
     assert advice(case["code"]).value == case["advice"]
     assert ends_device(case["code"]) is case["ends_device"]
+    problem = PROBLEMS.get(case["code"])
+    assert (problem and problem.value) == case.get("problem")
 
 
 @pytest.mark.parametrize("case", cases("text.json"))

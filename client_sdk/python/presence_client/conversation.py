@@ -34,7 +34,7 @@ WELCOME_TIMEOUT: Final = 15.0
 """Seconds from the wish to connect to the welcome: TCP, TLS, upgrade and a look-up of whom hello watches."""
 
 RETIRE_TIMEOUT: Final = 5.0
-"""Seconds that a connection which was replaced may take for the replies that it still owes."""
+"""Seconds that a connection which was replaced, or was told bye, may take for the replies that it still owes."""
 
 PING_SLACK: Final = 1.0
 """Seconds beyond `pingInterval` before the client asks: the server's own ping may be that much late."""
@@ -84,7 +84,7 @@ class Conversation:
         self.welcome: Welcome | None = None
         self.welcomed_at = 0.0
         self.has_token = False
-        self.is_retiring = self.is_to_move = False
+        self.is_retiring = self.is_leaving = self.is_to_move = False
         self.retry_after: float | None = None
         """Seconds after which to come back or ask again, as the server's last message said; None: it was no refusal."""
         self.is_renewing = False
@@ -132,11 +132,14 @@ class Conversation:
         """The id of the next request: 1, 2, ... on each connection."""
         return self._last_id + 1
 
-    def forget(self, ticket: int) -> None:
-        """Nobody waits for this ticket any more."""
+    def forget(self, ticket: int) -> bool:
+        """Nobody waits for this ticket any more. Returns whether a reply to it was awaited here."""
+        was_asked = False
         for id, asked in self.asked.items():
             if ticket in asked.tickets:
+                was_asked = True
                 self.asked[id] = Asked(tuple(each for each in asked.tickets if each != ticket), asked.message)
+        return was_asked
 
     def epoch_at(self, time: float) -> float | None:
         """What the server's clock says at `time`, in seconds since 1970; None: it has not told."""
@@ -178,6 +181,15 @@ class Conversation:
         self.is_retiring = True
         self.asked = {id: asked for id, asked in self.asked.items() if not isinstance(asked.message, Watch)}
         self.due = now + RETIRE_TIMEOUT
+
+    def leave(self, now: float) -> bool:
+        """The client leaves. Returns whether somebody still waits for a reply; watches end with the client."""
+        self.asked = {
+            id: asked for id, asked in self.asked.items() if asked.tickets and not isinstance(asked.message, Watch)
+        }
+        self.is_retiring = self.is_leaving = True
+        self.due = now + RETIRE_TIMEOUT
+        return bool(self.asked)
 
     def check(self, now: float) -> Verdict:
         """Look at the timer. `ASK` counts as asked: the timer then waits for the answer."""

@@ -329,12 +329,11 @@ class Core:
         A request that was not sent yet will not be; users that were to be watched stay in the watch list.
         """
         was_waiting = self._waiting.pop(ticket, None) is not None
-        for conversation in self._conversations():
-            conversation.forget(ticket)
+        was_asked = [conversation.forget(ticket) for conversation in self._conversations()]
         refusal = self._watchlist.give_up(ticket)
         if refusal is not None:
             return refusal
-        if was_waiting or not self._is_live():
+        if was_waiting or not (self._is_live() or any(was_asked)):
             return NotConnected(seconds, self.state.reason, self.state.http_status or None)
         return RequestTimedOut(seconds)
 
@@ -420,12 +419,20 @@ class Core:
 
     def _retire(self, former: Conversation, now: float) -> None:
         self._retired.pop(former.number, None)
-        self._close(former, CloseCode.GOING_AWAY, "moved to another connection")
+        if former.session.state is State.CLOSING:
+            self._close(former, CloseCode.NORMAL, "bye")
+        else:
+            self._close(former, CloseCode.GOING_AWAY, "moved to another connection")
         self._orphan(former, End(CloseCode.ABNORMAL, "no reply in time"), now)
 
-    def _say_bye(self, conversation: Conversation) -> None:
-        if conversation.session.state in (State.GREETED, State.LIVE):
+    def _say_bye(self, conversation: Conversation, now: float) -> None:
+        """Others see the device go at once. The replies that it is owed come before the end."""
+        is_greeted = conversation.session.state in (State.GREETED, State.LIVE)
+        if is_greeted:
             self._send(conversation, Bye())
+        if is_greeted and conversation.leave(now):
+            self._retired[conversation.number] = conversation
+        elif is_greeted:
             self._close(conversation, CloseCode.NORMAL, "bye")
         else:
             self._close(conversation, CloseCode.ABNORMAL, "closed by the program")
@@ -462,11 +469,15 @@ class Core:
     def _leave(self, end: End, now: float) -> None:
         """End for good, with a bye."""
         closing = [each for each in (self._main, self._successor) if each is not None]
+        owing, self._retired = self._retired, {}
         self._main = self._successor = None
         self._stop(end, now)
+        self._retired = {number: each for number, each in owing.items() if each.leave(now)}
         for conversation in closing:
-            self._say_bye(conversation)
-            self._orphan(conversation, end, now)
+            self._say_bye(conversation, now)
+        for former in owing.values():
+            if former.number not in self._retired:
+                self._retire(former, now)
 
     def _stop(self, end: End, now: float) -> None:
         """End for good; whoever waits hears why."""

@@ -119,6 +119,7 @@ class RestLink:
         self._idle: bool | None = None  # the levels that were said last
         self._busy: bool | None = None
         self._is_welcomed = self._is_over = self._is_continued = False
+        self._is_leaving = self._has_left = False
         self._user_ids: dict[UserId, None] = {}
         self._cursor: str | None = None
         self._unanswered: list[Watch] = []
@@ -157,7 +158,7 @@ class RestLink:
 
     def send(self, message: AnyClientMessage, now: float) -> None:
         """A message of the client."""
-        if self._is_over:
+        if self._is_over or self._is_leaving:
             return
         match message:
             case Hello():
@@ -180,7 +181,7 @@ class RestLink:
             case Ping():
                 self._reply(Pong(id=message.id))
             case Bye():
-                self._leave()
+                self._leave(now)
 
     def answered(self, number: int, answer: HttpAnswer, now: float) -> None:
         """What came of a request."""
@@ -191,7 +192,7 @@ class RestLink:
             self._poll = None
         self._epoch = answer.epoch
         if purpose == "bye":
-            self._end(End(CloseCode.NORMAL, "bye"))
+            self._has_left = True
         elif answer.status == 200:
             try:
                 self._succeeded(purpose, context, answer, now)
@@ -200,6 +201,8 @@ class RestLink:
         else:
             self._failed(purpose, context, answer, now)
         self._write(now)
+        if self._has_left and not self._calls and not self._is_over:
+            self._end(End(CloseCode.NORMAL, "bye"))
 
     def _write(self, now: float) -> None:
         """Say the next of what changes something. One at a time: two requests at once may arrive in either order."""
@@ -261,14 +264,26 @@ class RestLink:
         self._beat_at = now + self._interval
         self._call("POST", "/heartbeat", self._device(idle, busy), "beat", activity)
 
-    def _leave(self) -> None:
-        hello = self._me()
+    def _leave(self, now: float) -> None:
+        """Go offline at once. What was asked, and said of the user, is still answered; no heartbeat may come after."""
+        self._is_leaving = True
+        owed = {number: call for number, call in self._calls.items() if call[0] in ("status", "query")}
+        for message in [*self._unwritten, self._written]:
+            if isinstance(message, Activity):
+                self._reply(Ok(id=message.id))  # it ends with the device
+        self._unwritten = [message for message in self._unwritten if isinstance(message, SetStatus)]
+        for number in owed:
+            del self._calls[number]
         self.stop()
-        self._is_over = False  # one more answer is waited for
-        if hello.observer:
-            self._end(End(CloseCode.NORMAL, "bye"))
-        else:
+        self._is_over = False
+        self._calls = owed
+        self._write(now)
+        if not self._me().observer:
             self._call("POST", "/offline", self._device(None), "bye")
+        elif owed:
+            self._has_left = True
+        else:
+            self._end(End(CloseCode.NORMAL, "bye"))
 
     # -- watching --------------------------------------------------------------------------------------------------
 
@@ -353,7 +368,7 @@ class RestLink:
         error = _error_of(answer)
         if purpose == "greet" and error == "device_not_online" and context is None:
             if self._me().status is not None:  # before `/online`, lest somebody invisible flashes up
-                self._call("PUT", self._status_path(), {"status": self._me().status}, "first status")
+                self._call("PATCH", self._status_path(), {"status": self._me().status}, "first status")
             else:
                 self._go_online()
         elif purpose == "beat" and error == "device_not_online":

@@ -102,6 +102,7 @@ for (const [state, reach] of Object.entries(STATES)) {
         ({ error }) => error,
       );
       made.client.bye();
+      made.time.pass(5_000); // for which a reply is awaited
       assert.ok(["done", "closed"].includes(await calling));
       assert.equal(made.client.state, "closed");
       assert.equal(made.client.view.stale, true);
@@ -109,6 +110,41 @@ for (const [state, reach] of Object.entries(STATES)) {
     });
   }
 }
+
+test("what was sent before a bye is answered: the client waits for it, and shows itself closed at once", async () => {
+  const { client, socket, time } = start();
+  socket().welcome();
+  const said = client.setStatus("BUSY");
+  const asked = client.query([2]);
+  client.bye();
+  assert.deepEqual([client.state, socket().sent.at(-1).type, socket().closedWith], ["closed", "bye", null]);
+  socket().receive({ type: "ok", id: 1 });
+  await said;
+  socket().receive({ type: "statuses", id: 2, statuses: [entry(2, "AWAY")] });
+  assert.equal((await asked)[0].status, "AWAY");
+  assert.deepEqual([socket().closedWith, time.pending], [{ code: 1000, reason: "bye" }, 0]);
+});
+
+test("connected anew after a bye, an old reply is still heard, and what is owed is not asked again", async () => {
+  const { client, sockets, socket } = start();
+  socket().welcome();
+  const outcomes = [];
+  for (const call of [client.query([2]), client.activity(true)]) {
+    call.then(
+      () => outcomes.push("done"),
+      ({ error }) => outcomes.push(error),
+    );
+  }
+  client.bye();
+  client.connect();
+  socket().welcome();
+  sockets[0].receive({ type: "statuses", id: 1, statuses: [entry(2)] });
+  sockets[0].drop(1000);
+  await settled();
+  assert.deepEqual(outcomes, ["done", "closed"]);
+  assert.equal(socket().all("query").length, 0);
+  assert.equal(client.state, "online");
+});
 
 const LISTENED = ["state connecting", "state online", "state waiting", "state closed", "self", "change", "stale true", "stale false", "error", "frame"];
 

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { addressOf } from "../../../client_sdk/js/address.js";
-import { advice } from "../../../client_sdk/js/presence.js";
+import { advice, problemOf } from "../../../client_sdk/js/presence.js";
 import { isStatusEmoji, refusal } from "../../../client_sdk/js/text.js";
 import { formatTime, parseTime } from "../../../client_sdk/js/times.js";
 import { View } from "../../../client_sdk/js/view.js";
@@ -63,8 +63,9 @@ for (const { name, steps } of vectors("fold").cases) {
 }
 
 test("close codes", () => {
-  for (const { code, advice: expected } of vectors("close_codes").cases) {
+  for (const { code, advice: expected, problem } of vectors("close_codes").cases) {
     assert.equal(advice(code), expected, String(code));
+    assert.equal(problemOf(code), problem ?? null, String(code));
   }
 });
 
