@@ -159,6 +159,8 @@ class Naive:
                 evicted = (Evicted(device.holder, Cause.REPLACED),)
             if made.idle is not None:
                 self._say_idle(device, made.idle, made.idle_for, now, utc)
+            if device.holder == REST:
+                device.spoke = now  # over REST nothing is inferred: its silence begins here
             device.holder, device.heard, device.heard_utc = made.holder, now, utc
         return self._conclude(key[0], continued, evicted)
 

@@ -353,9 +353,11 @@ class LateEngine:
             truth = self._truths.get(user_id)
             devices = () if truth is None else truth.devices
             idle_since = {device.device_id: device.idle and device.idle.since for device in devices}
+            busy = {device.device_id for device in devices if device.busy}
             all_of_them = [
-                Announced(hosted.connect, idle_since.get(hosted.connect.device_id), hosted.has_lapsed)
+                Announced(connect, idle_since.get(connect.device_id), connect.device_id in busy, hosted.has_lapsed)
                 for hosted in confirmed
+                for connect in [hosted.connect]
             ]
             announce = partial(self.store.announce, user_id, all_of_them)
             self.line.send(Request(user_id, announce, partial(self._announced, confirmed)))

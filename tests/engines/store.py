@@ -38,6 +38,7 @@ class Announced(NamedTuple):
 
     connect: Connect
     idle_since: float | None
+    is_busy: bool
     has_lapsed: bool
 
 
@@ -45,6 +46,7 @@ def copy_of(device: Device) -> Device:
     copy = Device(device.user_id, device.device_id, device.platform, device.session, 0.0, 0)
     for slot in Device.__slots__:
         setattr(copy, slot, getattr(device, slot))
+    copy.set_busy(device.busy)
     return copy
 
 
@@ -72,7 +74,7 @@ class Store:
             evicted += self._announce(*announced).evicted
         return self.fetch(user_id, Transition(evicted=tuple(evicted), truth_changed=True))
 
-    def _announce(self, connect: Connect, idle_since: float | None, has_lapsed: bool) -> Transition:
+    def _announce(self, connect: Connect, idle_since: float | None, is_busy: bool, has_lapsed: bool) -> Transition:
         now = self._clock.now()
         record = self.table.record(connect.user_id)
         device = None if record is None else record.find(connect.device_id)
@@ -84,7 +86,9 @@ class Store:
             return Transition(evicted=(Evicted(connect.holder, Cause.ENDED_BY_BACKEND),))
         idle = None if device is not None else idle_since is not None
         idle_for = None if device is not None or idle_since is None else max(0.0, now - idle_since)
-        return self.table.apply(connect._replace(idle=idle, idle_for=idle_for, status=None), now, self._clock.utc())
+        busy = None if device is not None else is_busy
+        again = connect._replace(idle=idle, idle_for=idle_for, status=None, busy=busy)
+        return self.table.apply(again, now, self._clock.utc())
 
     def touch(self, key: tuple[int, str, int], now: float, spoke: bool) -> None:
         self._told(key[0], self.table.touch(*key, now, self._clock.utc(), spoke))

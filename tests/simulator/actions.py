@@ -11,6 +11,7 @@ from presence_protocol.messages import SetStatus
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Claim, Source, Status
 from simulator.clients import Client
+from simulator.loop import LONGEST_STALL
 from simulator.rest import Poller, RestDevice
 from simulator.scenario import Action
 from simulator.world import World
@@ -43,6 +44,8 @@ def _connect(world: World, client: Client, random: Random, what: int) -> None:
         hello["idle"] = random.random() < 0.5
     if random.random() < 0.15:
         hello["status"] = random.choice(STATUSES[:5])
+    if random.random() < 0.15:
+        hello["busy"] = random.random() < 0.5
     if not client.view.watched:
         client.watch(world.some_users(what))
     client.connect(is_mute=random.random() < 0.03, **hello)
@@ -86,10 +89,15 @@ def _status(world: World, client: Client, random: Random, what: int) -> None:
         client.set_status(SetStatus(status=status, until=until, status_text=text))  # type: ignore[arg-type]
 
 
+def _busy_or_not(random: Random) -> bool | None:
+    return random.choice((None, None, None, True, False, False))
+
+
 def _activity(world: World, client: Client, random: Random, what: int) -> None:
     if client.user_id:
         idle = random.random() < 0.5
-        client.set_activity(idle, random.choice((None, 0, 2_000)) if idle else None)
+        idle_for = random.choice((None, 0, 2_000)) if idle else None
+        client.set_activity(idle, idle_for, _busy_or_not(random))
 
 
 def _query(world: World, client: Client, random: Random, what: int) -> None:
@@ -140,10 +148,10 @@ def _idle_or_not(random: Random) -> bool | None:
 
 
 DEVICE_ACTIONS: Final[dict[str, Callable[[RestDevice, Random], None]]] = {
-    "rest_online": lambda device, random: device.online(_idle_or_not(random)),
+    "rest_online": lambda device, random: device.online(_idle_or_not(random), _busy_or_not(random)),
     "rest_offline": lambda device, random: device.offline(),
     "rest_vanish": lambda device, random: device.vanish(),
-    "rest_idle": lambda device, random: device.heartbeat(_idle_or_not(random)),
+    "rest_idle": lambda device, random: device.heartbeat(_idle_or_not(random), _busy_or_not(random)),
 }
 
 
@@ -206,7 +214,7 @@ def _look_up(world: World, random: Random, what: int) -> None:
 
 
 def _stall(world: World, random: Random, what: int) -> None:
-    world.loop.stall(random.choice((0.05, 0.3, 1.0, 2.0, 5.0, 9.0)))
+    world.loop.stall(random.choice((0.05, 0.3, 1.0, 2.0, 5.0, LONGEST_STALL)))
 
 
 def _clock(world: World, random: Random, what: int) -> None:
@@ -240,6 +248,22 @@ def _both(world: World, random: Random, what: int) -> None:
         world.loop.call_later(at, step)
 
 
+def _full(world: World, random: Random, what: int) -> None:
+    """Somebody who watches stops reading, and is answered, right when somebody whom they watch changes."""
+    watchers = [client for client in world.clients if client.is_live and client.view.watched]
+    if not watchers:
+        return
+    watcher = watchers[random.randrange(len(watchers))]
+    watched = [each for each in world.clients if each.is_live and each.user_id in watcher.view.watched]
+    if not watched or watcher.link is None:
+        return
+    watcher.link.stop_reading()
+    who = watched[random.randrange(len(watched))]
+    who.set_activity(random.random() < 0.5, None, _busy_or_not(random))
+    world.loop.call_later(0.05 * random.random(), watcher.query, [who.user_id])
+    world.loop.call_later(0.2 + random.random(), _read, world, watcher, random, what)
+
+
 def _crowd(world: World, random: Random, what: int) -> None:
     """All devices of one user come, one after the other, and some of them are lost on the way."""
     user_id = world.people.of(random.randrange(world.scenario.users))
@@ -260,6 +284,7 @@ WORLD_ACTIONS: Final[dict[str, Callable[[World, Random, int], None]]] = {
     "look_up": _look_up,
     "stall": _stall,
     "both": _both,
+    "full": _full,
     "crowd": _crowd,
     "clock": _clock,
     "suspend": _suspend,

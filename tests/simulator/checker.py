@@ -48,7 +48,8 @@ class Checker:
         if world.scenario.forgets and OFFLINE in (entry.status, known.status):
             return  # who was forgotten before it was told is OFFLINE without a time, under the version to be told
         require(known == entry, "one version, two stories", known, entry)
-        require(entry.status != OFFLINE or not entry.platforms, "OFFLINE with platforms", entry)
+        is_bare = not entry.platforms and not entry.platform_status
+        require(entry.status != OFFLINE or is_bare, "OFFLINE with platforms", entry)
 
     def greeting(self, codec: Codec, frame: bytes) -> bool:
         """A `welcome` that is written says what the calendar says. Returns whether `frame` holds one."""

@@ -199,12 +199,12 @@ class Client:
             message.id = self.new_id("ok")
             self.say(message)
 
-    def check_idle(self) -> None:
+    def check_levels(self) -> None:
         """At rest: what was said of idleness has arrived. The model client promises nothing."""
 
-    def set_activity(self, idle: bool, idle_for_ms: int | None) -> None:
+    def set_activity(self, idle: bool, idle_for_ms: int | None, busy: bool | None) -> None:
         if self.is_live:
-            self.say(Activity(idle=idle, idle_for_ms=idle_for_ms, id=self.new_id("ok")))
+            self.say(Activity(idle=idle, idle_for_ms=idle_for_ms, busy=busy, id=self.new_id("ok")))
 
     def query(self, user_ids: list[int]) -> None:
         if self.is_live:

@@ -18,6 +18,8 @@ from presence_server.transports.driver import SWEEP_INTERVAL, Driver
 SOON: Final = 0
 SOCKET: Final = 1
 TIMER: Final = 2
+LONGEST_STALL: Final = 9.0
+"""Seconds."""
 
 
 class Handle:

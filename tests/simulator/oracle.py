@@ -10,13 +10,14 @@ own, which stands still while the server stalls or its engine is away.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from domain.naive_claims import NaiveClaims
 from presence_server.application.ports import TruthChanged
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Word
-from presence_server.domain.model import Change, Status
+from presence_server.domain.model import Change, PublicState, Status
 from presence_server.domain.transitions import (
     AnyTransition,
     ChangeClaim,
@@ -35,6 +36,7 @@ from presence_server.domain.transitions import (
 )
 from simulator.failure import require
 from simulator.limits import spared
+from simulator.loop import LONGEST_STALL
 
 if TYPE_CHECKING:
     from simulator.network import Link
@@ -52,6 +54,7 @@ SLACK: Final = 2.0
 class DeviceTruth:
     __slots__ = (
         "arrived_until",
+        "busy",
         "comes",
         "device_id",
         "ends",
@@ -65,6 +68,7 @@ class DeviceTruth:
         "offlines",
         "platform",
         "promised_until",
+        "unsure_busy",
         "unsure_idle",
     )
 
@@ -80,6 +84,8 @@ class DeviceTruth:
         self.maybe_until = NEVER  # on the ghosts' clock
         self.idle: bool | None = None
         self.unsure_idle = 0
+        self.busy: bool | None = None
+        self.unsure_busy = 0
         self.offlines = 0
         self.ends = 0  # how often it was to end at once
         self.comes = 0  # how often it was to come online
@@ -107,28 +113,30 @@ class Asked(NamedTuple):
     comes: int
     may_idle: bool
     """Whether it may change who is idle."""
+    may_busy: bool
 
 
 class UserTruth:
     __slots__ = ("arrivals", "claims", "devices", "doubted", "doubts", "pending", "pushed_out", "spared")
 
-    def __init__(self) -> None:
+    def __init__(self, lifetimes: Mapping[Status, int]) -> None:
         self.devices: dict[str, DeviceTruth] = {}
         self.arrivals = 0  # of devices that may have ended another
         self.spared: set[DeviceTruth] = set()  # whom the last of these may not have ended
         self.doubted: dict[DeviceTruth, tuple[Link | None, float, float]] = {}  # whom it may have, and how they stood
         self.pushed_out = 0  # the connection that it did end
-        self.claims = NaiveClaims()
+        self.claims = NaiveClaims(lifetimes)
         self.doubts: set[str] = set()  # sources of whose claims it is not known which there are
         self.pending = 0  # claims that were submitted and not answered
 
-    def knows_claims(self, utc: float) -> bool:
+    def knows_claims(self, utc: float, unread: float) -> bool:
         """Whether it is known what is claimed of the user; not about the moment at which one begins or ends."""
-        return not self.doubts and not self.pending and not self.is_at_an_edge(utc)
+        return not self.doubts and not self.pending and not self.is_at_an_edge(utc, unread)
 
-    def is_at_an_edge(self, utc: float) -> bool:
+    def is_at_an_edge(self, utc: float, unread: float = 0.0) -> bool:
+        """`unread`: for how many seconds the server may not have read the calendar."""
         times = [time for said in self.claims.said for time in (said.since if said.is_planned else None, said.until)]
-        return any(time is not None and abs(time - utc) <= SLACK for time in times)
+        return any(time is not None and utc - unread - SLACK <= time <= utc + SLACK for time in times)
 
     def doubt(self) -> None:
         """With the record, what is claimed may have been forgotten."""
@@ -141,7 +149,10 @@ class Oracle:
         self.users: dict[int, UserTruth] = {}
 
     def user(self, user_id: int) -> UserTruth:
-        return self.users.setdefault(user_id, UserTruth())
+        user = self.users.get(user_id)
+        if user is None:
+            user = self.users[user_id] = UserTruth(self._world.scenario.lapses)
+        return user
 
     def device(self, user_id: int, device_id: str) -> DeviceTruth:
         devices = self.user(user_id).devices
@@ -198,12 +209,14 @@ class Oracle:
         if isinstance(transition, Connect | Online):
             self._comes(user, transition, now)
         if isinstance(transition, Say | SetClaims | ChangeClaim | EndClaims):
-            asked = Asked(now, 0, user.arrivals, 0, False)
+            asked = Asked(now, 0, user.arrivals, 0, False, False)
         else:
             device = self.device(transition.user_id, transition.device_id)
-            may_idle = self._may_idle(transition, device, now)
+            may_idle = self._may_say(transition, getattr(transition, "idle", None), device, now)
+            may_busy = self._may_say(transition, getattr(transition, "busy", None), device, now)
             device.unsure_idle += may_idle
-            asked = Asked(now, device.ends, user.arrivals, device.comes, may_idle)
+            device.unsure_busy += may_busy
+            asked = Asked(now, device.ends, user.arrivals, device.comes, may_idle, may_busy)
         self._submitted(transition)
         return asked
 
@@ -241,11 +254,11 @@ class Oracle:
         user.doubted = {}
 
     @staticmethod
-    def _may_idle(transition: AnyTransition, device: DeviceTruth, now: float) -> bool:
+    def _may_say(transition: AnyTransition, said: bool | None, device: DeviceTruth, now: float) -> bool:
         """Whoever says nothing of it leaves a device that is there as it is: coming back is no activity."""
-        if isinstance(transition, Connect | Online) and transition.idle is None:
-            return not device.must_live(now)
-        return isinstance(transition, Connect | Online | Heartbeat | SetActivity) and transition.idle is not None
+        if said is None:
+            return isinstance(transition, Connect | Online) and not device.must_live(now)
+        return True
 
     def _submitted(self, transition: AnyTransition) -> None:
         user = self.user(transition.user_id)
@@ -310,12 +323,13 @@ class Oracle:
             case Say() | SetClaims():
                 # Set while nobody is there, it may be forgotten before whoever is on the way arrives.
                 is_kept = not self._world.scenario.forgets or any(map(self._must_live, user.devices.values()))
-                self._claimed(user, transition, made is not None and is_kept)
+                self._claimed(user, transition, made is not None and is_kept, asked.at)
             case Connect():
                 device = self.device(transition.user_id, transition.device_id)
                 device.unsure_idle -= asked.may_idle
+                device.unsure_busy -= asked.may_busy
                 if transition.status is not None:
-                    self._hello_status(user, transition.status, made)
+                    self._hello_status(user, transition.status, made, asked.at)
                 self._connected(device, transition, made, now)
                 if user.arrivals != asked.arrivals:
                     device.forget()
@@ -327,15 +341,16 @@ class Oracle:
             case Online() | Heartbeat() | SetActivity():
                 device = self.device(transition.user_id, transition.device_id)
                 device.unsure_idle -= asked.may_idle
+                device.unsure_busy -= asked.may_busy
                 device.arrived_until = NEVER
                 if made is None:
-                    device.idle = None
+                    device.idle = device.busy = None
                 elif made.device is None:
                     must = device.must_live(now) and isinstance(transition, Heartbeat)
                     require(not must, "a live REST device was refused", transition)
                 else:
                     self._stamped(transition, made)
-                    self._said_idle(device, transition, made)
+                    self._said_levels(device, transition, made)
                     if not isinstance(transition, SetActivity):
                         is_sure = device.ends == asked.ends and user.arrivals == asked.arrivals
                         self._beat(device, asked.at, is_sure)
@@ -348,15 +363,12 @@ class Oracle:
 
     def _connected(self, device: DeviceTruth, connect: Connect, made: Transition | None, now: float) -> None:
         if made is None or made.device is None:
-            device.idle = None
+            device.idle = device.busy = None
             device.forget()
             return
         require(made.continued or not device.must_live(now), "a live session was not continued", connect)
         self._stamped(connect, made)
-        if connect.idle is not None:
-            device.idle = connect.idle
-        elif not made.continued:
-            device.idle = False
+        self._said_levels(device, connect, made)
         device.live_until = NEVER  # it is not in grace any more; what heartbeats promised it stands
         if device.holder != connect.holder:
             return  # ended or replaced while the engine was at it
@@ -380,13 +392,14 @@ class Oracle:
                 require(record.live_active() >= utc - 1, "active, and another time is shown", transition, record)
         require(record.live_active() <= world.clock.latest, "active in the future", transition, record)
 
-    def _said_idle(self, device: DeviceTruth, said: Online | Heartbeat | SetActivity, made: Transition) -> None:
-        if said.idle is not None:
-            device.idle = said.idle
-        elif isinstance(said, Online) and not made.continued:
-            device.idle = False
+    def _said_levels(
+        self, device: DeviceTruth, said: Connect | Online | Heartbeat | SetActivity, made: Transition
+    ) -> None:
+        is_new = isinstance(said, Connect | Online) and not made.continued
+        device.idle = said.idle if said.idle is not None else False if is_new else device.idle
+        device.busy = said.busy if said.busy is not None else False if is_new else device.busy
 
-    def _claimed(self, user: UserTruth, claiming: Say | SetClaims, is_done: bool) -> None:
+    def _claimed(self, user: UserTruth, claiming: Say | SetClaims, is_done: bool, asked_at: float) -> None:
         world = self._world
         user.pending -= 1
         utc = world.clock.calendar()
@@ -400,19 +413,22 @@ class Oracle:
             is_whole = claiming.word is None or (claiming.word.until is None and claiming.word.text is not LEAVE)
         # A store may have seen an end before the calendar was set back, and tell of it later.
         has_end = bool(user.claims.edges(utc))
-        if not is_done or (has_end and world.is_late and not world.clock.is_settled(SLACK)):
+        is_old = world.clock.now() - asked_at > SLACK / 2
+        if not is_done or (has_end and world.is_late and (is_old or not world.clock.is_settled(SLACK))):
             user.doubts.add(source)
         elif is_whole:
             user.doubts.discard(source)
 
     def _knows(self, user: UserTruth) -> bool:
-        return user.knows_claims(self._world.clock.calendar()) and self._world.clock.is_settled(SLACK)
+        world = self._world
+        unread = LONGEST_STALL if world.loop.stalled_lately(SLACK) else 0.0
+        return user.knows_claims(world.clock.calendar(), unread) and world.clock.is_settled(SLACK)
 
-    def _hello_status(self, user: UserTruth, status: Status, made: Transition | None) -> None:
+    def _hello_status(self, user: UserTruth, status: Status, made: Transition | None, asked_at: float) -> None:
         if made is not None and made.continued:
             user.pending -= 1
         else:
-            self._claimed(user, Say(0, Word(status)), made is not None)
+            self._claimed(user, Say(0, Word(status)), made is not None, asked_at)
 
     def lapsed(self) -> None:
         """The engine was away for so long that it may have let go of whatever is not connected."""
@@ -494,17 +510,40 @@ class Oracle:
         if not is_sure or is_alone or not after.platforms:
             return
         require((after.text, after.emoji) == (here[0].text, here[0].emoji), "not the text", event, here[0])
+        self._check_statuses(user, after, here, event)
+
+    def _check_statuses(self, user: UserTruth, public: PublicState, here: list[PublicState], event: object) -> None:
+        """That of the user, and that of each platform if it is told. `here`: as claims make it of two words of
+        devices."""
+        tells = self._world.scenario.tells_platforms
+        require((public.by_platform is not None) is tells, "platforms say more, or less", event)
         if here[0].status is here[1].status:
-            require(after.status is here[0].status, "not the claim that wins", event, here[0])
+            require(public.status is here[0].status, "not the claim that wins", event, here[0])
+            is_everywhere = not tells or set(public.by_platform or ()) == {public.status}
+            require(is_everywhere, "a claim that does not hold everywhere", event)
             return
-        idle_now = [None if device.unsure_idle else device.idle for device in maybe]
-        require(after.status is not Status.BUSY, "a claim that nobody made", event)
+        self._check_word(list(user.devices.values()), public.status, event)
+        for platform, status in zip(public.platforms, public.by_platform or (), strict=tells):
+            self._check_word([d for d in user.devices.values() if d.platform == platform], status, event)
+
+    def _check_word(self, devices: list[DeviceTruth], status: Status, event: object) -> None:
+        """BUSY if any device is, else ONLINE if any is active, else AWAY: as far as an observer can be sure."""
+        now, ghost_now = self._world.clock.now(), self._world.ghost_now()
+        must = [device for device in devices if device.must_live(now)]
+        maybe = [device for device in devices if device.may_live(ghost_now)]
+        busy = [None if device.unsure_busy else device.busy for device in maybe]
+        if status is Status.BUSY:
+            require(any(each is not False for each in busy), "a claim that nobody made", event)
+            return
+        is_busy = any(device.busy is True and not device.unsure_busy for device in must)
+        require(not is_busy, "a device is busy", event)
         if self._world.scenario.lifetimes.away_after:
             return
-        is_idle = after.status is Status.AWAY
-        require(is_idle or not all(idle is True for idle in idle_now), "activity that nobody showed", event)
-        active = any(device.idle is False and not device.unsure_idle for device in must)
-        require(not is_idle or not active, "AWAY though active", event)
+        idle = [None if device.unsure_idle else device.idle for device in maybe]
+        is_idle = status is Status.AWAY
+        require(is_idle or not all(each is True for each in idle), "activity that nobody showed", event)
+        is_active = any(device.idle is False and not device.unsure_idle for device in must)
+        require(not is_idle or not is_active, "AWAY though active", event)
 
     def check_winners(self) -> None:
         """Of whoever is known in every respect, the claim that wins is the one that shows."""
@@ -515,9 +554,13 @@ class Oracle:
             record = world.table.record(user_id)
             if record is None or not record.devices or not self._knows(user):
                 continue
-            here = [user.claims.public(word, record.public.platforms, utc) for word in (Status.ONLINE, Status.AWAY)]
+            public = record.public
+            here = [user.claims.public(word, public.platforms, utc) for word in (Status.ONLINE, Status.AWAY)]
             if here[0].status is here[1].status:
-                require(record.public == here[0], "not the claim that wins", record, here[0])
+                plain = public._replace(by_platform=None)
+                require(plain == here[0], "not the claim that wins", record, here[0])
+            if public.platforms:
+                self._check_statuses(user, public, here, record)
 
     def check_ghosts(self) -> None:
         """Nobody is shown whose devices are all gone for longer than the bound."""

@@ -13,7 +13,8 @@ from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
 from presence_server.application.polls import Poll, PollAnswer
 from presence_server.domain.claims import Word
-from presence_server.domain.model import Claim, Platform, Shown, Source
+from presence_server.domain.model import Claim, Shown, Source
+from presence_server.domain.platforms import AnyPlatform
 from presence_server.domain.transitions import (
     AnyTransition,
     Heartbeat,
@@ -84,7 +85,7 @@ class Requests:
 class RestDevice:
     """Online by heartbeats, as the API document has it."""
 
-    def __init__(self, world: World, user_id: int, device_id: str, platform: Platform) -> None:
+    def __init__(self, world: World, user_id: int, device_id: str, platform: AnyPlatform) -> None:
         self._world = world
         self.user_id = user_id
         self.device_id = device_id
@@ -92,15 +93,16 @@ class RestDevice:
         self.is_there = False
         self._beats = 0
 
-    def online(self, idle: bool | None) -> None:
+    def online(self, idle: bool | None, busy: bool | None = None) -> None:
         self.is_there = True
         self._beats += 1
-        self._say_online(idle)
+        self._say_online(idle, busy)
         self._beat_later(self._beats)
 
-    def _say_online(self, idle: bool | None) -> None:
+    def _say_online(self, idle: bool | None, busy: bool | None = None) -> None:
         number = self._world.hub.next_number()
-        self._world.requests.submit(Online(self.user_id, self.device_id, self._platform, number, idle), _ignore)
+        online = Online(self.user_id, self.device_id, self._platform, number, idle, busy)
+        self._world.requests.submit(online, _ignore)
 
     def _beat_later(self, beats: int) -> None:
         self._world.loop.call_later(self._world.scenario.heartbeat_interval, self._beat, beats)
@@ -110,8 +112,8 @@ class RestDevice:
             self.heartbeat(None)
             self._beat_later(beats)
 
-    def heartbeat(self, idle: bool | None) -> None:
-        self._world.requests.submit(Heartbeat(self.user_id, self.device_id, idle), self._answered)
+    def heartbeat(self, idle: bool | None, busy: bool | None = None) -> None:
+        self._world.requests.submit(Heartbeat(self.user_id, self.device_id, idle, busy), self._answered)
 
     def _answered(self, made: Transition | None) -> None:
         if self.is_there and made is not None and made.device is None:

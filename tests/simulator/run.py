@@ -159,7 +159,7 @@ class Run:
                 return
             truth = self_view_of(self.world.spy.truth(client.user_id), self.world.people.keys)
             require(client.self_view == truth, "another truth", client, client.self_view, truth)
-            client.check_idle()
+            client.check_levels()
 
     def _check_resumes(self) -> None:
         """Whoever comes back with any cursor that was given converges."""

@@ -12,6 +12,7 @@ from random import Random
 from typing import Final, NamedTuple
 
 from presence_server.application.liveness import LinkTimes
+from presence_server.domain.model import Status
 from presence_server.domain.shard import Lifetimes
 
 
@@ -57,7 +58,8 @@ REST: Final = {
     "poll_others": 2,
 }
 WORLD: Final = {"stall": 0.15, "clock": 0.2, "suspend": 0.05}
-BOTH: Final = {"both": 1.5}
+BOTH: Final = {"both": 3.0}
+FULL: Final = {"full": 1.0}
 CROWD: Final = {"crowd": 0.7}
 FLAPS: Final = 6
 SLOW: Final = 4
@@ -91,6 +93,8 @@ class Scenario(NamedTuple):
     flaps: bool  # people change their status again and again
     is_slow: bool  # many stop reading
     comes_both_ways: bool  # devices that have a connection send heartbeats as well
+    tells_platforms: bool  # the status on each platform is told
+    lapses: dict[Status, int]  # seconds after which what a person says without an end lapses
 
     @property
     def evicts(self) -> bool:
@@ -154,7 +158,9 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         turn=random.choice((0.0, 0.002, 0.02)) if not is_slow else 0.02,
         flaps=random.random() < 0.3,
         is_slow=is_slow,
-        comes_both_ways=random.random() < 0.4,
+        comes_both_ways=random.random() < 0.6,
+        tells_platforms=random.random() < 0.3,
+        lapses=random.choice(({}, {Status.BUSY: 4, Status.AWAY: 9, Status.ONLINE: 9})),
     )
 
 
@@ -174,6 +180,7 @@ def plan(scenario: Scenario) -> Iterator[Action]:
     weights |= {kind: weight / per_rest * rest for kind, weight in of_rest.items()}
     total = sum(weights.values())
     others = WORLD | (AWAY if scenario.is_late else {})
+    others |= {kind: weight * (SLOW if scenario.is_slow else 1) for kind, weight in FULL.items()}
     others |= (BOTH if scenario.comes_both_ways else {}) | (CROWD if scenario.evicts else {})
     # So many in a second, whatever the size: they concern everybody.
     weights |= {kind: weight * total / scenario.actions_per_second for kind, weight in others.items()}

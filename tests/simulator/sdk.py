@@ -40,6 +40,8 @@ class SdkClient(Client):
         self._waiting: dict[int, str] = {}
         """Tickets that nobody has settled, and what they are for."""
         self._handed_out: dict[int, StatusEntry] = {}
+        self._last_level = 0
+        """The ticket of what was said last of idleness; 0 once that was refused, and the program told so."""
         self._core = self._new_core(None)
 
     def __repr__(self) -> str:
@@ -66,8 +68,9 @@ class SdkClient(Client):
         watched = sorted(self.view.watched)
         self._core = self._new_core(hello.get("status"))
         self._call(self._core.watch(watched), "watch")
-        if "idle" in hello and self.user_id:
-            self._call(self._core.activity(hello["idle"], 0.0, self.world.loop.time), "ok")
+        if ("idle" in hello or "busy" in hello) and self.user_id:
+            idle, busy = hello.get("idle", False), hello.get("busy")
+            self._say_level(idle, 0.0, busy)
         self._core.start(self.world.loop.time)
         self._perform()
 
@@ -124,20 +127,27 @@ class SdkClient(Client):
         self._call(self._core.request(message), "ok")
         self._perform()
 
-    def set_activity(self, idle: bool, idle_for_ms: int | None) -> None:
-        self._call(self._core.activity(idle, (idle_for_ms or 0) / 1000, self.world.loop.time), "ok")
+    def set_activity(self, idle: bool, idle_for_ms: int | None, busy: bool | None) -> None:
+        self._say_level(idle, (idle_for_ms or 0) / 1000, busy)
         self._perform()
 
-    def check_idle(self) -> None:
+    def _say_level(self, idle: bool, idle_for: float, busy: bool | None) -> None:
+        self._last_level = self._core.activity(idle, idle_for, self.world.loop.time, busy)
+        self._call(self._last_level, "ok")
+
+    def check_levels(self) -> None:
         """Whatever state the connection was in when it was said: the server has heard it.
 
-        Of idleness only: whoever is active is not for ever.
+        Of idleness and being busy only: whoever is active is not for ever.
         """
         said = self._core._idle
         is_shared = any((each.user_id, each.device_id) == (self.user_id, self.device_id) for each in self.world.devices)
-        if said is not None and said[0] and not is_shared and self.self_view is not None:
-            shown = {device.device_id: device.idle for device in self.self_view.devices}
-            require(shown.get(self.device_id), "idleness was not told", self, said, shown)
+        if said is not None and self._last_level and not is_shared and self.self_view is not None:
+            shown = {device.device_id: (device.idle, device.busy) for device in self.self_view.devices}
+            require(self.device_id in shown, "a live session was not there", self, shown)
+            idle, busy = shown[self.device_id]
+            require(idle or not said.idle, "idleness was not told", self, said, shown)
+            require(busy or not said.busy, "being busy was not told", self, said, shown)
 
     def query(self, user_ids: list[int]) -> None:
         self._call(self._core.request(Query(user_ids=user_ids)), "query")
@@ -227,6 +237,8 @@ class SdkClient(Client):
                     require(is_alike(before, change.before), "a change from elsewhere", self, before, change)
                     self._handed_out[change.user_id] = change.after
             case Settled(ticket, reply, error):
+                if ticket == self._last_level and isinstance(error, RequestFailed):
+                    self._last_level = 0
                 self._settled(self._waiting.pop(ticket, None), reply, error)
             case Became() | SelfTold():
                 pass  # read from the core

@@ -17,9 +17,11 @@ from presence_server.application.policies import Everyone
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine, Visibility
 from presence_server.application.turn import Turn
+from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Platform, UserPresence
+from presence_server.domain.platforms import USUAL, AnyPlatform, platforms_of
 from presence_server.engines.memory import MemoryEngine
 from presence_server.transports.websocket.frames import FRAMERS, PING
 from simulator.checker import Checker
@@ -34,7 +36,8 @@ from simulator.sdk import SdkClient
 from simulator.spy import SpyEngine
 from support.who import ByRule, trusting
 
-PLATFORMS = tuple(Platform)
+TELLING = platforms_of(USUAL, tells_status=True)
+"""The usual platforms, where the status on each is told."""
 LEASE = 4.0
 NEVER = float("-inf")
 AWAY_ECHO = 15.0
@@ -55,7 +58,9 @@ class World:
         self.loop = Loop()
         self.random = Random(f"network {scenario.seed}")
         self.clock = MachineClock(self.loop)
-        self.table = people.table(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered)
+        self.platforms = TELLING if scenario.tells_platforms else Platform
+        rules = Rules(lifetimes=scenario.lapses)
+        self.table = people.table(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered, rules=rules)
         self.visibility: Visibility = ByRule(some_hidden) if scenario.hides_some else Everyone()
         self.oracle = Oracle(self)
         self.checker = Checker(self)
@@ -71,6 +76,7 @@ class World:
             min_publish_interval=scenario.min_publish_interval,
             times=scenario.times,
             user_ids=people.kind,
+            platforms=self.platforms,
         )
         self.hub = Hub(
             self.spy,
@@ -132,13 +138,16 @@ class World:
             return make(self, number, number // 8 % 2, 0, "", "")
         user_id = self.people.of(number % self.scenario.users)
         device = number % 3
-        return make(self, number, number % 2, user_id, f"web{device}", PLATFORMS[device].value)
+        return make(self, number, number % 2, user_id, f"web{device}", self._platform(device).value)
 
     def _device(self, number: int) -> RestDevice:
         """Some have the device id of a WebSocket client."""
         user_id = self.people.of(number % self.scenario.users)
         device = number % 4
-        return RestDevice(self, user_id, f"web{device}" if device < 3 else "phone", PLATFORMS[device])
+        return RestDevice(self, user_id, f"web{device}" if device < 3 else "phone", self._platform(device))
+
+    def _platform(self, number: int) -> AnyPlatform:
+        return list(self.platforms)[number]
 
     def some_users(self, what: int) -> list[int]:
         """A few users, the first of them more often; some were never heard of."""
