@@ -205,7 +205,7 @@ def webhooks_of(settings: Settings, gateway: Gateway) -> Deliveries | None:
     """
     if not settings.webhooks:
         return None
-    feed, keys, platforms = gateway.feed, gateway.hub.keys, [one.value for one in gateway.hub.limits.platforms]
+    feed, platforms = gateway.feed, [one.value for one in gateway.hub.limits.platforms]
     if feed is None:
         raise SettingsError("webhooks", f"the engine {settings.engine} has no feed")
     path, ids = Path(settings.webhooks), gateway.user_ids
@@ -214,7 +214,7 @@ def webhooks_of(settings: Settings, gateway: Gateway) -> Deliveries | None:
         return FeedFilter(
             frozenset(map(Status, wanted.statuses)) or None,
             wanted.platforms or None,
-            frozenset(map(keys.key, wanted.users)) or None,
+            frozenset(wanted.users) or None,
         )
 
     try:

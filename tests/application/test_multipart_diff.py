@@ -7,7 +7,7 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.keys import PLAIN
 from presence_server.application.turn import Turn
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import Platform
+from presence_server.domain.model import Change, Platform
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Online
 from presence_server.engines.memory import MemoryEngine
@@ -46,7 +46,9 @@ def test_a_client_lost_between_two_parts_does_not_claim_the_later_one() -> None:
     slot = fanout.attach(outlet, 0)
     users = range(1, 1201)
     interest.watch(slot, users)
-    engine.attach(lambda change, now: fanout.gather(change.user_id, change.version, now) if len(change) == 4 else None)
+    engine.attach(
+        lambda change, now: fanout.gather(change.user_id, change.version, now) if isinstance(change, Change) else None
+    )
     for user_id in users:
         engine.submit(Online(user_id, "d", Platform.WEB, 1), NOW, lambda made: None)
     first_seq = engine.presence(1).seq

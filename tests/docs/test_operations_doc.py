@@ -178,7 +178,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
             "GET", "/", 404, refusal(404, "path", "is unknown").partition(b"\r\n\r\n")[2], "192.0.2.7"
         )
         online = PublicState(Status.ONLINE, (), None)
-        journal.following(lambda event, now: None)(Change(key, OFFLINE, online, 1), 0.0)
+        journal.following(lambda event, now: None)(Change(key, OFFLINE, online, 1, Cause.CONNECTED), 0.0)
         yield handler.records
     finally:
         logger.removeHandler(handler)

@@ -89,7 +89,7 @@ def test_a_reconnect_within_grace_continues_the_session_and_nobody_notices() -> 
     scene.disconnect(first)
     scene.wait(8)
     second = scene.connect()
-    assert second.made == Transition(device=scene.device(), continued=True)
+    assert second.made == Transition(device=scene.device(), continued=True, cause=Cause.RESUMED)
     assert scene.device().session == session
     assert scene.device().online_time == START
     assert scene.wait(3600) == []

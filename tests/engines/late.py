@@ -22,6 +22,7 @@ from engines.line import Line, Request
 from engines.store import Announced, Fetched, Store
 from engines.timeline import Timeline
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserPresence
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import AnyTransition, Connect, Disconnect, Leave
@@ -311,7 +312,7 @@ class LateEngine:
         if presence.version > max(held.version, known.floor):
             self.seq += 1
             known.presence = presence._replace(seq=self.seq)
-            change = Change(presence.user_id, held.public, presence.public, presence.version)
+            change = Change(presence.user_id, held.public, presence.public, presence.version, Cause.RESTORED)
             self._listener(change, self._clock.now())
 
     # -- away ----------------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ class FeedEntry(Struct, rename="camel", frozen=True, omit_defaults=True, gc=Fals
 
     `at` is when that began, in milliseconds since 1970; of one user it never moves back. `cause` is one of
     `presence_server.domain.causes`; take one that you do not know for any other. `device` is the device that caused it,
-    where one did and the server still knows it.
+    where one did and the server still knows it. `invisible`: to everybody but who is told this they are OFFLINE.
     """
 
     user_id: UserId
@@ -31,3 +31,4 @@ class FeedEntry(Struct, rename="camel", frozen=True, omit_defaults=True, gc=Fals
     status_text: str | None = None
     status_emoji: str | None = None
     device: FeedDevice | None = None
+    invisible: bool = False

@@ -16,6 +16,7 @@ from presence_protocol.user_ids import UserId
 from presence_server.application.entries import deciding
 from presence_server.domain.account import Account, Noted
 from presence_server.domain.aggregate import Verdict, decide
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import is_own
 from presence_server.domain.model import GRACE, REST, Device, Status
 from presence_server.domain.platforms import Platform
@@ -96,7 +97,7 @@ def _by(verdict: Verdict, ended: Device | None = None) -> dict[str, Any]:
     source = {"source": "nothing" if verdict.status is Status.OFFLINE else "devices"}
     if ended is None:
         return source
-    return source | {"cause": "heartbeats_missed" if ended.holder == REST else "grace_over"}
+    return source | {"cause": (Cause.HEARTBEAT_MISSED if ended.holder == REST else Cause.GRACE_OVER).value}
 
 
 def _change(noted: Noted) -> dict[str, Any]:
@@ -106,9 +107,11 @@ def _change(noted: Noted) -> dict[str, Any]:
         "before": change.before.status.value,
         "after": change.after.status.value,
         "platforms": [platform.value for platform in change.after.platforms],
-        "cause": noted.cause,
+        "cause": change.cause.value,
         "version": change.version,
-    }
+    } | (
+        {} if change.by is None else {"device": {"deviceId": change.by.device_id, "platform": change.by.platform.value}}
+    )
 
 
 def _sentence(user_id: UserId, account: Account, verdict: Verdict, coming: dict[str, Any] | None) -> Sentence:

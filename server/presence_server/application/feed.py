@@ -2,36 +2,67 @@
 
 A reader has no queue: only a cursor, which says up to which seq it was told. What it is told next are the users who
 changed after that, the last state of each. So a reader that is slow, or was gone for a day, costs nothing meanwhile.
-The first pages, without a cursor, walk everybody present in the same order, and whoever changes meanwhile comes again.
+The first pages, without a cursor, *walk* everybody present in the same order; whoever changes meanwhile comes again.
+Whoever asks for every transition is told each one, as long as the window holds them; where it does not, the last states
+stand in for them, and that is told as a gap.
+
+**Cursors** are of one kind for all ways in: `epoch.seq.mark`. The mark says through whose eyes (`f`, or `t` for the
+truth), of which filter, and where a walk began: until it is over, what was forgotten before it is no loss.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.feed import FeedDevice, FeedEntry
+from presence_protocol.user_ids import UserId
 from presence_server.application.cursors import Cursor, is_lost, parse
 from presence_server.application.keys import UserKeys
-from presence_server.domain.model import OFFLINE, Status, UserKey, UserRecord
-from presence_server.domain.versions import milliseconds_of
+from presence_server.domain.chronicle import Chronicle, Page, Told
+from presence_server.domain.model import OFFLINE, Status
 
-LOOKED_AT = 2_000
-"""Users that one page looks at, at most."""
+LOOK_AT: Final = 2_000
+"""Changes that one page looks at, at most: a millisecond or two."""
+
+WINDOW: Final = 65_536
+"""Transitions that are kept for those who want every one: some 20 MB, once somebody does."""
 
 
-class FeedFilter(NamedTuple):
+@dataclass(frozen=True)
+class FeedFilter:
     """What a reader wants to be told; None: everything. An entry passes if all that is given takes it.
 
-    `platforms`: one of the user's, or that of the device that caused the change. `keys`: of users.
+    `platforms`: one of the user's, or that of the device that caused the change, so that its end passes as well.
     """
 
     statuses: frozenset[Status] | None = None
     platforms: frozenset[str] | None = None
-    keys: frozenset[UserKey] | None = None
+    user_ids: frozenset[UserId] | None = None
+    mark: str = field(init=False)
+    """Tells filters apart; empty: everything."""
+
+    def __post_init__(self) -> None:
+        given = [self.statuses, self.platforms, self.user_ids]
+        mark = ""
+        if given != [None, None, None]:
+            parts = ("-" if part is None else "/".join(sorted(map(str, part))) for part in given)
+            mark = blake2b("\n".join(parts).encode(), digest_size=6).hexdigest()
+        object.__setattr__(self, "mark", mark)
+
+    def passes(self, entry: FeedEntry) -> bool:
+        if self.statuses is not None and entry.status not in self.statuses:
+            return False
+        if self.platforms is not None:
+            causes = entry.device is not None and entry.device.platform in self.platforms
+            if not causes and self.platforms.isdisjoint(entry.platforms):
+                return False
+        return self.user_ids is None or entry.user_id in self.user_ids
 
 
-EVERYTHING = FeedFilter()
+EVERYTHING: Final = FeedFilter()
 
 
 class FeedPage(NamedTuple):
@@ -50,7 +81,7 @@ class FeedPage(NamedTuple):
 
 
 @runtime_checkable
-class HasFeed(Protocol):
+class HasChronicle(Protocol):
     """An engine that keeps everybody in the order of their last Change."""
 
     @property
@@ -60,84 +91,165 @@ class HasFeed(Protocol):
     def seq(self) -> int: ...
 
     @property
-    def floor(self) -> int: ...
-
-    @property
     def gaps(self) -> Sequence[tuple[int, int]]: ...
 
-    def told_after(self, seq: int, most: int) -> list[UserRecord]: ...
+    def chronicle(self) -> Chronicle: ...
 
-    def call_on_note(self, callback: Callable[[], None] | None) -> None: ...
+
+class _Place(NamedTuple):
+    """Where a reader is. `begun`: at which seq its walk began; None: it has walked."""
+
+    seq: int
+    begun: int | None = None
 
 
 class Feed:
-    def __init__(self, engine: HasFeed, keys: UserKeys, defer: Callable[[Callable[[], None]], None]) -> None:
+    def __init__(
+        self,
+        engine: HasChronicle,
+        keys: UserKeys,
+        defer: Callable[[Callable[[], None]], None],
+        window: int = WINDOW,
+    ) -> None:
         """`defer` calls what it is given in a moment, once: what changes until then is told together."""
         self._engine = engine
-        self._defer = defer
         self._keys = keys
+        self._defer = defer
+        self._window = window
         self._waiting: dict[object, Callable[[], None]] = {}
 
     def page(
-        self, cursor: str | None, limit: int, filter: FeedFilter = EVERYTHING, *, sees_invisible: bool
+        self,
+        cursor: str | None,
+        limit: int,
+        filter: FeedFilter = EVERYTHING,
+        *,
+        sees_invisible: bool,
+        every: bool = False,
     ) -> FeedPage:
         """At most `limit` entries that come after `cursor`; None: from the beginning. Bounded work, however many users.
 
         A cursor that is not this feed's, too old, or of another filter begins anew: `resumed` is False, and `gap` True.
+        `sees_invisible`: what invisible users would be otherwise. `every`: each transition instead of the last states.
         """
-        engine = self._engine
-        begins = None if cursor is None else parse(cursor)
-        resumed = begins is not None and begins.epoch == engine.epoch and begins.seq <= engine.seq
-        resumed = resumed and begins is not None and not is_lost(engine.gaps, begins.seq)
-        seq = begins.seq if begins is not None and resumed else 0
-        found = engine.told_after(seq, min(limit, LOOKED_AT))
-        if found:
-            seq = found[-1].seq
-        entries = [self._entry(record) for record in found if resumed or record.public != OFFLINE]
-        return FeedPage(entries, str(Cursor(engine.epoch, seq)), resumed, cursor is not None and not resumed)
+        chronicle = self._engine.chronicle()
+        if every:
+            chronicle.open_window(self._window, self._engine.seq)
+        mark = ("t" if sees_invisible else "f") + filter.mark
+        found = None if cursor is None else self._place(cursor, mark, chronicle, sees_invisible)
+        place = found or _Place(0, self._engine.seq)
+        resumed, gap = found is not None, cursor is not None and found is None
+        if not chronicle.build():
+            return FeedPage([], self._cursor(place, mark), resumed, gap, more=True)
+        page, is_whole = self._next(chronicle, place, min(limit, LOOK_AT), sees_invisible, every)
+        gap = gap or not is_whole
+        entries = [self._entry(told) for told in page.told if not _is_nobody(told, place)]
+        if filter.mark:
+            entries = [entry for entry in entries if filter.passes(entry)]
+        more = chronicle.has_after(page.reached, sees_invisible)
+        # Where there is nothing to tell, all was told up to now. Else the same is told again to whoever asks again.
+        at = page.reached if more or entries else max(page.reached, self._engine.seq)
+        begun = place.begun if place.begun is not None and at < place.begun else None
+        return FeedPage(entries, self._cursor(_Place(at, begun), mark), resumed, gap, more)
+
+    def _next(self, chronicle: Chronicle, place: _Place, most: int, sees_truth: bool, every: bool) -> tuple[Page, bool]:
+        """What comes after `place`, and whether that is all that was asked for."""
+        if not every or chronicle.window is None:
+            return chronicle.after(place.seq, most, LOOK_AT, sees_truth), True
+        since = max(chronicle.window.floor, place.begun or 0)
+        if place.seq >= since:
+            return chronicle.transitions_after(place.seq, most, LOOK_AT, sees_truth), True
+        page = chronicle.after(place.seq, most, LOOK_AT, sees_truth)
+        if page.reached > since:  # from there on each transition is known
+            page = Page([told for told in page.told if told.seq <= since], since)
+        return page, since == place.begun  # of what was before a walk, only the last states are told
 
     def wait(self, cursor: str, callback: Callable[[], None]) -> Callable[[], None]:
         """Have `callback` called once, when there is something newer than `cursor`, at once if there is already.
 
-        Returns what cancels that; after the call it does nothing.
+        Returns what cancels that; after the call it does nothing. What is newer may be nothing to this reader: its next
+        page is empty then, and it waits again.
         """
+        chronicle = self._engine.chronicle()
         at = parse(cursor)
-        if at is None or at.epoch != self._engine.epoch or self._engine.told_after(at.seq, 1):
+        if (
+            at is None
+            or at.epoch != self._engine.epoch
+            or not chronicle.build()
+            or chronicle.has_after(at.seq, at.digest.startswith("t"))
+        ):
             callback()
             return _nothing
         token = object()
         self._waiting[token] = callback
-        self._engine.call_on_note(self._noted)
+        chronicle.on_note = self._noted
 
         def cancel() -> None:
             self._waiting.pop(token, None)
             if not self._waiting:
-                self._engine.call_on_note(None)
+                chronicle.on_note = None
 
         return cancel
 
-    def _noted(self) -> None:
-        self._engine.call_on_note(None)
-        self._defer(self._wake)
-
-    def _wake(self) -> None:
+    def wake_all(self) -> None:
+        """Call everybody who waits: the server is draining."""
         waiting, self._waiting = self._waiting, {}
         for callback in waiting.values():
             callback()
 
-    def _entry(self, record: UserRecord) -> FeedEntry:
-        public, by = record.public, record.by
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def _noted(self) -> None:
+        self._engine.chronicle().on_note = None
+        self._defer(self.wake_all)
+
+    # -- cursors -----------------------------------------------------------------------------------------------------
+
+    def _cursor(self, place: _Place, mark: str) -> str:
+        begun = "" if place.begun is None else f"-{place.begun:x}"
+        return str(Cursor(self._engine.epoch, place.seq, mark + begun))
+
+    def _place(self, text: str, mark: str, chronicle: Chronicle, sees_truth: bool) -> _Place | None:
+        """Where a reader with that cursor is; None: it has to begin anew."""
+        cursor = parse(text)
+        if cursor is None or cursor.epoch != self._engine.epoch or cursor.seq > self._engine.seq:
+            return None
+        of, _, begun = cursor.digest.partition("-")
+        if of not in (mark, mark[0]):  # who was told everything was told all that a filter takes
+            return None
+        try:
+            place = _Place(cursor.seq, int(begun, 16) if begun else None)
+        except ValueError:
+            return None
+        since = place.seq if place.begun is None else place.begun
+        floor = chronicle.truth_floor if sees_truth else chronicle.floor
+        if is_lost(self._engine.gaps, place.seq) or is_lost(self._engine.gaps, since):
+            return None  # it claims what a restart lost
+        return place if floor <= since <= self._engine.seq else None
+
+    # -- wording -----------------------------------------------------------------------------------------------------
+
+    def _entry(self, told: Told) -> FeedEntry:
+        public, by = told.public, told.by
         return FeedEntry(
-            self._keys.user_id(record.user_id),
+            self._keys.user_id(told.user_id),
             public.status.value,
             [platform.value for platform in public.platforms],
-            record.version,
-            record.cause.value,
-            milliseconds_of(record.version),
+            told.version,
+            told.cause.value,
+            told.at,
             public.text,
             public.emoji,
             None if by is None else FeedDevice(by.device_id, by.platform.value),
+            told.is_hidden,
         )
+
+
+def _is_nobody(told: Told, place: _Place) -> bool:
+    """Whether a walk passes over it: nobody was told of them that they are there."""
+    return place.begun is not None and told.seq <= place.begun and told.public == OFFLINE
 
 
 def _nothing() -> None:

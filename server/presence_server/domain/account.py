@@ -10,20 +10,7 @@ from typing import Final, NamedTuple
 
 from presence_server.domain.aggregate import Verdict, decide
 from presence_server.domain.claims import next_edge, settled
-from presence_server.domain.model import REST, Change, Device, Truth, UserKey
-from presence_server.domain.transitions import (
-    AnyTransition,
-    ChangeClaim,
-    Connect,
-    EndClaims,
-    Heartbeat,
-    Leave,
-    Offline,
-    Online,
-    Say,
-    SetActivity,
-    SetClaims,
-)
+from presence_server.domain.model import Change, Device, Truth, UserKey
 
 RING: Final = 8192
 """Changes that are remembered, of all users: some 2 MB."""
@@ -31,30 +18,12 @@ RING: Final = 8192
 MOST_TOLD: Final = 20
 """Of one user."""
 
-CAUSES: Final[dict[type[AnyTransition], str]] = {
-    Connect: "connected",
-    Leave: "left",
-    Online: "rest_online",
-    Offline: "rest_offline",
-    Heartbeat: "heartbeat",
-    SetActivity: "activity",
-    Say: "said",
-    SetClaims: "claimed",
-    ChangeClaim: "claimed",
-    EndClaims: "claim_taken_back",
-}
-"""By what was submitted."""
-
-SPOKE: Final = "spoke"
-CLAIM_EDGE: Final = "claim_began_or_ended"
-
 
 class Noted(NamedTuple):
-    """A Change, when it was made (seconds since 1970), and why."""
+    """A Change, and when it was made, in seconds since 1970."""
 
     time: int
     change: Change
-    cause: str
 
 
 class History:
@@ -63,8 +32,8 @@ class History:
     def __init__(self, size: int = RING) -> None:
         self._ring: deque[Noted] = deque(maxlen=size)
 
-    def note(self, utc: float, change: Change, cause: str) -> None:
-        self._ring.append(Noted(int(utc), change, cause))
+    def note(self, utc: float, change: Change) -> None:
+        self._ring.append(Noted(int(utc), change))
 
     def of(self, user_id: UserKey) -> tuple[Noted, ...]:
         """The last Changes of one user, the newest first."""
@@ -84,15 +53,6 @@ class History:
 
     def __len__(self) -> int:
         return len(self._ring)
-
-
-def cause_of_end(key: object, holder: int = 0) -> str:
-    """Why what fell due changed the user. `key` is the device, held by `holder` until then, or else the record."""
-    if not isinstance(key, Device):
-        return CLAIM_EDGE
-    if holder > 0:
-        return "silent"
-    return "heartbeats_missed" if holder == REST else "grace_over"
 
 
 class Account(NamedTuple):

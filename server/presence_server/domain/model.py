@@ -259,9 +259,11 @@ class Kept(NamedTuple):
 
 
 class Change(NamedTuple):
-    """A user's public state went from `before` to `after`."""
+    """A user's public state went from `before` to `after`. `by` is the device that caused it, if one did."""
 
     user_id: UserKey
     before: PublicState
     after: PublicState
     version: int
+    cause: Cause
+    by: Device | None = None

@@ -15,6 +15,7 @@ from typing import Any, Final, NamedTuple
 
 from presence_server.domain.aggregate import aggregate
 from presence_server.domain.causes import Cause
+from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.claims import (
     Claims,
     Rules,
@@ -24,6 +25,7 @@ from presence_server.domain.claims import (
     changed,
     ended,
     has_edge,
+    is_own,
     next_edge,
     replaced,
     said,
@@ -45,6 +47,7 @@ from presence_server.domain.model import (
     UserRecord,
 )
 from presence_server.domain.promises import Promises
+from presence_server.domain.reasons import cause_of_claiming, cause_of_edge, cause_of_saying, cause_of_stirring
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
     NOTHING,
@@ -72,6 +75,10 @@ from presence_server.domain.versions import Versions
 
 LATELY: Final = 200
 """Changes that are remembered in their order: as many users as most watch, so that looking at all never costs less."""
+
+
+GONE: Final = 65_536
+"""Users without a device of whom it is remembered which device was their last: some 200 bytes each."""
 
 
 class Lifetimes(NamedTuple):
@@ -118,16 +125,25 @@ class Shared:
         self.devices = 0
         self.floor = 0
         """The greatest seq of any record that was ever forgotten."""
-        self.on_note: Callable[[], None] | None = None
-        """Called when a record has a new seq, while somebody waits for that."""
+        self.chronicle: Chronicle | None = None
+        """Kept from when somebody has asked for it."""
+        self._gone: deque[UserRecord] = deque()
         self._second = 0
         self._lately: deque[tuple[int, UserKey]] = deque(maxlen=LATELY)
 
-    def note(self, user_id: UserKey, seq: int) -> None:
-        """The user's record has a new seq, the greatest of all."""
-        self._lately.append((seq, user_id))
-        if self.on_note is not None:
-            self.on_note()
+    def note(self, record: UserRecord, is_restamped: bool = False) -> None:
+        """The record has a new seq, the greatest of all. `is_restamped`: for what was told before."""
+        self._lately.append((record.seq, record.user_id))
+        if self.chronicle is not None:
+            (self.chronicle.restamped if is_restamped else self.chronicle.note)(record)
+
+    def note_gone(self, record: UserRecord) -> None:
+        """The user has no device any more, but the record tells which was the last: of so many, and no more."""
+        self._gone.append(record)
+        if len(self._gone) > GONE:
+            oldest = self._gone.popleft()
+            if not oldest.devices:
+                oldest.by = None
 
     def changed_after(self, seq: int) -> set[UserKey] | None:
         """The users whose record may have a greater seq; None if they are too many to know.
@@ -161,15 +177,17 @@ class Shard:
     def connect(self, wanted: Connect, now: float, utc: float) -> Transition:
         record = self._record(wanted.user_id)
         device = record.find(wanted.device_id)
-        continued = device is not None
+        continued, cause = device is not None, Cause.RESUMED
         evicted: tuple[Evicted, ...] = ()
         if device is None:
+            cause = Cause.CONNECTED
             evicted = self._make_room(record, now)
             device = self._attach(record, wanted, now, utc)
             if wanted.status is not None:
                 self._hold(record, self._said(record.claims, Word(wanted.status), utc), utc)
         elif device.holder > 0 and device.holder != wanted.holder:
-            evicted = (Evicted(device.holder, Cause.REPLACED),)
+            cause = Cause.REPLACED
+            evicted = (Evicted(device.holder, cause),)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
         truth_changed |= _set_busy(device, wanted.busy)
@@ -184,7 +202,7 @@ class Shard:
             device.was_active(self._shared.second_of(utc))
         device.holder = wanted.holder
         self._watch_activity(device)
-        return self._conclude(record, utc, device, continued, evicted, truth_changed)
+        return self._conclude(record, utc, cause, device, continued, evicted, truth_changed)
 
     def disconnect(self, wanted: Disconnect, now: float, utc: float) -> Transition:
         held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
@@ -198,13 +216,13 @@ class Shard:
         else:
             device.holder = GRACE
             self._shared.deadlines.set(device, end_of_grace)
-        return Transition(device=device, continued=True)
+        return Transition(device=device, continued=True, cause=Cause.LINK_LOST)
 
     def leave(self, wanted: Leave, now: float, utc: float) -> Transition:
         held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
         if held is None:
             return NOTHING
-        return self._end(*held, utc)
+        return self._end(*held, utc, wanted.cause)
 
     def online(self, wanted: Online, now: float, utc: float) -> Transition:
         record = self._record(wanted.user_id)
@@ -216,36 +234,45 @@ class Shard:
             device = self._attach(record, wanted, now, utc)
         truth_changed = not continued or device.platform is not wanted.platform
         device.platform = wanted.platform
-        truth_changed |= _set_busy(device, wanted.busy)
-        truth_changed |= self._beat(device, wanted.idle, now, utc)
-        return self._conclude(record, utc, device, continued, evicted, truth_changed)
+        was_busy = device.busy
+        stirred = _set_busy(device, wanted.busy) | self._beat(device, wanted.idle, now, utc)
+        cause = Cause.RESUMED if continued else Cause.CONNECTED
+        if continued and stirred:
+            cause = cause_of_stirring(device, was_busy)
+        return self._conclude(record, utc, cause, device, continued, evicted, truth_changed or stirred)
 
     def heartbeat(self, wanted: Heartbeat, now: float, utc: float) -> Transition:
         record = self.users.get(wanted.user_id)
         device = None if record is None else record.find(wanted.device_id)
         if record is None or device is None:
             return NOTHING
+        was_busy = device.busy
         truth_changed = _set_busy(device, wanted.busy) | self._beat(device, wanted.idle, now, utc)
-        return self._conclude(record, utc, device, True, (), truth_changed)
+        cause = cause_of_stirring(device, was_busy)
+        return self._conclude(record, utc, cause, device, True, (), truth_changed)
 
     def offline(self, wanted: Offline, now: float, utc: float) -> Transition:
         record = self.users.get(wanted.user_id)
         device = None if record is None else record.find(wanted.device_id)
         if record is None or device is None:
             return NOTHING
-        evicted = (Evicted(device.holder, Cause.ENDED_BY_BACKEND),) if device.holder > 0 else ()
-        return self._end(record, device, utc, evicted)
+        if device.holder <= 0:
+            return self._end(record, device, utc, wanted.cause or Cause.LEFT)
+        cause = wanted.cause or Cause.ENDED_BY_BACKEND
+        return self._end(record, device, utc, cause, (Evicted(device.holder, cause),))
 
     def set_activity(self, wanted: SetActivity, now: float, utc: float) -> Transition:
         held = self._held(wanted.user_id, wanted.device_id, wanted.holder)
         if held is None:
             return NOTHING
         record, device = held
+        was_busy = device.busy
         truth_changed = _set_busy(device, wanted.busy)
         if wanted.idle is not None:
             truth_changed |= self._set_idle(device, wanted.idle, wanted.idle_for, now, utc)
         self._watch_activity(device)
-        return self._conclude(record, utc, device, True, (), truth_changed)
+        cause = cause_of_stirring(device, was_busy)
+        return self._conclude(record, utc, cause, device, True, (), truth_changed)
 
     def say(self, wanted: Say, now: float, utc: float) -> Transition:
         rules = self._shared.rules
@@ -255,7 +282,7 @@ class Shard:
             if claims is not None:
                 truth_changed = not record.claims or claims[0][3:] != record.claims[0][3:]
                 self._hold(record, claims, utc)
-                return self._conclude(record, utc, None, False, (), truth_changed)
+                return self._conclude(record, utc, Cause.STATUS_SET, truth_changed=truth_changed)
         return self._claim(wanted, wanted.word is not None, lambda held: said(held, wanted.word, utc, rules), now, utc)
 
     def set_claims(self, wanted: SetClaims, now: float, utc: float) -> Transition:
@@ -281,7 +308,7 @@ class Shard:
         record = self.users.get(wanted.user_id)
         if record is None or not record.version:
             return NOTHING
-        return Transition(self._changed(record, record.public, utc))
+        return Transition(self._changed(record, record.public, utc, record.cause, record.by))
 
     def erase(self, wanted: Erase, now: float, utc: float) -> Transition:
         record = self.users.get(wanted.user_id)
@@ -292,9 +319,12 @@ class Shard:
         )
         for device in record.devices:
             self._detach(record, device)
-        change = self._changed(record, OFFLINE, utc) if record.version else None
+        record.claims = ()
+        record.cause = Cause.ERASED
+        change = self._changed(record, OFFLINE, utc, Cause.ERASED) if record.version else None
+        self._tell_chronicle(record, change, utc, Cause.ERASED)
         self._forget(record)
-        return Transition(change, evicted=evicted, truth_changed=True)
+        return Transition(change, evicted=evicted, truth_changed=True, cause=Cause.ERASED)
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
         """The link of `holder` was heard; `spoke`: with a message other than a ping, which ends inferred idleness."""
@@ -312,7 +342,7 @@ class Shard:
         if idle is None or not spoke or idle.is_said:
             return NOTHING
         self._watch_activity(device)
-        return self._conclude(record, utc, device, True, (), truth_changed=True)
+        return self._conclude(record, utc, Cause.ACTIVE, device, True, (), truth_changed=True)
 
     def expire(self, key: Device | UserRecord, now: float, utc: float) -> Transition:
         """What fell due: a grace period, a REST deadline, inferred idleness, or a claim's beginning or end."""
@@ -321,31 +351,34 @@ class Shard:
             if record is not key:
                 return NOTHING  # forgotten by what fell due a moment before
             if has_edge(record.claims, utc):
-                return self._conclude(record, utc)
+                return self._conclude(record, utc, Cause.CLAIM_ENDED)  # or whichever it turns out to be
             self._hold(record, record.claims, utc)
             return NOTHING
         if record is None or key not in record.devices:
             return NOTHING  # ended by whoever was told of that
-        if key.holder <= 0:
-            return self._end(record, key, utc)
+        if key.holder == REST:
+            return self._end(record, key, utc, Cause.HEARTBEAT_MISSED)
+        if key.holder == GRACE:
+            return self._end(record, key, utc, Cause.GRACE_OVER if self._shared.lifetimes.grace else Cause.LINK_LOST)
         away_after = self._shared.lifetimes.away_after
         if not away_after or isinstance(key.activity, Idle) or key.activity + away_after > now:
             self._watch_activity(key)
             return NOTHING
         key.was_active(self._shared.second_of(utc))
         key.activity = Idle(now, is_said=False)
-        return self._conclude(record, utc, key, True, (), truth_changed=True)
+        return self._conclude(record, utc, Cause.IDLE, key, True, (), truth_changed=True)
 
     def fade(self, record: UserRecord, utc: float) -> Transition:
         """Take back all that is claimed of `record`, of which there is no room or time to keep it longer."""
+        cause = Cause.STATUS_ENDED if any(map(is_own, record.claims)) else Cause.CLAIM_ENDED
         self._shared.unseen.discard(record.user_id)
         self._hold(record, (), utc)
-        return self._conclude(record, utc)
+        return self._conclude(record, utc, cause)
 
     def conclude_restored(self, record: UserRecord, claims: Claims, utc: float) -> Transition:
         """The record was put back after a restart: see what it shows by the settings and the calendar of now."""
         self._hold(record, claims, utc)
-        return self._conclude(record, utc)
+        return self._conclude(record, utc, Cause.RESTORED)
 
     # -- parts of transitions ------------------------------------------------------------------------------------
 
@@ -406,9 +439,13 @@ class Shard:
             return 2, device.activity.since
         return 3, 0.0
 
-    def _end(self, record: UserRecord, device: Device, utc: float, evicted: tuple[Evicted, ...] = ()) -> Transition:
+    def _end(
+        self, record: UserRecord, device: Device, utc: float, cause: Cause, evicted: tuple[Evicted, ...] = ()
+    ) -> Transition:
         self._detach(record, device)
-        return self._conclude(record, utc, device, False, evicted, truth_changed=True)
+        if not record.devices:
+            self._shared.note_gone(record)
+        return self._conclude(record, utc, cause, device, False, evicted, truth_changed=True)
 
     def _beat(self, device: Device, idle: bool | None, now: float, utc: float) -> bool:
         """A REST client said that `device` is there. Returns whether its idleness changed."""
@@ -478,7 +515,11 @@ class Shard:
                 self._shared.unseen.keep(record, now)
             else:
                 self._shared.unseen.discard(record.user_id)
-        return self._conclude(record, utc, truth_changed=truth_changed)
+        if isinstance(wanted, Say):
+            cause = cause_of_saying(wanted.word)
+        else:
+            cause = cause_of_claiming(wanted.source, held, claims, utc)
+        return self._conclude(record, utc, cause, truth_changed=truth_changed)
 
     def _said(self, claims: Claims, word: Word, utc: float) -> Claims:
         made = said(claims, word, utc, self._shared.rules)
@@ -497,20 +538,30 @@ class Shard:
         self,
         record: UserRecord,
         utc: float,
+        cause: Cause,
         device: Device | None = None,
         continued: bool = False,
         evicted: tuple[Evicted, ...] = (),
         truth_changed: bool = False,
     ) -> Transition:
+        by = device
         if record.claims and has_edge(record.claims, utc):
+            if not truth_changed:  # nothing else has happened
+                cause, by = cause_of_edge(record.claims, utc), None
             # What others are about to see begun or ended stays so, should the clock be set back.
             self._hold(record, settled(record.claims, utc), utc)
             truth_changed = True
         before, after = record.public, aggregate(record.claims, record.devices, utc, self._shared.rules.show_idle_since)
-        change = self._changed(record, after, utc) if after != before else None
+        change = self._changed(record, after, utc, cause, by) if after != before else None
+        if self._shared.chronicle is not None:
+            self._shared.chronicle.concluded(record, change, utc, cause, by)
         if not record.devices:
             self._remember(record)
-        return Transition(change, device, continued, evicted, truth_changed)
+        return Transition(change, device, continued, evicted, truth_changed, cause=cause)
+
+    def _tell_chronicle(self, record: UserRecord, change: Change | None, utc: float, cause: Cause) -> None:
+        if self._shared.chronicle is not None:
+            self._shared.chronicle.concluded(record, change, utc, cause, None)
 
     def _remember(self, record: UserRecord) -> None:
         """The user has no device: each kind of those has a room of its own, where it pushes out its like only."""
@@ -533,7 +584,9 @@ class Shard:
         else:
             self._shared.fading.append(record)
 
-    def _changed(self, record: UserRecord, after: PublicState, utc: float) -> Change:
+    def _changed(
+        self, record: UserRecord, after: PublicState, utc: float, cause: Cause, by: Device | None = None
+    ) -> Change:
         """The public state is `after` from now on, at its next version."""
         before = record.public
         # The seq of a Change that is handed to fan-out at once is its version.
@@ -541,10 +594,11 @@ class Shard:
         if not before.status is after.status is Status.OFFLINE:  # another text tells of nobody's devices
             record.stamped_active = record.live_active()
         record.public = after
-        self._shared.note(record.user_id, record.seq)
+        record.cause, record.by = cause, by
+        self._shared.note(record)
         self._shared.users_by_status[before.status] -= 1
         self._shared.users_by_status[after.status] += 1
-        return Change(record.user_id, before, after, record.version)
+        return Change(record.user_id, before, after, record.version, cause, by)
 
 
 def _set_busy(device: Device, busy: bool | None) -> bool:

@@ -236,7 +236,7 @@ class Restoring:
             self._shared.users_by_status[record.public.status] += 1
             self._shared.devices += len(record.devices)
             if record.seq:
-                self._shared.note(record.user_id, record.seq)
+                self._shared.note(record)
         ends = self._hold(records, times, return_period)
         changed = []
         for record in records:

@@ -10,7 +10,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
-from presence_server.domain.account import CAUSES, SPOKE, Account, History, cause_of_end
+from presence_server.domain.account import Account, History
+from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.claims import Rules, is_own
 from presence_server.domain.deadlines import Deadlines
 from presence_server.domain.model import (
@@ -100,13 +101,15 @@ class PresenceTable:
         self._shared.floor = max(self._shared.floor, record.seq)
         if self.on_forget is not None:
             self.on_forget(record.user_id)
+        if self._shared.chronicle is not None:
+            self._shared.chronicle.forget(record)
 
     # -- transitions -------------------------------------------------------------------------------------------
 
     def apply(self, transition: AnyTransition, now: float, utc: float) -> Transition:
         made = self._shard(transition.user_id).apply(transition, now, utc)
         if made.change is not None:
-            self._history.note(utc, made.change, CAUSES.get(type(transition), "other"))
+            self._history.note(utc, made.change)
         if type(transition) is Erase:
             self._history.forget(transition.user_id)
         return made
@@ -115,7 +118,7 @@ class PresenceTable:
         """The link of connection `holder` was heard; see `Shard.touch`."""
         made = self._shard(user_id).touch(user_id, device_id, holder, now, utc, spoke)
         if made.change is not None:
-            self._history.note(utc, made.change, SPOKE)
+            self._history.note(utc, made.change)
         return made
 
     def expire(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
@@ -155,10 +158,9 @@ class PresenceTable:
             for key in due:
                 if key in wheel:
                     continue  # whoever was told of what fell due before gave it a new deadline
-                holder = key.holder if isinstance(key, Device) else 0
                 made = self._shard(key.user_id).expire(key, now, utc)
                 if made.change is not None:
-                    self._history.note(utc, made.change, cause_of_end(key, holder))
+                    self._history.note(utc, made.change)
                 if made is not NOTHING:
                     yield key.user_id, made
         finally:
@@ -177,7 +179,7 @@ class PresenceTable:
             self._shared.floor = seq
         else:
             record.seq = seq
-            self._shared.note(user_id, seq)
+            self._shared.note(record, is_restamped=True)
 
     # -- questions ---------------------------------------------------------------------------------------------
 
@@ -207,15 +209,14 @@ class PresenceTable:
         changed.sort(key=lambda record: record.seq)
         return [self.presence(record.user_id) for record in changed]
 
-    def call_on_note(self, callback: Callable[[], None] | None) -> None:
-        """From now on call `callback` when a record has a new seq; None: nobody waits for that."""
-        self._shared.on_note = callback
-
-    def told_after(self, seq: int, most: int) -> list[UserRecord]:
-        """Whose last Change was handed out after `seq`, in the order in which it was; `most` of them."""
-        found = [record for shard in self._shards for record in shard.users.values() if record.seq > seq]
-        found.sort(key=lambda record: record.seq)
-        return found[:most]
+    def chronicle(self, utc: float) -> Chronicle:
+        """Everybody in the order in which they changed. It is kept from the first time that it is asked for."""
+        shared = self._shared
+        if shared.chronicle is None:
+            records = [shard.users.values() for shard in self._shards]
+            shows = shared.rules.show_idle_since
+            shared.chronicle = Chronicle(records, self.seq, self.floor, shared.versions.take, utc, shows)
+        return shared.chronicle
 
     def shown(self, user_id: UserKey) -> Shown:
         """What anybody may ask of `user_id`: no devices while OFFLINE to all, the last activity live otherwise."""

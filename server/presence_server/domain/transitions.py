@@ -39,11 +39,12 @@ class Disconnect(NamedTuple):
 
 
 class Leave(NamedTuple):
-    """Connection `holder` ended its device deliberately, if it still holds it."""
+    """Connection `holder` ended its device deliberately, or is not let in any more, if it still holds it."""
 
     user_id: UserKey
     device_id: str
     holder: int
+    cause: Cause = Cause.LEFT
 
 
 class Online(NamedTuple):
@@ -67,10 +68,11 @@ class Heartbeat(NamedTuple):
 
 
 class Offline(NamedTuple):
-    """REST `/offline`: ends the device, whatever holds it."""
+    """REST `/offline`: ends the device, whatever holds it. `cause` None: by what holds it."""
 
     user_id: UserKey
     device_id: str
+    cause: Cause | None = None
 
 
 class SetActivity(NamedTuple):
@@ -148,7 +150,8 @@ class Evicted(NamedTuple):
 class Transition(NamedTuple):
     """What came of a transition.
 
-    `change` is the Change it made, or None. `device` is the device it was about: None if that is not online.
+    `change` is the Change it made, or None; `cause` is why, also where there is none. `device` is the device it was
+    about: None if that is not online.
     `truth_changed` says whether anything changed that the user may see of themselves.
     `is_refused`: it was not carried out, since there is no room for the claims of one more user who never came.
     `wrong`: it was not carried out, since it does not fit what is known of the user.
@@ -161,6 +164,7 @@ class Transition(NamedTuple):
     truth_changed: bool = False
     is_refused: bool = False
     wrong: Wrong | None = None
+    cause: Cause | None = None
 
 
 NOTHING = Transition()

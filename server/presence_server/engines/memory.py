@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
 from presence_server.domain.account import Account
-from presence_server.domain.model import Kept, Shown, Status, Truth, UserKey, UserPresence, UserRecord
+from presence_server.domain.chronicle import Chronicle
+from presence_server.domain.model import Kept, Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
 
@@ -70,13 +71,9 @@ class MemoryEngine:
         """Why the user is shown as they are. (No part of the port: see `transports.rest.explain`.)"""
         return self._table.account(user_id, self._utc())
 
-    def call_on_note(self, callback: Callable[[], None] | None) -> None:
-        """From now on call `callback` when somebody's last Change is another, or nobody (None)."""
-        self._table.call_on_note(callback)
-
-    def told_after(self, seq: int, most: int) -> list[UserRecord]:
-        """Whose last Change was handed out after `seq`, in that order. (No part of the port.)"""
-        return self._table.told_after(seq, most)
+    def chronicle(self) -> Chronicle:
+        """Everybody in the order in which they changed. (No part of the port: see `application.feed`.)"""
+        return self._table.chronicle(self._utc())
 
     def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
         """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.codec import codecs_of
 from presence_server.application.allowances import Allowances, TooMuch
-from presence_server.application.feed import Feed, HasFeed
+from presence_server.application.feed import Feed, HasChronicle
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
@@ -132,7 +132,7 @@ class Gateway:
         hub.claim = self.turns.claim
         self.feed = (
             Feed(hub.engine, hub.keys, lambda callback: self.call_soon(callback))
-            if isinstance(hub.engine, HasFeed)
+            if isinstance(hub.engine, HasChronicle)
             else None
         )
         """Everybody's changes in their order; None: the engine does not keep it."""

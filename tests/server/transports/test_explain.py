@@ -44,11 +44,11 @@ def test_devices_decide_and_what_comes_next(server: Server) -> None:
         assert (holders["web"]["holder"], holders["phone"]["holder"]) == ("connection", "rest")
         assert holders["web"]["lastHeard"] <= holders["web"]["lapsesAt"]
         assert found["next"]["time"] == holders["phone"]["lapsesAt"]
-        assert (found["next"]["status"], found["next"]["statusBy"]["cause"]) == ("AWAY", "heartbeats_missed")
+        assert (found["next"]["status"], found["next"]["statusBy"]["cause"]) == ("AWAY", "heartbeat_missed")
         causes = [(change["before"], change["after"], change["cause"]) for change in found["changes"]]
         assert causes == [
-            ("AWAY", "ONLINE", "rest_online"),
-            ("ONLINE", "AWAY", "activity"),
+            ("AWAY", "ONLINE", "connected"),
+            ("ONLINE", "AWAY", "idle"),
             ("OFFLINE", "ONLINE", "connected"),
         ]
         web.vanish()
@@ -74,12 +74,12 @@ def test_what_somebody_said_decides_until_it_ends(server: Server) -> None:
     assert found["textBy"]["statusText"] == "in a call"
     assert found["sentence"]["en"].startswith(f"2 is BUSY until {until}: they said so; then ")
     assert "本人所设" in found["sentence"]["zh"]
-    assert found["changes"][0]["cause"] == "said"
+    assert found["changes"][0]["cause"] == "status_set"
     server.request("PUT", "/claims/2/call", {"claims": [{"id": "c", "status": "AWAY", "until": until}]})
     found = server.get("/explain/2").data
     assert found["statusBy"]["source"] == "call"
     assert "the source call says so" in found["sentence"]["en"]
-    assert found["changes"][0]["cause"] == "claimed"
+    assert found["changes"][0]["cause"] == "claim_began"
     server.post("/offline", {"userId": 2, "deviceId": "rest"})
     assert "AWAY, which call says, shows once one is" in server.get("/explain/2").data["sentence"]["en"]
 
@@ -109,8 +109,8 @@ def test_the_command_says_it(server: Server) -> None:
     said = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert said.returncode == 0, said.stderr
     found = server.get("/explain/3").data
-    assert found["next"]["statusBy"] == {"source": "nothing", "cause": "heartbeats_missed"}
+    assert found["next"]["statusBy"] == {"source": "nothing", "cause": "heartbeat_missed"}
     first, device, change = said.stdout.splitlines()
     assert first.startswith("3 is ONLINE: 1 of 1 device active; then OFFLINE at ")
     assert "desk (PC) active, rest, heard " in device
-    assert change.endswith("OFFLINE -> ONLINE  rest_online")
+    assert change.endswith("OFFLINE -> ONLINE  connected")

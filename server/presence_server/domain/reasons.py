@@ -1,0 +1,46 @@
+"""Which cause a transition has, where that hangs on more than its kind."""
+
+from __future__ import annotations
+
+from presence_server.domain.causes import Cause
+from presence_server.domain.claims import LEAVE, Claims, Word, is_in_force, is_own
+from presence_server.domain.model import SELF, Device, Source
+
+
+def cause_of_stirring(device: Device, was_busy: bool) -> Cause:
+    """Why: a device said, or let be inferred, what its person does."""
+    if device.busy and not was_busy:
+        return Cause.BUSY
+    return Cause.ACTIVE if device.idle is None else Cause.IDLE
+
+
+def cause_of_saying(word: Word | None) -> Cause:
+    """Why: the person said `word`. One that says nothing takes back what was said."""
+    says = word is not None and any(each is not LEAVE and each is not None and each != "" for each in word)
+    return Cause.STATUS_SET if says else Cause.STATUS_ENDED
+
+
+def cause_of_claiming(source: Source, before: Claims, after: Claims, utc: float) -> Cause:
+    """Why: the claims of `source` are others. If it says nothing now, and did, it has ended."""
+    ends = not _speaks(source, after, utc) and (_speaks(source, before, utc) or not _is_there(source, after))
+    if source.name == SELF.name:
+        return Cause.STATUS_ENDED if ends else Cause.STATUS_SET
+    return Cause.CLAIM_ENDED if ends else Cause.CLAIM_BEGAN
+
+
+def _speaks(source: Source, claims: Claims, utc: float) -> bool:
+    return any(claim.source.name == source.name and is_in_force(claim, utc) for claim in claims)
+
+
+def _is_there(source: Source, claims: Claims) -> bool:
+    return any(claim.source.name == source.name for claim in claims)
+
+
+def cause_of_edge(claims: Claims, utc: float) -> Cause:
+    """Why: the calendar reached the beginning or end of one of `claims`. Of several, that of the heaviest."""
+    for claim in claims:
+        if claim.until is not None and claim.until <= utc:
+            return Cause.STATUS_ENDED if is_own(claim) else Cause.CLAIM_ENDED
+        if claim.is_planned and claim.since <= utc:
+            return Cause.STATUS_SET if is_own(claim) else Cause.CLAIM_BEGAN
+    raise ValueError("none of them has begun or ended")
