@@ -66,6 +66,7 @@ from presence_server.transports.driver import Driver
 from presence_server.transports.gateway import Gateway, HttpLimits, HttpPlaces
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
 from presence_server.transports.http.door import opened_for
+from presence_server.transports.journal import LogJournal
 from presence_server.transports.metrics import LIMITS
 from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
@@ -83,6 +84,7 @@ from presence_server.transports.rest.quick import QuickAnswers
 from presence_server.transports.rest.webhooks import WebhooksApi
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.websocket.frames import FRAMERS, PING
+from presence_server.transports.websocket.turns import Turns
 from presence_server.webhooks.deliveries import Deliveries
 from presence_server.webhooks.file import Wanted, WebhookFileError
 from presence_server.webhooks.file import read as read_webhooks
@@ -141,6 +143,7 @@ def build_gateway(
     )
     access = Access(settings)
     allowances = allowances_of(settings, keys)
+    journal, turns = LogJournal(engine, keys), Turns(clock, lambda callback: driver.call_soon(callback))
     hub = Hub(
         engine,
         interest,
@@ -156,7 +159,10 @@ def build_gateway(
         Ceilings(settings.max_edges, settings.max_watchers, settings.max_memory),
         Admission(settings.admission_lag, clock.now()),
         settings.reciprocal_last_seen,
+        journal,
+        turns.claim,
     )
+    engine.attach(journal.following(hub.receive))
     driver.drives(hub, fanout)
     if state is not None:
         state.keep(hub, table, ())
@@ -165,6 +171,8 @@ def build_gateway(
         hub,
         Polls(fanout, hub.sight, hub.edges, hub.permissions),
         driver,
+        journal,
+        turns,
         sockets,
         clock,
         OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),

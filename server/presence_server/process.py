@@ -62,7 +62,7 @@ class PresenceServer(uvicorn.Server):
         """SIGHUP: read the files anew that may have changed."""
         gateway = self._gateway
         gone = gateway.access.reload()
-        gateway.hub.end_principals(gone, gateway.clock.now())
+        gateway.hub.dismissals.end_principals(gone, gateway.clock.now())
         if gateway.webhooks is not None:
             gateway.webhooks.reload()
         if self._certificate is not None:
@@ -134,7 +134,7 @@ class PresenceServer(uvicorn.Server):
         await gateway.wait_empty(self._drain_timeout - closing)
         left = len(gateway.connections)
         now = gateway.clock.now()
-        gateway.hub.close_all(CloseCode.SERVICE_RESTART, "the server is ending", now)
+        gateway.hub.dismissals.close_all(CloseCode.SERVICE_RESTART, "the server is ending", now)
         await gateway.wait_empty(closing / 2)
         for connection in list(gateway.connections):
             connection.abort()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+from application.engines import ManualClock
 from application.kit import ANN, World
 from presence_protocol.messages import Error
 from presence_server.application.admission import LEAST, LOOKS, Admission
@@ -131,8 +132,8 @@ def test_what_can_wait_waits_longer_under_load_and_as_usual_after_it() -> None:
 
 
 def test_a_late_hello_is_a_new_client_and_one_right_after_its_handshake_is_not() -> None:
-    world = World()
-    world.hub.admission = admission = Admission(BOUND, world.now)
+    admission = Admission(BOUND, ManualClock().now())
+    world = World(admission=admission)
     crowd = [world.client().open() for _ in range(1000)]
     fresh = world.client().open()
     fresh.hello(ANN)

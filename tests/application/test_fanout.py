@@ -226,7 +226,7 @@ def test_what_waits_goes_out_before_a_snapshot_and_before_a_close() -> None:
     world.online(BOB)
     world.fanout.step(world.now)
     assert [type(message) for message in watching.say(Watch(user_ids=[ANN, EVE], id=1))] == [Diff, Snapshot]
-    world.hub.close_all(1012, "the end", world.now)  # type: ignore[arg-type]
+    world.hub.dismissals.close_all(1012, "the end", world.now)  # type: ignore[arg-type]
     assert told(leaving) == [[ANN]]
 
 

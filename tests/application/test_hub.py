@@ -620,7 +620,7 @@ def test_grace_does_not_run_out_while_draining_and_talk_goes_on() -> None:
     world.wait(30)
     assert shown(world) == "ONLINE"
     assert isinstance(stays.say(Ping(id=1))[-1], Pong)
-    world.hub.close_all(CloseCode.SERVICE_RESTART, "the server ends", world.now)
+    world.hub.dismissals.close_all(CloseCode.SERVICE_RESTART, "the server ends", world.now)
     assert stays.link.closed == (1012, "the server ends")
     assert world.hub.statistics().sessions == 0
 
@@ -655,6 +655,6 @@ def test_statistics_and_reprs_tell_what_is_there() -> None:
 def test_whoever_hides_when_they_were_last_seen_is_cut_off_when_they_are_erased() -> None:
     world = World()
     client = world.connect(ANN)
-    assert world.hub.set_last_seen(ANN, LastSeen.NOBODY, world.now, world.told.append)
-    assert world.hub.erase(ANN, world.now, world.told.append) == 1
+    assert world.hub.permissions.set_last_seen(ANN, LastSeen.NOBODY, world.now, world.told.append)
+    assert world.hub.dismissals.erase(ANN, world.now, world.told.append) == 1
     assert client.link.closed == (4403, "the user was erased")

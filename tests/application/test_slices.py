@@ -183,7 +183,7 @@ def test_a_long_unwatch_is_answered_when_it_is_done() -> None:
 
 def test_whose_turn_it_is_not_has_its_answer_later() -> None:
     world = World()
-    world.hub.claim = lambda: False
+    world.hub.answering.has_time = lambda: False
     asker = held(world)
     asker.say(Query(user_ids=MANY[:100], id=1))
     assert not asker.client.take()

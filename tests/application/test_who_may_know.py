@@ -150,8 +150,7 @@ class Leaks(RuleBasedStateMachine):
             slice_deliveries=slices,
         )
         if slices == 1:
-            self.world.hub.is_at_once = lambda _size: False  # type: ignore[method-assign]
-            self.world.hub.watching._is_at_once = lambda _size: False
+            self.world.hub.answering.is_at_once = lambda _size: False  # type: ignore[method-assign]
         self.viewers = [Viewer(self.world, who, self.model, who % 2) for who in USERS]
         self.pollers = {who: Poller(who) for who in USERS}
         if are_there:
@@ -210,7 +209,7 @@ class Leaks(RuleBasedStateMachine):
     @rule(owner=user, said=st.sampled_from(list(LastSeen)))
     def put_privacy(self, owner: int, said: LastSeen) -> None:
         self.model.privacy[owner] = said.value
-        self.world.hub.set_last_seen(owner, said, self.world.now, lambda _made: None)
+        self.world.hub.permissions.set_last_seen(owner, said, self.world.now, lambda _made: None)
 
     # -- presence ------------------------------------------------------------------------------------------------------
 
@@ -234,7 +233,7 @@ class Leaks(RuleBasedStateMachine):
     def erase(self, who: int) -> None:
         if self._viewer(who).is_up:
             self._viewer(who).lose()
-        self.world.hub.erase(who, self.world.now, lambda _made: None)
+        self.world.hub.dismissals.erase(who, self.world.now, lambda _made: None)
         self.model.privacy.pop(who, None)
 
     # -- connections ---------------------------------------------------------------------------------------------------

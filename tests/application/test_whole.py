@@ -134,7 +134,7 @@ class Story:
             assert poller.given.entries.keys() == set(poller.user_ids)
 
     def held_back(self) -> list[int]:
-        return [user_id for user_id in USERS if user_id in self.world.hub._pacing._held]
+        return [user_id for user_id in USERS if user_id in self.world.hub._publishing.pacing._held]
 
     def pick(self, is_up: bool = True) -> Client | None:
         some = [client for client in self.world.clients if client.is_up is is_up]

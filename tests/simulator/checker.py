@@ -118,20 +118,20 @@ class Checker:
         """The server's parts agree with each other, and none holds more than its share."""
         world = self._world
         hub, fanout, interest = world.hub, world.fanout, world.interest
-        sessions = hub._sessions
+        sessions = hub.roster
         require(not fanout._flushing or fanout.is_under_way, "flushing and not under way")
         if not fanout.is_under_way:
             require(not any(fanout._outlets.boxes), "an outbox outlived its flush")
         delay = fanout.delay(world.clock.now())
         require(delay is None or delay <= LONGEST_PAUSE, "a flush is put off", delay)
-        watched = [interest.count(session.slot) for session in sessions.values()]
+        watched = [interest.count(session.slot) for session in sessions]
         polls = [interest.count(poll.slot) for poll in world.polls._waiting if poll.slot is not None]
         statistics = interest.statistics()
         require(statistics.edges == sum(watched) + sum(polls), "edges that nobody watches", statistics)
         require(statistics.watchers == sum(map(bool, watched)) + sum(map(bool, polls)), "watchers", statistics)
         require(fanout.statistics().outlets == len(sessions) + len(polls), "outlets that nobody has")
         require(len(hub.liveness) <= len(sessions), "deadlines of sessions that are over")
-        for session in sessions.values():
+        for session in sessions:
             require(len(session.pending or ()) <= MAX_PENDING, "too much waits", session)
             link = world.links[session.number]
             require(link.unsent_bytes <= world.scenario.most_unsent, "a slow watcher grows", link, link.unsent_bytes)
@@ -147,7 +147,7 @@ class Checker:
         require(follows == edges or world.is_late, "followed and not watched", follows, edges)
 
     def _pacing(self) -> None:
-        pacing = self._world.hub._pacing
+        pacing = self._world.hub._publishing.pacing
         require(len(pacing._held_version) == len(pacing), "held without a version")
         require(len(pacing) <= len(self._world.oracle.users), "more is held than there are users")
 

@@ -194,7 +194,7 @@ class Run:
             world.hub.drain(1.0)
             self.until(2)
         now = world.clock.now()
-        world.hub.close_all(CloseCode.SERVICE_RESTART, "ending", now)
+        world.hub.dismissals.close_all(CloseCode.SERVICE_RESTART, "ending", now)
         world.loop.serve(1, 0.0, world.polls.wake_all)
         self.until(world.scenario.lifetimes.rest + world.scenario.lifetimes.grace + 13)
         world.checker.structure()

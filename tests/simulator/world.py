@@ -208,7 +208,7 @@ class World:
         return None if known is None else known.presence
 
     def held_back(self) -> dict[int, int]:
-        return self.hub._pacing._held_version
+        return self.hub._publishing.pacing._held_version
 
     def resumed_from(self, cursor: str, entries: dict[int, StatusEntry], number: int) -> Client:
         """An observer who comes back with a cursor that somebody was given, holding what they held."""

@@ -74,7 +74,7 @@ class Wire:
         self.gateway = build_gateway(Settings(**settings), self.clock, Random(1), 200)
         self.later: list[Callable[[], None]] = []
         """What waits for its turn of the loop."""
-        self.gateway.call_soon = self.later.append  # type: ignore[method-assign]
+        self.gateway.driver.call_soon = self.later.append  # type: ignore[method-assign]
         self._open(headers)
 
     def another(self) -> Wire:

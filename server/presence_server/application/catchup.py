@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from presence_protocol.messages import Diff, Snapshot
+from presence_server.application.common import Common
 from presence_server.application.cursors import Cursor
 from presence_server.application.entries import entry_of, parts
 from presence_server.application.fanout import Fanout
-from presence_server.application.keys import UserKeys
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
-from presence_server.application.turn import Turn
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import key_of
 from presence_server.domain.model import UserPresence
@@ -31,16 +30,14 @@ PAUSE: Final = 0.1
 class CatchUp:
     """Serves the sessions that are behind."""
 
-    def __init__(
-        self, interest: Interest, fanout: Fanout, turn: Turn, sight: Sight, keys: UserKeys, part_bytes: int
-    ) -> None:
+    def __init__(self, common: Common, interest: Interest, fanout: Fanout, sight: Sight) -> None:
         self._views = fanout.views
         self._interest = interest
         self._fanout = fanout
-        self._turn = turn
+        self._turn = common.turn
         self._sight = sight
-        self._keys = keys
-        self._part_bytes = part_bytes
+        self._keys = common.keys
+        self._part_bytes = common.part_bytes
         self._unblocked: dict[Session, None] = {}
         self.behind = 0
         """Sessions that are behind."""

@@ -7,8 +7,8 @@ the index and what was written agree.
 
 from __future__ import annotations
 
-from collections import Counter, deque
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections import Counter
+from collections.abc import Callable
 from functools import partial
 from random import Random
 from typing import Final, NamedTuple
@@ -20,33 +20,33 @@ from presence_protocol.messages import (
     AnyClientMessage,
     AnyServerMessage,
     Bye,
-    Diff,
-    Expiring,
     Ping,
-    Reconnect,
-    SelfChanged,
     Snapshot,
     Statuses,
 )
 from presence_protocol.session import CLOSE, Role, State, advance, event_of
-from presence_server.application import refusals, slices
+from presence_server.application import refusals
 from presence_server.application.admission import Admission
-from presence_server.application.allowances import Allowances, Purse, TooMuch
+from presence_server.application.allowances import Allowances
+from presence_server.application.answering import Answering
 from presence_server.application.catchup import CatchUp
 from presence_server.application.ceilings import Ceilings
-from presence_server.application.conversation import HANDLERS
-from presence_server.application.cursors import Cursor
+from presence_server.application.common import Common
+from presence_server.application.conversation import Conversation
+from presence_server.application.credentials import Credentials
+from presence_server.application.dismissals import Dismissals
+from presence_server.application.draining import Draining
 from presence_server.application.edges import Edges
 from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LOSS_CODES
-from presence_server.application.entries import entry_of, part_bytes, self_view_of
-from presence_server.application.expiry import Expiry
+from presence_server.application.entries import part_bytes
 from presence_server.application.fanout import Fanout
+from presence_server.application.greeting import Greeting
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.journal import Journal, NoJournal
 from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkFailure, Liveness
 from presence_server.application.lookups import Found, look_up
-from presence_server.application.pacing import Pacing
+from presence_server.application.metering import Metering
 from presence_server.application.permissions import Permissions
 from presence_server.application.ports import (
     Authenticator,
@@ -61,23 +61,23 @@ from presence_server.application.ports import (
     Wanted,
 )
 from presence_server.application.principals import Denied, Principal
-from presence_server.application.privacy import LastSeen, Privacy
+from presence_server.application.privacy import Privacy
+from presence_server.application.publishing import Publishing
+from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
-from presence_server.application.slices import DONE
+from presence_server.application.truths import Truths
 from presence_server.application.turn import Turn
 from presence_server.application.watching import Watching
+from presence_server.application.welcoming import Welcoming
 from presence_server.domain.causes import Cause
 from presence_server.domain.interest import Interest
-from presence_server.domain.lenses import Lens, lens_of, partial_topics_of
 from presence_server.domain.model import Change, UserKey
 from presence_server.domain.transitions import (
     AnyTransition,
     Disconnect,
-    Erase,
     Evicted,
     Leave,
-    Restate,
 )
 
 STALL: Final = 1.0
@@ -92,10 +92,6 @@ SILENT: Final = (Ping, Activity, Bye)
 
 WITH_ENTRIES: Final = (Snapshot, Statuses)
 """Messages that may tell a version: what waits for its slice goes out before them, so that no version goes back."""
-
-
-Refuses = Callable[[Principal], bool]
-"""Whether the credentials that a principal came with are refused now."""
 
 
 class HubStatistics(NamedTuple):
@@ -126,74 +122,63 @@ class Hub:
         ceilings: Ceilings | None = None,
         admission: Admission | None = None,
         is_reciprocal: bool = False,
+        journal: Journal | None = None,
+        has_time: Callable[[], bool] | None = None,
     ) -> None:
-        """`is_reciprocal`: see `Sight`."""
+        """`is_reciprocal`: see `Sight`. `has_time`: see `Answering`."""
         self.engine = engine
         self.interest = interest
         self.fanout = fanout
         self.visibility = visibility
-        self.privacy = Privacy()
-        self.sight = Sight(visibility, engine, fanout.views, self.privacy, is_reciprocal)
-        self.edges = Edges(interest, self.sight)
+        self.turn = turn
         self.limits = limits
         self.clock = clock
         self.keys = keys
         self.allowances = allowances
         self.ceilings = ceilings or Ceilings()
         self.admission = admission or Admission(0.0, 0.0)
-        self.is_draining = False
-        self._drain_spread = 0.0
-        self._authenticator = authenticator
-        self._random = random
-        self.turn = turn
+        self.refused: Counter[str] = Counter()
+        """What was refused for a limit, by the setting's name."""
+        self._journal = journal or NoJournal()
+        self.common = Common(engine, turn, clock, keys, limits, self.refused, part_bytes(limits.max_message))
+        self.roster = Roster()
         self.liveness = Liveness(limits.times, turn.ping)
-        self.part_bytes = part_bytes(limits.max_message)
-        self._catchup = CatchUp(interest, fanout, turn, self.sight, keys, self.part_bytes)
-        self._pacing = Pacing(limits.min_publish_interval)
+        self.draining = Draining(self.roster, self, random)
+        self.credentials = Credentials(authenticator, allowances, self, clock)
+        self.sight = Sight(visibility, engine, fanout.views, Privacy(), is_reciprocal)
+        self.edges = Edges(interest, self.sight)
+        self._publishing = Publishing(engine, interest, fanout, self.sight, turn, limits.min_publish_interval)
+        self._truths = Truths(engine, self.roster, fanout, self, keys)
+        self._catchup = CatchUp(self.common, interest, fanout, self.sight)
+        self.answering = Answering(self._catchup, self._truths, turn, clock, has_time)
         self.permissions = Permissions(
-            self.sight,
-            self.edges,
-            fanout,
-            self._catchup,
-            lambda viewer: self._by_user.get(viewer, ()),
-            self._serve_again,
-            self.part_bytes,
+            self.common, self.sight, self.edges, fanout, self._catchup, self.roster, self.answering, self
         )
         self.watching = Watching(
-            interest,
-            fanout,
-            self.sight,
-            self.edges,
-            self.permissions.hold_for,
-            self.send,
-            self.begin,
-            self.is_at_once,
-            limits.max_watched,
-            keys,
-            self.part_bytes,
-            self.ceilings,
+            self.common, interest, fanout, self.sight, self.edges, self.permissions, self, self.answering, self.ceilings
         )
-        self._expiry = Expiry()
-        self._sessions: dict[int, Session] = {}
-        self._by_user: dict[UserKey, tuple[Session, ...]] = {}
-        self._self_due: dict[Session, None] = {}
+        self._metering = Metering(self)
+        self.dismissals = Dismissals(engine, self.roster, self, self.permissions, turn, keys)
+        self._handlers = self._conversation().handlers
         self.last_number = 0
         """The last one given to a session. What outlives the process sets it, so that none is given twice."""
         self._last_sweep = float("-inf")
         self._is_skipping = False
-        self._messages = self._changes = self._joined = 0
-        self.refusals: Counter[str] = Counter()
-        """What was refused for a limit, by the setting's name."""
-        self.journal: Journal = NoJournal()
-        self.claim: Callable[[], bool] = _always
-        """Whether there is time to make a piece of an answer now: whoever else is busy goes first."""
+        self._messages = self._changes = 0
         turn.before_end = self._tell_what_is_due
-        fanout.before_flush = self._tell_selves
-        self._catchup.before = self._tell_permissions
-        self._restated: set[UserKey] = set()
-        """Users whose status has changed, or what is shown of them, while pacing holds it."""
-        visibility.attach(self.permission_changed)
+        fanout.before_flush = self._truths.ride
         engine.attach(self.receive)
+
+    def _conversation(self) -> Conversation:
+        common, metering, sight = self.common, self._metering, self.sight
+        welcoming = Welcoming(
+            common, self, self.roster, self.watching, sight, self.liveness, self.draining, self._journal
+        )
+        who, admission, ceilings = self.credentials, self.admission, self.ceilings
+        greeting = Greeting(
+            common, self, who, self.permissions, welcoming, self.draining, metering, admission, ceilings
+        )
+        return Conversation(common, self, greeting, self.watching, self.answering, sight, metering)
 
     # -- entries: connections ------------------------------------------------------------------------------------
 
@@ -201,7 +186,7 @@ class Hub:
         """A connection was accepted; it has yet to say hello."""
         session = Session(self.next_number(), 0, codec_number, link, peer, now)
         session.slot = self.fanout.attach(session, codec_number)
-        self._sessions[session.number] = session
+        self.roster.add(session)
         self.liveness.add(session, now)
         return session
 
@@ -236,9 +221,9 @@ class Hub:
                     self.engine.touch(session.user_id, session.device_id, session.number, now, spoke)
                 if state < _CLOSING:  # a bye is closed by its handler
                     session.state = state
-                if session.purse is not None and self._is_over(session, session.purse, message, now):
+                if session.purse is not None and self._metering.is_over(session, session.purse, message, now):
                     return
-                HANDLERS[type(message)](self, session, message, now)
+                self._handlers[type(message)](session, message, now)
 
     def refuse(self, session: Session, failure: InvalidMessage, now: float) -> None:
         """A message was read, but something in it is wrong."""
@@ -247,7 +232,8 @@ class Hub:
             if session.state is State.OPEN:
                 self.close(session, CloseCode.MALFORMED, f"not a valid hello: {failure}", now)
             elif not (
-                session.is_over or (session.purse is not None and self._is_over(session, session.purse, failure, now))
+                session.is_over
+                or (session.purse is not None and self._metering.is_over(session, session.purse, failure, now))
             ):
                 self.send(session, refusals.invalid(failure))
 
@@ -276,26 +262,14 @@ class Hub:
             if not session.is_over:
                 self._catchup.unblock(session)
                 self.liveness.unblock(session, now)
-                self._catch_up(now)
+                self.answering.catch_up(now)
                 if session.can_go_on:
-                    self.read_on(session)
+                    self.turn.read_on(session)
 
     def go_on(self, session: Session, now: float) -> None:
         """Do the next step of what the session is being answered (see `slices`): it has a turn, and room."""
         with self.turn:
-            work, catching_up = session.work, session.catching_up
-            if not session.can_go_on:
-                pass
-            elif work is not None:
-                if next(work[0], DONE) is DONE:
-                    work.popleft()
-                    if not work and session.work is work:
-                        session.work = None
-                        self._serve(session, now)
-            elif catching_up is not None and next(catching_up, DONE) is DONE and session.catching_up is catching_up:
-                session.catching_up = None
-                if not session.behind:
-                    self._caught_up(session)
+            self.answering.go_on(session, now)
 
     # -- entries: the engine, time, back ends ----------------------------------------------------------------------
 
@@ -303,11 +277,9 @@ class Hub:
         """The one entry for what the engine has to tell."""
         if isinstance(event, Change):
             self._changes += 1
-            is_restated = event.before.status is not event.after.status or event.before == event.after
-            self._publish(event.user_id, event.version, is_restated, now)
+            self._publishing.publish(event, now)
         elif isinstance(event, TruthChanged):
-            for session in self._by_user.get(event.user_id, ()):
-                self._self_due[session] = None
+            self._truths.changed(event.user_id)
         else:
             self._evict(event, now)
         self.turn.note()
@@ -325,52 +297,7 @@ class Hub:
         self, peer: Peer, token: str | None, wanted: Wanted, now: float, done: Callable[[Principal | Denied], None]
     ) -> None:
         """Tell `done` who `peer` is, at once or later."""
-        self._authenticator.authenticate(peer, token, wanted, now, self.clock.utc(), done)
-
-    def admit(self, session: Session, principal: Principal, now: float) -> None:
-        """The session's principal is known, or renewed."""
-        session.principal = principal
-        if self.allowances is not None and session.purse is None:
-            session.purse = self.allowances.purse(principal)
-        if principal.expires_at is not None or len(self._expiry):
-            self._expiry.follow(session, now, self.clock.utc())
-
-    def revoke(self, user_id: UserKey, device_id: str | None, is_refused: Refuses, now: float) -> int:
-        """End the connections of a user whose credentials were revoked; and how many those were.
-
-        `user_id` is the id itself. `device_id`: those of one device only. A connection that a service holds for the
-        user is ended as well.
-        """
-        key = self.keys.key(user_id)
-        with self.turn:
-            ended = [
-                session
-                for session in self._sessions.values()
-                if (principal := session.principal) is not None
-                and (device_id is None or session.device_id == device_id)
-                and ((session.user_id == key and principal.is_service) or (principal.user_id == user_id))
-                and (principal.is_service or is_refused(principal))
-            ]
-            self._end_revoked(ended, now)
-            return len(ended)
-
-    def end_principals(self, gone: Set[Principal], now: float) -> None:
-        """End the connections of these: their credentials are no longer good."""
-        if not gone:
-            return
-        with self.turn:
-            self._end_revoked([session for session in self._sessions.values() if session.principal in gone], now)
-
-    def _end_revoked(self, ended: list[Session], now: float) -> None:
-        for session in ended:
-            if session.user_id:
-                self.engine.submit(Leave(session.user_id, session.device_id, session.number), now, _forget)
-            self.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
-
-    def heard_at(self, number: int) -> float | None:
-        """When the connection of that number was heard last; None if there is none."""
-        session = self._sessions.get(number)
-        return None if session is None else session.heard
+        self.credentials.authenticate(peer, token, wanted, now, done)
 
     def sweep(self, now: float) -> None:
         """Let what is due happen. To be called some ten times a second."""
@@ -380,94 +307,39 @@ class Hub:
             self._last_sweep = now
             if self._is_skipping:
                 return
-            self._catch_up(now)
+            self.answering.catch_up(now)
             if not self.is_draining:
                 self.engine.sweep(now)
-            for user_id, version in self._pacing.release(now):
-                self.engine.restamp(user_id, now)
-                is_restated = user_id in self._restated
-                self._restated.discard(user_id)
-                self._gather(user_id, version, is_restated, now)
+            self._publishing.release(now)
             for session, failure in self.liveness.sweep(now):
                 if failure is LinkFailure.DEAD:
                     self.turn.do(session.link.abort)
                     self._end(session, CloseCode.ABNORMAL, now, DEAD_REASON)
                 else:
-                    self.refusals[FAILURE_LIMITS[failure]] += 1
+                    self.refused[FAILURE_LIMITS[failure]] += 1
                     self.close(session, *FAILURE_CODES[failure], now)
             self.watching.sweep(now)
             if not self.visibility.is_open:
                 self.permissions.sweep(now)
-            if len(self._expiry):
-                self._end_expired(now)
-
-    def _end_expired(self, now: float) -> None:
-        for session, left in list(self._expiry.sweep(now, self.clock.utc())):
-            if left > 0:
-                self.send(session, Expiring(in_ms=int(left * 1000)))
-            else:
-                self.close(session, CloseCode.UNAUTHENTICATED, "the token has expired", now)
+            self.credentials.sweep(now)
 
     def _tell_what_is_due(self) -> None:
         """An entry ends: tell each changed truth, once; or it goes with the flush that is to come."""
         if self.permissions.due:
-            for session in list(self.permissions.due):
-                if session.state is _LIVE and not session.behind:
-                    self._tell_permissions(session)
-        if self._self_due and not self.fanout.is_gathering:
-            for session, message in self._due_selves():
-                self.fanout.overtake(session.slot)
-                self.send(session, message)
+            self.permissions.tell_all()
+        if self._truths.due and not self.fanout.is_gathering:
+            self._truths.tell()
 
     # -- entries: the process's end --------------------------------------------------------------------------------
 
+    @property
+    def is_draining(self) -> bool:
+        return self.draining.is_on
+
     def drain(self, spread: float) -> None:
         """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
-        self.is_draining = True
-        self._drain_spread = spread
         with self.turn:
-            for session in self._sessions.values():
-                if session.state is State.LIVE:
-                    self.ask_to_reconnect(session)
-
-    def ask_to_reconnect(self, session: Session) -> None:
-        after = int(self._random.uniform(0, self._drain_spread) * 1000)
-        self.send(session, Reconnect(after_ms=after, reason="draining"))
-
-    def close_all(self, code: CloseCode, reason: str, now: float) -> None:
-        with self.turn:
-            for session in list(self._sessions.values()):
-                self.close(session, code, reason, now)
-
-    # -- limits ----------------------------------------------------------------------------------------------------
-
-    def _is_over(self, session: Session, purse: Purse, message: AnyClientMessage | InvalidMessage, now: float) -> bool:
-        """Whether one more message is over its limit, and was refused. To leave is always allowed."""
-        over = purse.message(now)
-        if over is None or type(message) is Bye:
-            return False
-        self.too_much(session, over, message.id, now)
-        return True
-
-    def may_have(self, session: Session, over: TooMuch | None, id: int | None, now: float) -> bool:
-        """Whether no limit is in the way; else the message with this `id` is refused."""
-        if over is not None:
-            self.too_much(session, over, id, now)
-        return over is None
-
-    def turn_away(self, session: Session, over: TooMuch, id: int | None, now: float) -> None:
-        """Refuse a hello for the moment: an `error` that says when to come back, and the close that goes with it."""
-        self.send(session, refusals.too_much(over, id))
-        code = CloseCode.TOO_FAST if over.code == 429 else CloseCode.UNAVAILABLE
-        self.close(session, code, f"{over.limit}: {over.reason}", now)
-
-    def too_much(self, session: Session, over: TooMuch, id: int | None, now: float) -> None:
-        """Refuse a message that is over a limit, and close whoever goes on all the same, or has not begun."""
-        goes_on = session.purse is not None and session.purse.goes_on(now)
-        if goes_on or session.state is not _LIVE:
-            self.turn_away(session, over, id, now)
-        else:
-            self.send(session, refusals.too_much(over, id))
+            self.draining.begin(spread)
 
     # -- parts -----------------------------------------------------------------------------------------------------
 
@@ -478,140 +350,11 @@ class Hub:
             self.fanout.empty(session.slot)
         self.turn.send(session, message)
 
-    def _publish(self, user_id: UserKey, version: int, is_restated: bool, now: float) -> None:
-        if self._pacing.admit(user_id, version, now):
-            self._gather(user_id, version, is_restated, now)
-        elif is_restated and not self.sight.is_open:
-            self._restated.add(user_id)
-
-    def _gather(self, user_id: UserKey, version: int, is_restated: bool, now: float) -> None:
-        """`is_restated`: not only details changed, which those do not learn of who may see the status alone."""
-        if self.interest.is_watched(user_id):
-            self.fanout.gather(user_id, version, now)
-            self.turn.wake()
-        if not self.sight.is_open:
-            for topic in partial_topics_of(user_id):
-                if self.interest.is_watched(topic) and (is_restated or lens_of(topic) is Lens.UNTIMED):
-                    self.fanout.gather(topic, version, now)
-                    self.turn.wake()
-
-    def permission_changed(self, viewer: UserKey, keys: Sequence[UserKey]) -> None:
-        """The policy's word that `viewer` sees these users otherwise from now on."""
-        self.permissions.changed(viewer, keys)
-        self.turn.note()
-
-    def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> bool:
-        """A user says who is told when they were last seen. Whether there was room to keep it."""
-        with self.turn:
-            was_kept = self.privacy.set(user_id, said)
-            if was_kept:
-                if len(self.privacy):
-                    self.sight.look_again()
-                self.permissions.shown_otherwise(user_id)
-                if self.sight.is_reciprocal:
-                    self.permissions.changed_altogether(user_id)
-                self.sight.look_again()
-                self.engine.submit(Restate(user_id), now, done)
-            return was_kept
-
-    def erase(self, user_id: UserKey, now: float, done: Done) -> int:
-        """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did."""
-        with self.turn:
-            ended = [session for session in self._sessions.values() if user_id in (session.user_id, session.viewer)]
-            for session in ended:
-                self.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
-            if self.privacy.of(user_id) is not LastSeen.EVERYONE:
-                self.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
-            self.engine.submit(Erase(user_id), now, done)
-            return len(ended)
-
-    def watched_by(self, user_id: UserKey) -> list[UserKey]:
-        """Whom the connections of a user watch; all are keys."""
-        watched = (self.edges.keys(session.slot) for session in self._by_user.get(user_id, ()))
-        return list(dict.fromkeys(key for keys in watched for key in keys))
-
-    def _tell_permissions(self, session: Session) -> bool:
-        """Tell the session what it may see since a permission changed. Whether there was anything to tell."""
-        if session not in self.permissions.due:
-            return False
-        told = False
-        for part, cursor in self.permissions.take(session):
-            if cursor is None:
-                seq = session.served if session.behind else self.fanout.settled
-                cursor = str(Cursor(self.engine.epoch, seq))
-            self.send(session, Diff(changes=[entry_of(presence, self.keys) for presence in part], cursor=cursor))
-            told = True
-        return told
-
-    def _serve_again(self, session: Session) -> None:
-        """The session was held, or is being caught up: begin anew, from where it is."""
-        if not session.blocked_since and session.work is None:
-            self._serve(session, self.clock.now())
-            self.read_on(session)
-
-    def _tell_selves(self) -> None:
-        """A flush begins, and each changed truth with it."""
-        for session, message in self._due_selves():
-            self.fanout.ride(session.slot, message)
-
-    def _due_selves(self) -> Iterator[tuple[Session, SelfChanged]]:
-        """Who is to be told of their user's truth, which is due no more, and what it is now."""
-        due, self._self_due = self._self_due, {}
-        for session in due:
-            if session.state is not _LIVE:
-                continue  # it left, or `welcome` is still to come and will tell
-            if session.behind:
-                session.self_due = True
-                continue
-            yield session, SelfChanged.of(self_view_of(self.engine.truth(session.user_id), self.keys))
-
-    def is_at_once(self, size: int) -> bool:
-        """Whether an answer about so many users may be made here and now."""
-        return size <= slices.AT_ONCE or (size <= slices.PIECE and self.claim())
-
-    def begin(self, session: Session, steps: Iterator[None]) -> None:
-        """Do `steps` for the session, one at a time, after those that were begun before (see `slices`)."""
-        if session.is_over:
-            return
-        self._tell_permissions(session)  # no cursor of the answer may claim it before
-        if session.work is None:
-            session.work = deque()
-            session.catching_up = None
-            self._catchup.hold(session)
-            self.read_on(session)
-        session.work.append(steps)
-
-    def _catch_up(self, now: float) -> None:
-        for session in self._catchup.take_due(now):
-            self._serve(session, now)
-            self.read_on(session)
-
-    def _serve(self, session: Session, now: float) -> None:
-        """Begin to tell the session what it missed while it was behind."""
-        if self._catchup.has_lost_count(session):
-            session.work = deque((self._catchup.everything(session),))
-        else:
-            session.catching_up = self._catchup.steps(session, now)
-
-    def _caught_up(self, session: Session) -> None:
-        if session.self_due:
-            session.self_due = False
-            self._self_due[session] = None
-        self.read_on(session)
-
-    def join(self, session: Session) -> None:
-        """The session holds its device: it is told of its user's truth from now on."""
-        self._by_user[session.user_id] = (*self._by_user.get(session.user_id, ()), session)
-        self._joined += 1
-
-    def read_on(self, session: Session) -> None:
-        self.turn.read_on(session)
-
     def _evict(self, event: Evicted, now: float) -> None:
-        session = self._sessions.get(event.holder)
+        session = self.roster.find(event.holder)
         if session is not None:
             if event.cause is Cause.TOO_MANY_DEVICES:
-                self.refusals["max_devices"] += 1
+                self.refused["max_devices"] += 1
             self.close(session, *LOSS_CODES[event.cause], now)
 
     def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
@@ -624,28 +367,18 @@ class Hub:
 
     def _end(self, session: Session, code: int, now: float, reason: str | None) -> None:
         """The session is over: withdraw its interest, and let go of its device."""
-        if self._sessions.pop(session.number, None) is None:
+        if not self.roster.remove(session):
             return
-        self.journal.ended(session, code, reason, now)
+        self._journal.ended(session, code, reason, now)
         session.state = advance(Role.SERVER, session.state, CLOSE)
         self.liveness.discard(session)
-        self._expiry.forget(session)
-        if session.is_counted and session.purse is not None:
-            session.purse.disconnect()
+        self.credentials.forget(session)
         if session.viewer:
             self.permissions.forget(session)
-        self._catchup.forget(session)
-        session.work = session.catching_up = None
+        self.answering.forget(session)
         self.watching.drop(session)
         self.fanout.detach(session.slot)
         if session.user_id:
-            joined = self._by_user.get(session.user_id, ())
-            others = tuple(other for other in joined if other is not session)
-            self._joined -= len(joined) - len(others)
-            if others:
-                self._by_user[session.user_id] = others
-            else:
-                self._by_user.pop(session.user_id, None)
             self._let_go(session, code, now)
 
     def _let_go(self, session: Session, code: int, now: float) -> None:
@@ -654,20 +387,15 @@ class Hub:
 
     def statistics(self) -> HubStatistics:
         return HubStatistics(
-            sessions=len(self._sessions),
-            observers=len(self._sessions) - self._joined,
-            users_with_sessions=len(self._by_user),
+            sessions=len(self.roster),
+            observers=len(self.roster) - self.roster.joined,
+            users_with_sessions=self.roster.users,
             behind=self._catchup.behind,
-            held_changes=len(self._pacing),
+            held_changes=len(self._publishing.pacing),
             lookups=len(self.watching),
             messages=self._messages,
             changes=self._changes,
         )
-
-
-def _always() -> bool:
-    """Nobody else is busy."""
-    return True
 
 
 def _forget(_made: object) -> None:

@@ -11,19 +11,28 @@ one whose connection ended before it was told.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable
 from functools import partial
 from typing import Protocol, cast
 
+from presence_protocol.messages import Diff
+from presence_protocol.session import State
+from presence_server.application.answering import Answering
 from presence_server.application.catchup import CatchUp
+from presence_server.application.common import Common
 from presence_server.application.cursors import Cursor
 from presence_server.application.edges import Edges
-from presence_server.application.entries import parts
+from presence_server.application.entries import entry_of, parts
 from presence_server.application.fanout import Fanout
+from presence_server.application.ports import Done
+from presence_server.application.privacy import LastSeen
+from presence_server.application.replies import Replies
+from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.domain.deadlines import Deadlines
 from presence_server.domain.model import UserKey, UserPresence
+from presence_server.domain.transitions import Restate
 
 
 class Waiting(Protocol):
@@ -43,31 +52,37 @@ Outlet = Session | Waiting
 class Permissions:
     def __init__(
         self,
+        common: Common,
         sight: Sight,
         edges: Edges,
         fanout: Fanout,
         catchup: CatchUp,
-        sessions_of: Callable[[UserKey], Sequence[Session]],
-        serve_again: Callable[[Session], None],
-        part_bytes: int,
+        roster: Roster,
+        answering: Answering,
+        replies: Replies,
     ) -> None:
-        """`sessions_of` gives those that hold a device of a user; `serve_again` catches a session up that was held."""
+        self._engine = common.engine
         self._sight = sight
         self._edges = edges
         self._fanout = fanout
         self._catchup = catchup
-        self._sessions_of = sessions_of
-        self._serve_again = serve_again
-        self._part_bytes = part_bytes
+        self._roster = roster
+        self._answering = answering
+        self._replies = replies
+        self._turn = common.turn
+        self._keys = common.keys
+        self._part_bytes = common.part_bytes
         self._others: dict[UserKey, dict[Outlet, None]] = {}  # by viewer: observers and polls
         self._checks: Deadlines[UserKey] = Deadlines()
         self.due: dict[Session, dict[UserKey, None]] = {}
         """Who is still to be told about whom."""
+        catchup.before = self.tell
+        sight.policy.attach(self.changed)
 
     # -- who watches -----------------------------------------------------------------------------------------------
 
     def join(self, outlet: Outlet) -> None:
-        """It sees through its viewer's eyes, and `sessions_of` does not give it."""
+        """It sees through its viewer's eyes, and holds no device of that user."""
         if outlet.viewer:
             self._others.setdefault(outlet.viewer, {})[outlet] = None
 
@@ -85,16 +100,17 @@ class Permissions:
             self._sight.note(session.viewer)  # it was not told: no cursor that it was given may say so
 
     def _outlets_of(self, viewer: UserKey) -> list[Outlet]:
-        return [*self._sessions_of(viewer), *self._others.get(viewer, ())]
+        return [*self._roster.of(viewer), *self._others.get(viewer, ())]
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
     def changed(self, viewer: UserKey, keys: Iterable[UserKey]) -> None:
-        """`viewer` sees the users otherwise from now on."""
+        """The policy's word that `viewer` sees the users otherwise from now on."""
         self._sight.note(viewer)
         for outlet in self._outlets_of(viewer):
             for key in keys if outlet.slot is not None and self._edges.count(outlet.slot) else ():
                 self._move(outlet, key)
+        self._turn.note()
 
     def changed_altogether(self, viewer: UserKey) -> None:
         """`viewer` may see everybody otherwise from now on."""
@@ -110,6 +126,25 @@ class Permissions:
             outlet = self._fanout.outlet(slot)
             if outlet is not None:
                 self._move(cast("Outlet", outlet), key)
+
+    def last_seen(self, key: UserKey) -> LastSeen:
+        """What the user has said of who is told when they were last seen."""
+        return self._sight.privacy.of(key)
+
+    def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> bool:
+        """A user says who is told when they were last seen. Whether there was room to keep it. An entry of its own."""
+        sight = self._sight
+        with self._turn:
+            was_kept = sight.privacy.set(user_id, said)
+            if was_kept:
+                if len(sight.privacy):
+                    sight.look_again()
+                self.shown_otherwise(user_id)
+                if sight.is_reciprocal:
+                    self.changed_altogether(user_id)
+                sight.look_again()
+                self._engine.submit(Restate(user_id), now, done)
+            return was_kept
 
     def _move(self, outlet: Outlet, key: UserKey) -> None:
         slot = outlet.slot
@@ -128,12 +163,32 @@ class Permissions:
         if session.behind:
             session.self_due |= self._fanout.skip(session.slot)
             if session.catching_up is not None:
-                self._serve_again(session)
+                self._answering.serve_again(session)
         elif self._fanout.is_waiting(session.slot):
             self._catchup.hold(session)
-            self._serve_again(session)
+            self._answering.serve_again(session)
 
     # -- telling ---------------------------------------------------------------------------------------------------
+
+    def tell_all(self) -> None:
+        """An entry ends: tell everybody who is due, and can be told now."""
+        for session in list(self.due):
+            if session.state is State.LIVE and not session.behind:
+                self.tell(session)
+
+    def tell(self, session: Session) -> bool:
+        """Tell the session what it may see since a permission changed. Whether there was anything to tell."""
+        if session not in self.due:
+            return False
+        told = False
+        for part, cursor in self.take(session):
+            if cursor is None:
+                seq = session.served if session.behind else self._fanout.settled
+                cursor = str(Cursor(self._sight.epoch, seq))
+            changes = [entry_of(presence, self._keys) for presence in part]
+            self._replies.send(session, Diff(changes=changes, cursor=cursor))
+            told = True
+        return told
 
     def take(self, session: Session) -> list[tuple[list[UserPresence], str | None]]:
         """What is to be told to the session, in parts, each with its cursor; None: the one that holds then.

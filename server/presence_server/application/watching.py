@@ -12,15 +12,18 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
-from presence_protocol.messages import AnyServerMessage, Error, Ok, Snapshot, Unwatch, Watch
+from presence_protocol.messages import Error, Ok, Snapshot, Unwatch, Watch
 from presence_server.application.allowances import TooMuch
+from presence_server.application.answering import Answering
 from presence_server.application.ceilings import Ceilings
+from presence_server.application.common import Common
 from presence_server.application.cursors import Cursor
 from presence_server.application.edges import Edges
 from presence_server.application.entries import entry_of
 from presence_server.application.fanout import Fanout
-from presence_server.application.keys import UserKeys
+from presence_server.application.permissions import Permissions
 from presence_server.application.refusals import refusal, too_much, unavailable
+from presence_server.application.replies import Replies
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.slices import messages, pieces
@@ -63,32 +66,27 @@ class Watching:
 
     def __init__(
         self,
+        common: Common,
         interest: Interest,
         fanout: Fanout,
         sight: Sight,
         edges: Edges,
-        hold_for: Callable[[UserKey, float | None, float], None],
-        send: Callable[[Session, AnyServerMessage], None],
-        begin: Callable[[Session, Iterator[None]], None],
-        is_at_once: Callable[[int], bool],
-        max_watched: int,
-        keys: UserKeys,
-        part_bytes: int,
+        permissions: Permissions,
+        replies: Replies,
+        answering: Answering,
         ceilings: Ceilings,
     ) -> None:
-        """`hold_for` takes a viewer, for how many seconds what is known of that one's lenses holds, and the time."""
         self._views = fanout.views
         self._interest = interest
         self._fanout = fanout
         self._sight = sight
         self._edges = edges
-        self._hold_for = hold_for
-        self._send = send
-        self._begin_work = begin
-        self._is_at_once = is_at_once
-        self._max_watched = max_watched
-        self._keys = keys
-        self._part_bytes = part_bytes
+        self._permissions = permissions
+        self._replies = replies
+        self._answering = answering
+        self._max_watched = common.limits.max_watched
+        self._keys = common.keys
+        self._part_bytes = common.part_bytes
         self.refused = 0
         """Messages that were refused for more than `max_watched`."""
         self._ceilings = ceilings
@@ -102,7 +100,7 @@ class Watching:
         if session.pending is None:
             session.pending = deque()
         if len(session.pending) >= MAX_PENDING:
-            self._send(session, unavailable(message.id))
+            self._replies.send(session, unavailable(message.id))
         else:
             session.pending.append((message, now))
 
@@ -112,14 +110,14 @@ class Watching:
             if user_ids is None:
                 self.refused += 1
                 reason = f"must be at most {self._max_watched} different ids"
-                self._send(session, refusal(400, "invalid_request", "userIds", reason, message.id))
+                self._replies.send(session, refusal(400, "invalid_request", "userIds", reason, message.id))
                 return
             answer = partial(self._unwatch, user_ids, message.id)
             self._run(Lookup(session, len(user_ids), [], answer, now), True)
         elif user_ids is None or not self.has_room(session, user_ids):
             self.refused += 1
             reason = f"more than {self._max_watched} watched users in all"
-            self._send(session, refusal(400, "too_many_watched", "userIds", reason, message.id))
+            self._replies.send(session, refusal(400, "too_many_watched", "userIds", reason, message.id))
         else:
             self.watch(session, user_ids, now, partial(self._answer, user_ids, message.id))
 
@@ -141,7 +139,7 @@ class Watching:
         """It is known how the session sees them."""
         if self._lookups.get(lookup.session) is not lookup:
             return  # withdrawn meanwhile
-        self._hold_for(lookup.session.viewer, seconds, now)
+        self._permissions.hold_for(lookup.session.viewer, seconds, now)
         new = self._edges.missing(lookup.session.slot, user_ids)
         if (over := self._ceilings.edges(self._interest, new)) is not None:
             lookup.over = over
@@ -167,11 +165,11 @@ class Watching:
         session = lookup.session
         session.lookup = lookup
         steps = self._carry_out(lookup, known)
-        if self._is_at_once(lookup.size):
+        if self._answering.is_at_once(lookup.size):
             for _ in steps:
                 pass
         else:
-            self._begin_work(session, steps)
+            self._answering.begin(session, steps)
 
     def _carry_out(self, lookup: Lookup, known: bool) -> Iterator[None]:
         yield from lookup.answer(lookup, known)
@@ -195,13 +193,13 @@ class Watching:
             if not is_last:
                 yield
         if id is not None:
-            self._send(session, Ok(id=id))
+            self._replies.send(session, Ok(id=id))
 
     def _answer(self, user_ids: list[UserKey], id: int | None, lookup: Lookup, known: bool) -> Iterator[None]:
         if known:
             yield from self.tell(lookup, user_ids, id)
         else:
-            self._send(lookup.session, self.refusal(lookup, id))
+            self._replies.send(lookup.session, self.refusal(lookup, id))
 
     @staticmethod
     def refusal(lookup: Lookup | None, id: int | None) -> Error:
@@ -242,7 +240,7 @@ class Watching:
             seq = session.served if session.behind else self._fanout.settled
             cursor = str(Cursor(self._views.epoch, seq))
         statuses = [entry_of(presence, self._keys) for presence in part]
-        self._send(session, Snapshot(id=id, statuses=statuses, more=more, cursor=cursor))
+        self._replies.send(session, Snapshot(id=id, statuses=statuses, more=more, cursor=cursor))
 
     def drop(self, session: Session) -> None:
         """The session ended."""

@@ -61,6 +61,10 @@ class Driver:
             self._turn_due = True
             self._loop.call_soon(self._turn)
 
+    def call_soon(self, callback: Callable[[], None]) -> None:
+        """Call it after what the loop is at."""
+        asyncio.get_running_loop().call_soon(callback)
+
     def _turn(self) -> None:
         self._turn_due = False
         self.hub.turn.run()

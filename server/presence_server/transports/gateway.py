@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
@@ -99,6 +99,8 @@ class Gateway:
         hub: Hub,
         polls: Polls,
         driver: Driver,
+        journal: LogJournal,
+        turns: Turns,
         sockets: OpenSockets,
         clock: Clock,
         origins: OriginPolicy,
@@ -126,19 +128,17 @@ class Gateway:
         self.hosts = hosts
         self._proxies = proxies
         self.counts = Counts(sockets.traffic)
-        self.journal = hub.journal = LogJournal(hub.engine, hub.keys)
-        hub.engine.attach(self.journal.following(hub.receive))
-        self.turns = Turns(clock, lambda callback: self.call_soon(callback))
-        hub.claim = self.turns.claim
+        self.journal = journal
+        self.turns = turns
         self.feed = (
-            Feed(hub.engine, hub.keys, lambda callback: self.call_soon(callback))
+            Feed(hub.engine, hub.keys, lambda callback: driver.call_soon(callback))
             if isinstance(hub.engine, HasChronicle)
             else None
         )
         """Everybody's changes in their order; None: the engine does not keep it."""
         self.webhooks: Deliveries | None = None
         """None: there is no file of --webhooks."""
-        self.unsent = Unsent(max_unsent, lambda callback: self.call_soon(callback))
+        self.unsent = Unsent(max_unsent, lambda callback: driver.call_soon(callback))
         self.max_message = max_message
         self._heartbeat_interval = heartbeat_interval
         self.user_ids = hub.limits.user_ids
@@ -237,9 +237,6 @@ class Gateway:
         ceilings = self.hub.ceilings
         if ceilings.max_memory:
             ceilings.observe_memory(resident_memory())
-
-    def call_soon(self, callback: Callable[[], None]) -> None:
-        asyncio.get_running_loop().call_soon(callback)
 
     def statistics(self) -> GatewayStatistics:
         return GatewayStatistics(len(self.connections), len(self.polls), self.books.open)

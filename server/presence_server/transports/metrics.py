@@ -48,7 +48,7 @@ class Scrape:
         }
 
     def refusals(self) -> Mapping[Labels, float]:
-        found = dict.fromkeys(LIMITS, 0) | self.hub.refusals
+        found = dict.fromkeys(LIMITS, 0) | self.hub.refused
         found["max_watched"] += self.hub.watching.refused
         found["max_unsent"] += self.gateway.unsent.given_up
         found |= self.gateway.refused()

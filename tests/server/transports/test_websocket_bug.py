@@ -4,8 +4,7 @@ import logging
 
 import pytest
 
-from presence_protocol.messages import Ping
-from presence_server.application.conversation import HANDLERS
+from presence_server.application.conversation import Conversation
 from support.raw import message
 from support.transport import Wire
 
@@ -16,7 +15,7 @@ def test_a_message_that_fails_ends_its_own_connection_with_1011(
     def fail(*_: object) -> None:
         raise RuntimeError("planted")
 
-    monkeypatch.setitem(HANDLERS, Ping, fail)
+    monkeypatch.setattr(Conversation, "ping", fail)
     wire = Wire()
     wire.receive(message(type="hello", userId=1, deviceId="d", platform="WEB"))
     assert wire.gateway.hub.statistics().sessions == 1

@@ -409,14 +409,14 @@ class HttpConnection(asyncio.Protocol):
         self._gateway.counts.request(path, method, status)
         if status >= 400 and path not in PATHS:
             if status == 413:
-                self._gateway.hub.refusals["max_message"] += 1
+                self._gateway.hub.refused["max_message"] += 1
             self._gateway.journal.request_refused(method, path, status, body, self._client[0] if self._client else "")
 
     def _note_refusal(self, bad: BadHead, answer: bytes) -> None:
         """What the application was not asked about was answered so."""
         if bad.status in LIMITS:
             limit = "body_timeout" if bad.status == 408 and self._reader.is_in_body else LIMITS[bad.status]
-            self._gateway.hub.refusals[limit] += 1
+            self._gateway.hub.refused[limit] += 1
         scope = {"method": UNREAD, "path": UNREAD} if self._exchange is None else self._exchange.scope
         self.note(scope, bad.status, answer.partition(b"\r\n\r\n")[2])
 

@@ -101,7 +101,7 @@ class Door(asyncio.Protocol):
             bad = FULL if self._place.over is None else over_limit(self._place.over)
             self._transport.write(refusal(bad.status, bad.field, bad.reason, bad.headers))
             if bad is FULL:
-                self._gateway.hub.refusals["max_connections"] += 1
+                self._gateway.hub.refused["max_connections"] += 1
         self.shutdown()
 
     def shutdown(self) -> None:

@@ -48,7 +48,7 @@ class CredentialsApi:
         revocations, clock = self._authentication.revocations, self._gateway.clock
         utc = clock.utc()
         revocations.add(body.user_id, body.device_id, _limit(body.issued_before, utc), utc)
-        ended = self._gateway.hub.revoke(body.user_id, body.device_id, revocations.refuses, clock.now())
+        ended = self._gateway.hub.dismissals.revoke(body.user_id, body.device_id, revocations.refuses, clock.now())
         return success({"userId": body.user_id, "connections": ended})
 
 

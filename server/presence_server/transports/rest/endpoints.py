@@ -126,7 +126,7 @@ class RestApi:
         body = await self._desk.body(request, bodies.BatchBody)
         most = self._gateway.hub.limits.max_batch
         if len(body.user_ids) > most:
-            self._gateway.hub.refusals["max_batch"] += 1
+            self._gateway.hub.refused["max_batch"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} ids")])
         self._desk.queries(who, len(body.user_ids))
         viewer, keys = self._desk.viewer_key(who), self._keys.keys(body.user_ids)
@@ -183,7 +183,7 @@ class RestApi:
     async def _say(self, user_id: UserId, word: Word | None) -> Response:
         made = await self._desk.submit(Say(self._keys.key(user_id), word))
         if made.is_refused:
-            self._gateway.hub.refusals["max_unseen"] += 1
+            self._gateway.hub.refused["max_unseen"] += 1
             raise Refusal(503, [NO_ROOM])
         if made.wrong is not None:
             raise Refusal(400, [FieldError(*made.wrong)])
@@ -237,7 +237,7 @@ class RestApi:
         most = self._gateway.hub.limits.max_watched
         keys = self._keys.distinct(body.user_ids, most)
         if keys is None:
-            self._gateway.hub.refusals["max_watched"] += 1
+            self._gateway.hub.refused["max_watched"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
         wait = (body.wait_ms or 0) / 1000
         if wait > 0:

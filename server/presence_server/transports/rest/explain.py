@@ -47,4 +47,4 @@ class ExplainApi:
         if not isinstance(hub.engine, HasAccounts):
             raise unavailable()
         account = hub.engine.account(hub.keys.key(user_id))
-        return success(explain(user_id, account, hub.heard_at, self._times, clock.now()))
+        return success(explain(user_id, account, hub.roster.heard_at, self._times, clock.now()))

@@ -135,7 +135,7 @@ class PeopleApi:
         allow((await self._desk.who(request)).may_speak_for(user_id))
         body = await self._desk.body(request, bodies.PrivacyBody)
         key, said = self._keys.key(user_id), LastSeen(body.last_seen)
-        was_kept = self._hub.set_last_seen(key, said, self._gateway.clock.now(), _forget)
+        was_kept = self._hub.permissions.set_last_seen(key, said, self._gateway.clock.now(), _forget)
         if not was_kept:
             raise Refusal(503, [FieldError("userId", "no more settings are kept: try again later")])
         return success({"userId": user_id, "lastSeen": said.value})
@@ -157,7 +157,7 @@ class PeopleApi:
 
         def begin(now: float, done: Any) -> None:
             nonlocal connections
-            connections = self._hub.erase(key, now, done)
+            connections = self._hub.dismissals.erase(key, now, done)
 
         async with self._lists_of(key):
             await self._gateway.turns.do(self._forget_lists(key))
@@ -195,7 +195,7 @@ class PeopleApi:
         lists: list[list[UserId]] = [[], [], [], []]
 
         def steps() -> Iterator[None]:
-            for worded, members in zip(lists, (*contacts, blocks, self._hub.watched_by(key)), strict=True):
+            for worded, members in zip(lists, (*contacts, blocks, self._watched_by(key)), strict=True):
                 keys = members if worded is lists[-1] else self._keys.keys(members)
                 for start in range(0, len(keys), slices.PIECE):
                     worded += map(self._keys.user_id, keys[start : start + slices.PIECE])
@@ -203,6 +203,11 @@ class PeopleApi:
 
         await self._gateway.turns.do(steps())
         return success(self._export_of(user_id, key, kept, *lists))
+
+    def _watched_by(self, key: UserKey) -> list[UserKey]:
+        """Whom the connections of a user watch; all are keys."""
+        edges = self._hub.edges
+        return list(dict.fromkeys(each for session in self._hub.roster.of(key) for each in edges.keys(session.slot)))
 
     def _export_of(
         self,
@@ -222,7 +227,7 @@ class PeopleApi:
             "lastActiveTime": None if kept.last_active is None else format_time(kept.last_active),
             "claims": [claim_view(claim, kept.truth.utc) for claim in kept.truth.claims],
             "devices": said.devices,
-            "privacy": {"lastSeen": self._hub.privacy.of(key).value},
+            "privacy": {"lastSeen": self._hub.sight.privacy.of(key).value},
             "contacts": {"mutual": mutual, "oneWay": one_way},
             "blocks": blocks,
             "watching": watching,

@@ -282,7 +282,7 @@ class WebSocketConnection(DirectProtocol):
     def _fail_parsing(self, ws: ServerProtocol) -> None:
         """What arrived breaks RFC 6455, or a limit: the close frame is the parser's own."""
         sent = ws.close_sent
-        self._gateway.hub.refusals["max_message"] += sent is not None and sent.code == CloseCode.TOO_BIG
+        self._gateway.hub.refused["max_message"] += sent is not None and sent.code == CloseCode.TOO_BIG
         if sent is None:
             self._end(CloseCode.ABNORMAL)
         else:

@@ -1,0 +1,95 @@
+"""Sessions that are ended by somebody's order: credentials were revoked, a user was erased, the process ends.
+
+Each of these is an entry of its own: see `turn`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Set
+
+from presence_protocol.close_codes import CloseCode
+from presence_server.application.keys import UserKeys
+from presence_server.application.permissions import Permissions
+from presence_server.application.ports import Done, Engine
+from presence_server.application.principals import Principal
+from presence_server.application.privacy import LastSeen
+from presence_server.application.replies import Replies
+from presence_server.application.roster import Roster
+from presence_server.application.sessions import Session
+from presence_server.application.turn import Turn
+from presence_server.domain.model import UserKey
+from presence_server.domain.transitions import Erase, Leave
+
+Refuses = Callable[[Principal], bool]
+"""Whether the credentials that a principal came with are refused now."""
+
+
+class Dismissals:
+    def __init__(
+        self,
+        engine: Engine,
+        roster: Roster,
+        replies: Replies,
+        permissions: Permissions,
+        turn: Turn,
+        keys: UserKeys,
+    ) -> None:
+        self._engine = engine
+        self._roster = roster
+        self._replies = replies
+        self._permissions = permissions
+        self._turn = turn
+        self._keys = keys
+
+    def revoke(self, user_id: UserKey, device_id: str | None, is_refused: Refuses, now: float) -> int:
+        """End the connections of a user whose credentials were revoked; and how many those were.
+
+        `user_id` is the id itself. `device_id`: those of one device only. A connection that a service holds for the
+        user is ended as well.
+        """
+        key = self._keys.key(user_id)
+        with self._turn:
+            ended = [
+                session
+                for session in self._roster
+                if (principal := session.principal) is not None
+                and (device_id is None or session.device_id == device_id)
+                and ((session.user_id == key and principal.is_service) or (principal.user_id == user_id))
+                and (principal.is_service or is_refused(principal))
+            ]
+            self._end_revoked(ended, now)
+            return len(ended)
+
+    def end_principals(self, gone: Set[Principal], now: float) -> None:
+        """End the connections of these: their credentials are no longer good."""
+        if not gone:
+            return
+        with self._turn:
+            self._end_revoked([session for session in self._roster if session.principal in gone], now)
+
+    def _end_revoked(self, ended: list[Session], now: float) -> None:
+        for session in ended:
+            if session.user_id:
+                wanted = Leave(session.user_id, session.device_id, session.number)
+                self._engine.submit(wanted, now, _forget)
+            self._replies.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
+
+    def erase(self, user_id: UserKey, now: float, done: Done) -> int:
+        """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did."""
+        with self._turn:
+            ended = [session for session in self._roster if user_id in (session.user_id, session.viewer)]
+            for session in ended:
+                self._replies.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
+            if self._permissions.last_seen(user_id) is not LastSeen.EVERYONE:
+                self._permissions.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
+            self._engine.submit(Erase(user_id), now, done)
+            return len(ended)
+
+    def close_all(self, code: CloseCode, reason: str, now: float) -> None:
+        with self._turn:
+            for session in self._roster:
+                self._replies.close(session, code, reason, now)
+
+
+def _forget(_made: object) -> None:
+    """Nobody waits for what came of it."""

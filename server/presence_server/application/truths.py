@@ -1,0 +1,62 @@
+"""What a user's own devices are told of them (`self`): once, however often it has changed meanwhile.
+
+When changes are gathered, as nearly always when a truth has changed, it rides with the flush: one write for both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from presence_protocol.messages import SelfChanged
+from presence_protocol.session import State
+from presence_server.application.entries import self_view_of
+from presence_server.application.fanout import Fanout
+from presence_server.application.keys import UserKeys
+from presence_server.application.ports import Engine
+from presence_server.application.replies import Replies
+from presence_server.application.roster import Roster
+from presence_server.application.sessions import Session
+from presence_server.domain.model import UserKey
+
+
+class Truths:
+    def __init__(self, engine: Engine, roster: Roster, fanout: Fanout, replies: Replies, keys: UserKeys) -> None:
+        self._engine = engine
+        self._roster = roster
+        self._fanout = fanout
+        self._replies = replies
+        self._keys = keys
+        self.due: dict[Session, None] = {}
+        """Who is to be told."""
+
+    def changed(self, user_id: UserKey) -> None:
+        for session in self._roster.of(user_id):
+            self.due[session] = None
+
+    def caught_up(self, session: Session) -> None:
+        """The session is behind no more: it may be told what it was not told meanwhile."""
+        if session.self_due:
+            session.self_due = False
+            self.due[session] = None
+
+    def tell(self) -> None:
+        """Nothing is gathered that it could ride with."""
+        for session, message in self._take():
+            self._fanout.overtake(session.slot)
+            self._replies.send(session, message)
+
+    def ride(self) -> None:
+        """A flush begins, and each changed truth with it."""
+        for session, message in self._take():
+            self._fanout.ride(session.slot, message)
+
+    def _take(self) -> Iterator[tuple[Session, SelfChanged]]:
+        """Who is to be told of their user's truth, which is due no more, and what it is now."""
+        due, self.due = self.due, {}
+        for session in due:
+            if session.state is not State.LIVE:
+                continue  # it left, or `welcome` is still to come and will tell
+            if session.behind:
+                session.self_due = True
+                continue
+            yield session, SelfChanged.of(self_view_of(self._engine.truth(session.user_id), self._keys))
