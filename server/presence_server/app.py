@@ -58,6 +58,7 @@ from presence_server.process import PresenceServer
 from presence_server.settings import Settings, SettingsError, hosts_of, returning_line, start_line
 from presence_server.settings.claims import parse_lifetimes, parse_sources
 from presence_server.state.folder import Held
+from presence_server.state.hands import ThreadHands
 from presence_server.state.life import State, boot_id, sight_of
 from presence_server.state.restoring import StateSettings
 from presence_server.tls import Certificate, CertificateError
@@ -88,7 +89,7 @@ from presence_server.transports.websocket.turns import Turns
 from presence_server.webhooks.deliveries import Deliveries
 from presence_server.webhooks.file import Wanted, WebhookFileError
 from presence_server.webhooks.file import read as read_webhooks
-from presence_server.webhooks.ports import PositionsInMemory
+from presence_server.webhooks.ports import Positions, PositionsInMemory
 
 _log = get_logger(__name__)
 
@@ -165,7 +166,7 @@ def build_gateway(
     engine.attach(journal.following(hub.receive))
     driver.drives(hub, fanout)
     if state is not None:
-        state.keep(hub, table, ())
+        state.keep(hub, table, access.authentication.revocations)
     gateway = Gateway(
         access,
         hub,
@@ -205,7 +206,7 @@ def build_gateway(
     return gateway
 
 
-def webhooks_of(settings: Settings, gateway: Gateway) -> Deliveries | None:
+def webhooks_of(settings: Settings, gateway: Gateway, positions: Positions) -> Deliveries | None:
     """The webhooks of the file, not yet at work; None if there is no file.
 
     Raises:
@@ -227,7 +228,7 @@ def webhooks_of(settings: Settings, gateway: Gateway) -> Deliveries | None:
 
     try:
         return Deliveries(
-            lambda: read_webhooks(path, ids, platforms), feed, filter_of, PositionsInMemory(), gateway.clock, Random()
+            lambda: read_webhooks(path, ids, platforms), feed, filter_of, positions, gateway.clock, Random()
         )
     except WebhookFileError as failure:
         raise SettingsError("webhooks", str(failure)) from None
@@ -322,11 +323,12 @@ async def serve(settings: Settings) -> None:
     limit = settings.connection_limit(open_files)
     clock = SystemClock()
     try:
-        state = State(settings.state, clock, settings.fsync) if settings.state else None
+        hands = ThreadHands()
+        state = State(settings.state, clock, hands, settings.fsync) if settings.state else None
     except Held as held:
         raise BindError(str(held)) from None
     gateway = build_gateway(settings, clock, Random(), limit, state)
-    gateway.webhooks = webhooks_of(settings, gateway)
+    gateway.webhooks = webhooks_of(settings, gateway, PositionsInMemory() if state is None else state.positions)
     gateway.driver.start()
     await gateway.access.start()
     if gateway.webhooks is not None:
@@ -366,7 +368,9 @@ async def serve(settings: Settings) -> None:
         gateway.driver.stop()
         await gateway.access.stop()
         if state is not None:
-            await state.close()
+            state.finish()
+            await hands.close()
+            state.close()
         if settings.uds:
             with suppress(OSError):
                 os.unlink(settings.uds)

@@ -8,7 +8,7 @@ Owners are kept by their keys, members as ids (see `lists`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from presence_protocol.user_ids import UserId
@@ -44,6 +44,8 @@ class ContactBook:
         self._keys = keys
         self._contacts: dict[UserKey, Contacts] = {}
         self._blocks: dict[UserKey, Members] = {}
+        self.on_change: Callable[[UserKey], None] = _nobody
+        """Told whose lists are others now."""
 
     # -- questions -------------------------------------------------------------------------------------------------
 
@@ -103,6 +105,7 @@ class ContactBook:
                 self._contacts[key] = Contacts(one_way, mutual)
             else:
                 self._contacts.pop(key, None)
+            self.on_change(key)
             keys = self._keys.keys(matter)
             yield [(other, key) for other in keys] + [(key, other) for other in keys]
 
@@ -113,6 +116,7 @@ class ContactBook:
                 self._blocks[key] = blocked
             else:
                 self._blocks.pop(key, None)
+            self.on_change(key)
             yield [(other, key) for other in self._keys.keys(matter)]
 
     def erase_in_steps(self, key: UserKey) -> Iterator[list[Pair]]:
@@ -151,8 +155,21 @@ class ContactBook:
             if not self._blocks[owner]:
                 del self._blocks[owner]
             pairs.append((key, owner))
+        if pairs:
+            self.on_change(owner)
         return pairs
+
+    def restore(self, key: UserKey, contacts: Contacts, blocks: Members) -> None:
+        """The user's lists as they were before a restart."""
+        if len(contacts):
+            self._contacts[key] = contacts
+        if blocks:
+            self._blocks[key] = blocks
 
     def __len__(self) -> int:
         """How many users have a list."""
         return len(self.owners())
+
+
+def _nobody(_key: UserKey) -> None:
+    """Nobody keeps them beside this."""

@@ -55,7 +55,7 @@ def in_order(user_ids: Sequence[UserId]) -> Steps[Members]:
     found.sort()  # runs are merged: a tenth of what it takes to sort
     distinct = [user_id for user_id, _ in groupby(found)]
     yield
-    return _packed(distinct)
+    return packed(distinct)
 
 
 def without(members: Members, others: Members) -> Steps[Members]:
@@ -71,7 +71,7 @@ def without(members: Members, others: Members) -> Steps[Members]:
     if not place:
         return members
     left += members[place:]
-    return _packed(left)
+    return packed(left)
 
 
 def cut(members: Members, user_id: UserId) -> Members:
@@ -119,7 +119,7 @@ def _joined(head: Members, tail: Members) -> Members:
     return head + tail  # type: ignore[operator,no-any-return]
 
 
-def _packed(found: list[UserId]) -> Members:
+def packed(found: list[UserId]) -> Members:
     """Numbers take 8 bytes each."""
     numbers: list[Any] = found
     return array("q", numbers) if numbers and isinstance(numbers[0], int) else tuple(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Final
 
@@ -25,6 +26,7 @@ class Privacy:
 
     def __init__(self) -> None:
         self._said: dict[UserKey, LastSeen] = {}
+        self.on_change: Callable[[UserKey], None] = _nobody
 
     def of(self, key: UserKey) -> LastSeen:
         return self._said.get(key, LastSeen.EVERYONE)
@@ -33,12 +35,21 @@ class Privacy:
         """False: there is no room for one more."""
         if said is LastSeen.EVERYONE:
             self._said.pop(key, None)
-            return True
-        if key not in self._said and len(self._said) >= MOST:
+        elif key not in self._said and len(self._said) >= MOST:
             return False
-        self._said[key] = said
+        else:
+            self._said[key] = said
+        self.on_change(key)
         return True
+
+    def keys(self) -> list[UserKey]:
+        """Who shows to less than everyone."""
+        return list(self._said)
 
     def __len__(self) -> int:
         """How many show to less than everyone."""
         return len(self._said)
+
+
+def _nobody(_key: UserKey) -> None:
+    """Nobody keeps it beside this."""

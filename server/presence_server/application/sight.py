@@ -32,6 +32,7 @@ class Sight:
         self._views = views
         self._changed_at: OrderedDict[UserKey, int] = OrderedDict()
         self._floor = 0
+        self.on_note: Callable[[UserKey], None] = _nobody
         self._shown_again = 0
         self.is_open = True
         """Everybody sees everybody in full."""
@@ -84,10 +85,23 @@ class Sight:
         self._changed_at.move_to_end(viewer)
         if len(self._changed_at) > REMEMBERED:
             self._floor = self._changed_at.popitem(last=False)[1]
+            self.on_note(0)
+        self.on_note(viewer)
 
     def note_shown_again(self) -> None:
         """What a user shows to others is another from now on."""
         self._shown_again += 1
+
+    def viewers(self) -> list[UserKey]:
+        """Of whom it is known when their sight last changed; 0 stands for all others."""
+        return [0, *self._changed_at]
+
+    def restore(self, viewer: UserKey, seq: int) -> None:
+        """As `viewers` said before a restart."""
+        if viewer:
+            self._changed_at[viewer] = seq
+        else:
+            self._floor = max(self._floor, seq)
 
     def changed_at(self, viewer: UserKey) -> int:
         """The seq at which the viewer's sight last changed, or may have."""
@@ -115,3 +129,7 @@ class Sight:
             return list(presences)
         restricted, lens = self._views.restricted, self.lens
         return [restricted(lens(viewer, key_of(each.user_id)), each) for each in presences]
+
+
+def _nobody(_viewer: UserKey) -> None:
+    """Nobody keeps it beside this."""

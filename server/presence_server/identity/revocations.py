@@ -6,6 +6,7 @@ not tell when it was issued is refused as well, since nobody can say that it is 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from presence_protocol.user_ids import UserId
@@ -18,6 +19,10 @@ KEPT: Final = 400 * 86_400.0
 """Seconds that an entry is kept: longer than any token should live."""
 
 
+Target = tuple[UserId, str | None]
+"""A user, and the device if it is about one only."""
+
+
 class Revocation(NamedTuple):
     issued_before: float
     made_at: float
@@ -27,7 +32,8 @@ class Revocations:
     """By user, and by user and device. Times are in seconds since 1970."""
 
     def __init__(self) -> None:
-        self._by_target: dict[tuple[UserId, str | None], Revocation] = {}
+        self._by_target: dict[Target, Revocation] = {}
+        self.on_change: Callable[[Target], None] = _nobody
 
     def add(self, user_id: UserId, device_id: str | None, issued_before: float, now: float) -> None:
         """Refuse tokens of `user_id` (bound to `device_id` if one is given) issued before `issued_before`."""
@@ -37,6 +43,18 @@ class Revocations:
             issued_before = max(issued_before, older.issued_before)
         self._drop_old(now)
         self._by_target[target] = Revocation(issued_before, now)
+        self.on_change(target)
+
+    def targets(self) -> list[Target]:
+        """Of all entries, the oldest first."""
+        return list(self._by_target)
+
+    def of(self, target: Target) -> Revocation | None:
+        return self._by_target.get(target)
+
+    def restore(self, target: Target, revocation: Revocation) -> None:
+        """An entry as it was before a restart."""
+        self._by_target[target] = revocation
 
     def refuses(self, principal: Principal) -> bool:
         """Whether the token that `principal` came with was revoked."""
@@ -57,3 +75,7 @@ class Revocations:
 
     def __len__(self) -> int:
         return len(self._by_target)
+
+
+def _nobody(_target: Target) -> None:
+    """Nobody keeps them beside this."""

@@ -26,6 +26,9 @@ SLICE: Final = 0.003
 PIECE: Final = 200
 """Entries of one frame: the clock is looked at after each, 0.5 ms."""
 
+HEAVY: Final = 10_000
+"""Ids in the lists of one frame."""
+
 MOST: Final = 1_000
 """Entries of one step, whatever the clock says."""
 
@@ -146,7 +149,7 @@ class Keeper:
         self._is_woken = False
         users.on_forget = self.mark
         for section in self._sections.values():
-            section.on_change = partial(self._mark_other, section.name)
+            section.tell(partial(self._mark_other, section.name))
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -220,11 +223,12 @@ class Keeper:
         is_due = self._clock.now() - self._last_frame >= ALIVE
         while (self._marked or self._others or is_due) and most > 0 and self._failed_at is None:
             is_due = False
-            most -= self._append_piece()
+            most -= self._append_piece(until)
             if self._clock.now() >= until:
                 return
 
-    def _append_piece(self) -> int:
+    def _append_piece(self, until: float) -> int:
+        """Returns how many entries it has."""
         users: list[Any] = []
         gone: list[int | str] = []
         others: list[tuple[str, Any, Any]] = []
@@ -237,9 +241,9 @@ class Keeper:
                 gone.append(user_id)
             else:
                 users.append(dumped)
-        while self._others and len(others) < PIECE:
+        while self._others and len(others) < PIECE and not (others and self._clock.now() >= until):
             (name, key), _ = self._others.popitem()
-            others.append((name, *self._sections[name].dump(key)))
+            others.append((name, *self._sections[name].dump(key)))  # a list of contacts may be long
         if not marked and not self._others:
             self._whole = self._users.versions.last
         mark = self._mark_now()
@@ -313,14 +317,22 @@ class Keeper:
         self._disk.end_snapshot(partial(self._snapshot_ended, size + len(data)))
 
     def _pieces(self) -> Iterator[tuple[list[Any], list[Any]]]:
+        """Everything: users, and entries of sections, so many at once as take half a millisecond."""
         for keys in self._users.keys_by_shard():
             for start in range(0, len(keys), PIECE):
                 dumped = (self._users.dump(key, self._user_id(key)) for key in keys[start : start + PIECE])
                 yield [user for user in dumped if user is not None], []
         for name, section in self._sections.items():
-            found = list(section.keys())
-            for start in range(0, len(found), PIECE):
-                yield [], [(name, *section.dump(key)) for key in found[start : start + PIECE]]
+            piece, weight = [], 0
+            for one in list(section.keys()):
+                key, value = section.dump(one)
+                if value is not None:
+                    piece.append((name, key, value))
+                    weight += sum(map(len, value)) if isinstance(value, tuple) and type(value[0]) is list else 1
+                if len(piece) >= PIECE or weight >= HEAVY:
+                    yield [], piece
+                    piece, weight = [], 0
+            yield [], piece
 
     def _snapshot_ended(self, size: int) -> None:
         self._is_ending_snapshot = False

@@ -6,7 +6,7 @@ nobody holds it any more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Final
 from presence_server.application.ports import Clock
 from presence_server.domain.table import PresenceTable
 from presence_server.logs import get_logger
-from presence_server.state.disk import FolderDisk
+from presence_server.state.disk import FolderDisk, Hands
 from presence_server.state.engine import LastingEngine
 from presence_server.state.folder import Folder
-from presence_server.state.hands import ThreadHands
 from presence_server.state.keeper import Keeper
 from presence_server.state.restoring import Restored, StateSettings, nothing, restore
-from presence_server.state.sections import Section
+from presence_server.state.sections import PositionsSection, sections_of
 
 if TYPE_CHECKING:
     from presence_server.application.hub import Hub
+    from presence_server.identity.revocations import Revocations
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
@@ -40,20 +40,24 @@ def boot_id() -> str:
 class State:
     """The directory is held from here on. Raises `Held`: another process has it."""
 
-    def __init__(self, path: str, clock: Clock, syncs_all: bool) -> None:
+    def __init__(
+        self, path: str, clock: Clock, hands: Hands, syncs_all: bool = False, tell: Callable[[str], None] | None = None
+    ) -> None:
         self._clock = clock
         self._folder = Folder(path)
         with suppress(OSError):  # it is said when it is written, once
             self._folder.open()
-        self._hands = ThreadHands()
-        self._disk = FolderDisk(self._folder, self._hands, syncs_all, self._failed)
+        self._hands = hands
+        self._tell = tell or _warn
+        self._disk = FolderDisk(self._folder, hands, syncs_all, self._failed)
         self._keeper: Keeper | None = None
         self.restored: Restored | None = None
+        self.positions = PositionsSection()
 
     def restore(self, table: PresenceTable, settings: StateSettings) -> Restored:
         """Put what there is into the empty `table`."""
         try:
-            made = restore(self._folder, table, settings, self._clock, _tell)
+            made = restore(self._folder, table, settings, self._clock, self._tell)
         except OSError:  # was said when it was opened, or is said when it is written
             made = nothing(settings, self._clock, 0)
         self.restored = made
@@ -64,10 +68,11 @@ class State:
         origin = self.restored.origin
         return LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, self._mark, self._lived)
 
-    def keep(self, hub: Hub, table: PresenceTable, sections: Iterable[Section]) -> None:
+    def keep(self, hub: Hub, table: PresenceTable, revocations: Revocations) -> None:
         """Give the sections what was theirs, and from now on write whatever changes. Before anybody is served."""
         restored = self.restored
         assert restored is not None
+        sections = sections_of(hub.sight, revocations, hub.keys, self.positions)
         by_name = {section.name: section for section in sections}
         for (name, key), value in restored.others.items():
             try:
@@ -75,17 +80,20 @@ class State:
                     by_name[name].restore(key, value)
             except (ValueError, TypeError, LookupError):
                 _log.warning("an entry of state cannot be understood", section=name)
+        hub.sight.look_again()
+        if not restored.is_sight_same:
+            hub.sight.restore(0, table.seq)  # what was told before was told by other rules
         hub.last_number = restored.origin.mark.number
         self._keeper = Keeper(
             restored.origin,
             table,
             hub.keys.user_id,
-            by_name.values(),
+            sections,
             self._disk,
             self._clock,
             lambda: hub.last_number,
             self._wake,
-            _tell,
+            self._tell,
         )
         for key in restored.changed:
             self._keeper.mark(key)
@@ -112,17 +120,19 @@ class State:
         if self._keeper is not None:
             self._keeper.failed(reason)
 
-    async def close(self) -> None:
-        """Write all that there is to write, and let go of the directory."""
+    def finish(self) -> None:
+        """Hand over all that there is to write. Nothing is written that happens later."""
         if self._keeper is not None:
             self._keeper.finish()
-        await self._hands.close()
-        self._keeper = None
+            self._keeper = None
+
+    def close(self) -> None:
+        """After `finish`, and once no hand is at work any more: all is on the disk, and nobody holds the directory."""
         self._disk.close()
         self._folder.close()
 
 
-def _tell(line: str) -> None:
+def _warn(line: str) -> None:
     _log.warning(line)
 
 
