@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 from presence_server.application.ports import Clock
 from presence_server.domain.model import UserKey
 from presence_server.domain.versions import COUNTER_BITS, EPOCH_2020, LAST_MS, Versions
-from presence_server.state.form import JOURNAL, SNAPSHOT, Ended, Gap, Mark, Origin, encode
+from presence_server.state.form import JOURNAL, SNAPSHOT, Ended, Entries, Gap, Mark, Origin, encode
 from presence_server.state.frames import FIRST_LINE, frame
 from presence_server.state.sections import Section
 
@@ -38,11 +38,12 @@ SNAPSHOT_PAUSE: Final = 0.01
 ALIVE: Final = 1.0
 """Seconds after which a frame is written that only says that the server runs."""
 
-AHEAD: Final = 10_000
-"""Milliseconds by which the files let versions be ahead of the clock; half of it is always left."""
+AHEAD: Final = 3_000
+"""Milliseconds by which the files let versions be ahead of the clock. Half of it is always left, which is more than
+power loss takes of the files."""
 
-MARGIN: Final = 1_000
-"""Milliseconds of versions that are counted on, where the clock may not be followed: four million."""
+MARGIN: Final = 500
+"""Milliseconds of versions that are counted on, where the clock may not be followed: two million."""
 
 LEAST_JOURNAL: Final = 16 * 1024 * 1024
 """Bytes of a journal that is never too long. A longer one is, once it is twice as long as the snapshot."""
@@ -211,9 +212,16 @@ class Keeper:
             self._wake(PAUSE if self._marked or self._others else SNAPSHOT_PAUSE)
 
     def finish(self) -> None:
-        """Write all that is marked, however long it takes: what is on the disk then is everything."""
+        """Write all that is marked, however long it takes: what is on the disk then is everything.
+
+        No version comes after that, so the next run's need not be ahead of the clock.
+        """
         if self._failed_at is None:
             self._append_all(float("inf"), 2**62)
+            self._whole = self._users.versions.last
+            mark = self._mark_now()._replace(followed_to=(self._whole >> COUNTER_BITS) + 1)
+            data, self._checksum = frame(encode(Entries(mark)), self._checksum)
+            self._disk.append(data, _nothing)
 
     def _is_journal_long(self) -> bool:
         return self._journal_bytes > max(LEAST_JOURNAL, 2 * self._snapshot_bytes)
@@ -347,3 +355,7 @@ def with_gap(gaps: tuple[Gap, ...], after: int, until: int, floor: int) -> tuple
     kept = [gap for gap in (*gaps, Gap(after, until)) if gap.until > floor]
     dropped = kept[:-GAPS]
     return tuple(kept[-GAPS:]), max([floor, *(gap.until for gap in dropped)])
+
+
+def _nothing() -> None:
+    """Nobody waits for it."""

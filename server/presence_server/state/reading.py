@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -36,10 +37,11 @@ class Reader(Protocol):
 class Read(NamedTuple):
     """What was read. `origin` is None where there is nothing; its mark and `after` are of the end of the last journal.
 
-    `number`: the highest of any file that there is."""
+    `number`: the highest of any file that there is. `mark`: how far things were by whatever could be read of it."""
 
     origin: Origin | None
     number: int
+    mark: Mark
 
 
 def read(
@@ -52,9 +54,10 @@ def read(
     snapshots, journals = folder.numbers(SNAPSHOT), folder.numbers(JOURNAL)
     number = max((*snapshots, *journals), default=0)
     if not snapshots:
+        mark = _salvaged(folder, journals)
         for left in journals:
             _set_aside(folder, folder.journal(left), "its snapshot is not there", tell)
-        return Read(None, number)
+        return Read(None, number, mark)
     base = snapshots[-1]
     path = folder.snapshot(base)
     try:
@@ -62,9 +65,10 @@ def read(
     except (Flaw, OSError) as failure:
         reader.start_over()
         _set_aside(folder, path, _reason(failure), tell)
+        mark = _salvaged(folder, journals)
         for left in journals:
             folder.set_aside(folder.journal(left))
-        return Read(None, number)
+        return Read(None, number, mark)
     checksum, mark, is_first = 0, origin.mark, True
     for left in journals:
         if left < base:
@@ -80,7 +84,7 @@ def read(
             if isinstance(failure, _Stranger):
                 # What it adds to is not there; but what it said may be given out is given out.
                 mark = _at_least(mark, failure.mark)
-    return Read(origin._replace(mark=mark, after=checksum), number)
+    return Read(origin._replace(mark=mark, after=checksum), number, mark)
 
 
 class _Stranger(Flaw):
@@ -116,7 +120,9 @@ def _read_snapshot(path: Path, user_ids: str, reader: Reader, begin: Callable[[O
     raise Flaw("its end is missing", 0)
 
 
-def _read_journal(path: Path, after: int, is_first: bool, reader: Reader) -> Iterator[tuple[Origin | Entries, int]]:
+def _read_journal(
+    path: Path, after: int, is_first: bool, reader: Reader | None
+) -> Iterator[tuple[Origin | Entries, int]]:
     origin: Origin | None = None
     with path.open("rb") as file:
         for payload, checksum in read_frames(file):
@@ -129,7 +135,8 @@ def _read_journal(path: Path, after: int, is_first: bool, reader: Reader) -> Ite
                 yield origin, checksum
                 continue
             entries = _decoded(decode_entries, payload)
-            reader.entries(entries)
+            if reader is not None:
+                reader.entries(entries)
             yield entries, checksum
     if origin is None:
         raise Flaw("it is empty", 0)
@@ -140,6 +147,16 @@ def _decoded(decode: Callable[[bytes], Any], payload: bytes) -> Any:
         return decode(payload)
     except msgspec.MsgspecError as failure:
         raise Flaw(f"an entry cannot be understood: {failure}", 0) from None
+
+
+def _salvaged(folder: Folder, journals: Sequence[int]) -> Mark:
+    """How far things were by journals that are of no use without their snapshot."""
+    mark = Mark()
+    for number in journals:
+        with suppress(Flaw, OSError):
+            for found, _ in _read_journal(folder.journal(number), 0, True, None):
+                mark = _at_least(mark, found.mark)
+    return mark
 
 
 def _later(before: Mark, after: Mark) -> Mark:

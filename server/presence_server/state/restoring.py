@@ -11,7 +11,7 @@ from presence_server.domain.model import Source, UserKey
 from presence_server.domain.platforms import AnyPlatform
 from presence_server.domain.stored import Times
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.versions import COUNTER_BITS
+from presence_server.domain.versions import COUNTER_BITS, EPOCH_2020
 from presence_server.state.folder import Folder
 from presence_server.state.form import Entries, Mark, Origin
 from presence_server.state.keeper import with_gap
@@ -19,6 +19,10 @@ from presence_server.state.reading import read
 
 NUMBERS_APART: Final = 1 << 20
 """By how much numbers of sessions go on after a restart: more than are given between two frames."""
+
+
+UNKNOWN: Final = 10_000
+"""Milliseconds by which versions of before may be ahead of the clock, where no file says so."""
 
 
 class StateSettings(NamedTuple):
@@ -90,7 +94,12 @@ def restore(
     found = read(folder, settings.user_ids, reader, reader.begin, tell)
     now, utc = clock.now(), clock.utc()
     if found.origin is None:
-        return nothing(settings, clock, found.number)
+        last_session = 0
+        if found.number:  # some were told what is not known here: what comes is newer
+            ahead = max(found.mark.followed_to, int((utc - EPOCH_2020) * 1000) + UNKNOWN)
+            table.versions.last = max(table.versions.last, ahead << COUNTER_BITS)
+            last_session = found.mark.number + NUMBERS_APART
+        return nothing(settings, clock, found.number, last_session)
     was, mark = found.origin, found.origin.mark
     is_same_run = bool(settings.boot) and settings.boot == was.boot and now >= mark.now
     down = now - mark.now if is_same_run else max(0.0, utc - mark.utc)
@@ -115,9 +124,9 @@ def restore(
     )
 
 
-def nothing(settings: StateSettings, clock: Clock, number: int) -> Restored:
+def nothing(settings: StateSettings, clock: Clock, number: int, last_session: int = 0) -> Restored:
     """There is no state, or none that can be used; its next file comes after that `number`."""
-    mark = Mark(clock.now(), clock.utc())
+    mark = Mark(clock.now(), clock.utc(), number=last_session)
     origin = Origin(
         "",
         number,
