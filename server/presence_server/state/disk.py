@@ -10,9 +10,10 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Final, Protocol
 
-from presence_server.state.folder import Folder
+from presence_server.state.folder import Folder, Held
 from presence_server.state.keeper import Done
 
 SYNC: Final = 1.0
@@ -41,6 +42,7 @@ class FolderDisk:
         self._syncs_all = syncs_all
         self._on_failure = on_failure
         self._journal = -1
+        self._name = Path()
         self._snapshot = -1
         self._number = 0
         self._waiting: list[tuple[bytes, Done]] = []
@@ -57,7 +59,8 @@ class FolderDisk:
 
     def begin_journal(self, number: int, data: bytes) -> None:
         try:
-            made = self._folder.create(self._folder.journal(number))
+            self._name = self._folder.journal(number)
+            made = self._folder.create(self._name)
             before, self._journal = self._journal, made
             _write_all(made, data)
         except OSError as failure:
@@ -97,7 +100,7 @@ class FolderDisk:
             self._sync([])
 
     def _sync(self, waiting: list[Done]) -> None:
-        journal = self._journal
+        journal, name = self._journal, self._name
         self._is_syncing, self._is_dirty = True, False
 
         def ended() -> None:
@@ -106,7 +109,11 @@ class FolderDisk:
                 done()
             self._write_waiting()
 
-        self._submit(lambda: _sync(journal), ended)
+        def sync() -> None:
+            _sync(journal)
+            self._folder.look_for(journal, name)
+
+        self._submit(sync, ended)
 
     def _write_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -165,6 +172,8 @@ class FolderDisk:
             self._folder.open()
         except OSError as failure:
             self._fail(failure)
+        except Held as held:
+            self._fail(OSError(errno.EBUSY, str(held)))
 
     def close(self) -> None:
         """Write and sync all that waits. The caller sees to it that no job is under way."""

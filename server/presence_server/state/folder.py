@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import re
@@ -84,6 +85,12 @@ class Folder:
         """The descriptor of a new file that nobody else may read. Raises OSError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND | os.O_CLOEXEC
         return os.open(path, flags, 0o600)
+
+    @staticmethod
+    def look_for(descriptor: int, path: Path) -> None:
+        """Raises OSError: the open file is not what its name leads to any more, so nobody will ever read it."""
+        if not os.path.samestat(os.fstat(descriptor), path.stat()):
+            raise OSError(errno.ENOENT, "is another file now", str(path))
 
     def take_over(self, number: int) -> None:
         """The snapshot of that number is whole: it takes its name; files of lower numbers go. Raises OSError."""

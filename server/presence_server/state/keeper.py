@@ -147,6 +147,7 @@ class Keeper:
         self._not_before = float("-inf")
         self._last_frame = float("-inf")
         self._failed_at: float | None = None
+        self._is_failure_told = False
         self._is_woken = False
         users.on_forget = self.mark
         for section in self._sections.values():
@@ -181,11 +182,11 @@ class Keeper:
 
     def failed(self, reason: str) -> None:
         """The disk takes nothing. Nothing is written until it can be begun anew."""
-        if self._failed_at is None:
+        if not self._is_failure_told:
             self._tell(f"state is not written: {reason}; it is tried again every {AGAIN:.0f} s")
+        self._is_failure_told = self._is_woken = True  # nobody is woken for marks
         self._failed_at = self._clock.now()
-        self._snapshot = None
-        self._is_ending_snapshot = False
+        self._snapshot, self._is_ending_snapshot = None, False
         self._users.versions.followed_to = LAST_MS  # nothing could say how far they went
 
     # -- steps ---------------------------------------------------------------------------------------------------------
@@ -196,10 +197,10 @@ class Keeper:
 
     def step(self) -> None:
         """Write what is marked, and the next slice of a snapshot, for `SLICE` seconds at most."""
-        self._is_woken = False
-        began = self._clock.now()
         if self._failed_at is not None:
             return
+        self._is_woken = False
+        began = self._clock.now()
         if self._disk.unwritten <= MOST_UNWRITTEN:
             self._append_all(began + SLICE, MOST)
             if self._snapshot is not None and not self._marked:
@@ -282,11 +283,8 @@ class Keeper:
         if self._failed_at is None:
             self._begin_files()
         if self._failed_at is None:
-            self._tell_again()
-
-    def _tell_again(self) -> None:
-        self._is_woken = True
-        self._wake(0.0)
+            self._is_woken = True
+            self._wake(0.0)
 
     def _begin_files(self) -> None:
         """A journal that begins now, and a snapshot of everything as of now or later."""
@@ -345,6 +343,9 @@ class Keeper:
     def _snapshot_ended(self, size: int) -> None:
         self._is_ending_snapshot = False
         self._snapshot_bytes = size
+        if self._is_failure_told:
+            self._is_failure_told = False
+            self._tell("state is written again")
 
     def __repr__(self) -> str:
         return f"<Keeper of files {self._origin.number}, {len(self._marked)} marked>"
