@@ -119,7 +119,7 @@ class Shared:
         self.unseen = Unseen(max_unseen, lifetimes.unseen)
         self.strangers = Remembered(max_unseen)
         """Users who never came, of whom nothing is claimed any more but others were told something."""
-        self.fading: list[UserRecord] = []
+        self.fading: dict[UserRecord, None] = {}
         """Who is to be forgotten while others still see something of them: they are told first, at the next sweep."""
         self.users_by_status = dict.fromkeys(Status, 0)
         self.devices = 0
@@ -582,7 +582,7 @@ class Shard:
         if record.public == OFFLINE:
             self._forget(record)
         else:
-            self._shared.fading.append(record)
+            self._shared.fading[record] = None
 
     def _changed(
         self, record: UserRecord, after: PublicState, utc: float, cause: Cause, by: Device | None = None

@@ -134,14 +134,15 @@ class PresenceTable:
 
     def _fade(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
         """Forget what was claimed of those who never came, and of those for whom there is no more room."""
-        forgotten = []
+        fading, self._shared.fading = self._shared.fading, {}
         for record in self._shared.unseen.pop_due(now):
             if any(not is_own(claim) for claim in record.claims):
                 self._shared.unseen.keep(record, now)  # a calendar is told weeks ahead, and has ends of its own
             else:
-                forgotten.append(record)
-        pushed_out, self._shared.fading = self._shared.fading, []
-        for record in (*forgotten, *(record for record in pushed_out if not self.is_kept(record))):
+                fading[record] = None
+        for record in fading:
+            if self.is_kept(record):
+                continue
             made = self._shard(record.user_id).fade(record, utc)
             if made.change is not None:
                 yield record.user_id, made
