@@ -1,5 +1,6 @@
 /**
- * Makes `presence.cjs` and `presence.d.cts` from the ES modules, for `require()`. npm runs it before it packs.
+ * Makes `presence.cjs` and `presence.d.cts`, and the same of `webhooks`, from the ES modules, for `require()`. npm runs it
+ * before it packs.
  *
  * Why not a bundler: the modules use three forms of import and export, so this needs no dependency, and whoever packs
  * needs nothing but Node.
@@ -8,22 +9,21 @@
 import { readFileSync, writeFileSync } from "node:fs";
 
 const HERE = new URL("./", import.meta.url);
-const ENTRY = "presence.js";
+const ENTRIES = ["presence", "webhooks"];
 
 const IMPORT = /^import \{([^}]*)\} from "\.\/([\w.]+)";$/gm;
 const REEXPORT = /^export \{([^}]*)\} from "\.\/([\w.]+)";$/gm;
 const EXPORT = /^export ((?:async )?(?:function|class|const) (\w+))/gm;
 
-const modules = new Map(); // name -> text, in the order in which they must run
-
 /** Names as `a, b as c` has them, for a destructuring. */
 const destructured = (names) => names.replaceAll(" as ", ": ");
 const listed = (names) => names.split(",").map((name) => name.trim()).filter(Boolean);
 
-function add(name) {
+/** Adds to `modules`, name -> text, in the order in which they must run. */
+function add(name, modules) {
   if (modules.has(name)) return;
   const source = readFileSync(new URL(name, HERE), "utf8");
-  for (const form of [IMPORT, REEXPORT]) for (const [, , other] of source.matchAll(form)) add(other);
+  for (const form of [IMPORT, REEXPORT]) for (const [, , other] of source.matchAll(form)) add(other, modules);
   const exported = [];
   const text = source
     .replace(IMPORT, (_, names, other) => `const {${destructured(names)}} = modules["${other}"];`)
@@ -40,7 +40,11 @@ function add(name) {
   modules.set(name, `modules["${name}"] = (() => {\n${text}\nreturn { ${exported.join(", ")} };\n})();\n`);
 }
 
-add(ENTRY);
 const head = '// Made from the ES modules beside it by build.mjs.\n"use strict";\nconst modules = {};\n';
-writeFileSync(new URL("presence.cjs", HERE), `${head}${[...modules.values()].join("")}module.exports = modules["${ENTRY}"];\n`);
-writeFileSync(new URL("presence.d.cts", HERE), readFileSync(new URL("presence.d.ts", HERE)));
+for (const entry of ENTRIES) {
+  const modules = new Map();
+  add(`${entry}.js`, modules);
+  const body = `${head}${[...modules.values()].join("")}module.exports = modules["${entry}.js"];\n`;
+  writeFileSync(new URL(`${entry}.cjs`, HERE), body);
+  writeFileSync(new URL(`${entry}.d.cts`, HERE), readFileSync(new URL(`${entry}.d.ts`, HERE)));
+}

@@ -5,7 +5,7 @@
  *     client.addEventListener("change", () => render(client.view));
  *     client.watch([10002, 10003]);
  *
- * This is the only module to import. The logic without I/O is in `core.js`, and is that of the Python SDK.
+ * This is the only module to import; back ends that receive webhooks have `webhooks.js`. The logic without I/O is in `core.js`, and is that of the Python SDK.
  */
 
 export { backoff } from "./backoff.js";

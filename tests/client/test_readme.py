@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import signal
 import socket
 import subprocess
 import sys
 import textwrap
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from standardwebhooks.webhooks import Webhook
 
-import presence_client
+import presence_client.webhooks
 from presence_client.testing import FakePresenceServer
 from support.server import Server, run_server
 
 README = Path(__file__).parents[2] / "client_sdk/python/README.md"
-FIRST, REST, CLAIMS, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+FIRST, REST, CLAIMS, WEBHOOKS, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
 URL = "http://127.0.0.1:8004"
 
 
@@ -95,6 +97,20 @@ def test_the_example_of_claims(server: Server, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert said.startswith("calendar 10001 is BUSY until ")
     assert "the source calendar says so" in said
+
+
+def test_the_example_of_webhooks(capsys: pytest.CaptureFixture[str]) -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    entry = {"userId": 1, "status": "AWAY", "platforms": [], "version": 1, "cause": "idle", "at": 1}
+    data = {"changes": [entry], "cursor": "c", "gap": False}
+    body = json.dumps({"type": "presence.changes", "timestamp": "2025-11-09T15:00:01Z", "data": data})
+    now = datetime.now(UTC)
+    headers = {"webhook-id": "m", "webhook-timestamp": str(int(now.timestamp()))}
+    headers["webhook-signature"] = Webhook(secret).sign("m", now, body)
+    names = {name: getattr(presence_client.webhooks, name) for name in presence_client.webhooks.__all__}
+    call = f"{WEBHOOKS}\nassert await receive(body, headers) == 204\nassert await receive(body, {{}}) == 400\n"
+    run(call, **names, Presences=presence_client.Presences, secret=secret, body=body.encode(), headers=headers)
+    assert capsys.readouterr().out == "1 AWAY idle\n"
 
 
 def test_the_example_for_tests() -> None:

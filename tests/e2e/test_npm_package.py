@@ -53,6 +53,17 @@ export async function use() {
   // @ts-expect-error there is no such status
   await client.setStatus("ASLEEP");
 }
+
+import { isChanges, WebhookReceiver, WebhookRefused } from "presence-client/webhooks";
+
+export async function receive(body: Uint8Array, headers: Record<string, string | string[] | undefined>) {
+  try {
+    const event = await new WebhookReceiver(["whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"]).verify(body, headers);
+    return isChanges(event) ? event.changes.map(({ userId, device }) => [userId, device?.platform]) : event.id;
+  } catch (error) {
+    return error instanceof WebhookRefused ? error.reason : null;
+  }
+}
 """
 
 
@@ -69,7 +80,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The tarball that `npm publish` would send."""
     folder = tmp_path_factory.mktemp("packed")
     # A copy: what npm makes for `require()` stands beside the modules.
-    source = shutil.copytree(SDK, folder / "js", ignore=shutil.ignore_patterns("presence.*cts", "presence.cjs"))
+    source = shutil.copytree(SDK, folder / "js", ignore=shutil.ignore_patterns("*.cts", "*.cjs"))
     run("npm", "pack", "--silent", "--pack-destination", folder, cwd=source)
     (tarball,) = folder.glob("*.tgz")
     return tarball
@@ -99,8 +110,9 @@ def test_it_is_ready_to_be_published(project: Path) -> None:
     assert "dependencies" not in package
     shipped = {path.name for path in installed.iterdir()}
     assert shipped >= {path.name for path in SDK.glob("*.js")} | {"LICENSE", "README.md"}
-    ways = package["exports"]["."]
-    named = {*ways["import"].values(), *ways["require"].values(), ways["default"], package["main"], package["types"]}
+    named = {package["main"], package["types"]}
+    for ways in (package["exports"]["."], package["exports"]["./webhooks"]):
+        named |= {*ways["import"].values(), *ways["require"].values(), ways["default"]}
     assert {name.removeprefix("./") for name in named} <= shipped
     assert "build.mjs" not in shipped
 
@@ -117,11 +129,32 @@ def test_an_empty_project_can_use_it(project: Path, url: str, name: str, head: s
     assert run("node", name, url, cwd=project) == "online OFFLINE BUSY\n"
 
 
-def test_both_entries_have_the_same_names(project: Path) -> None:
+@pytest.mark.parametrize("entry", ["presence-client", "presence-client/webhooks"])
+def test_both_entries_have_the_same_names(project: Path, entry: str) -> None:
     tell = "console.log(JSON.stringify(Object.keys(it).sort()))"
-    imported = run("node", "--input-type=module", "-e", f"import * as it from 'presence-client'; {tell}", cwd=project)
-    required = run("node", "-e", f"const it = require('presence-client'); {tell}", cwd=project)
+    imported = run("node", "--input-type=module", "-e", f"import * as it from '{entry}'; {tell}", cwd=project)
+    required = run("node", "-e", f"const it = require('{entry}'); {tell}", cwd=project)
     assert imported == required
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        ("hook.mjs", 'import { WebhookReceiver } from "presence-client/webhooks";'),
+        ("hook.cjs", 'const { WebhookReceiver } = require("presence-client/webhooks");'),
+    ],
+)
+def test_a_back_end_can_verify_webhooks(project: Path, name: str, head: str) -> None:
+    vectors = json.loads((ROOT / "tests" / "vectors" / "webhooks.json").read_text("utf-8"))
+    (project / name).write_text(
+        f"""{head}
+const {{ secrets, body, headers }} = {json.dumps(vectors["cases"][0])};
+const receiver = new WebhookReceiver(secrets, {{ now: () => {vectors["now"]}000 }});
+receiver.verify(body, headers).then(({{ changes }}) => console.log(changes[0].userId, changes[0].cause));
+""",
+        "utf-8",
+    )
+    assert run("node", name, cwd=project) == "10001 connected\n"
 
 
 IN_A_BROWSER = """

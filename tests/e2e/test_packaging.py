@@ -89,8 +89,9 @@ def test_the_base_needs_only_what_a_client_needs(metadata: Message) -> None:
         assert name is not None
         names["extra ==" in requirement].add(name[0])
     assert names[False] == {"anyio", "httpx", "msgspec", "websockets"}
-    assert names[True] == {"httptools", "pyjwt", "starlette", "uvicorn", "uvloop"}
-    assert metadata.get_all("Provides-Extra") == ["server"]
+    server = {"httpcore", "httptools", "pyjwt", "standardwebhooks", "starlette", "uvicorn", "uvloop"}
+    assert names[True] == server
+    assert metadata.get_all("Provides-Extra") == ["server", "webhooks"]
 
 
 def test_it_says_what_its_licence_is(unpacked: Path, metadata: Message) -> None:
@@ -242,9 +243,9 @@ def test_the_clients_own_distribution_has_the_client_and_no_server(url: str, tmp
     }
     required = Parser().parsestr(metadata_file.read_text("utf-8")).get_all("Requires-Dist", [])
     with (ROOT / "pyproject.toml").open("rb") as file:
-        assert {Requirement(each) for each in required} == {
-            Requirement(each) for each in tomllib.load(file)["project"]["dependencies"]
-        }
+        project = tomllib.load(file)["project"]
+    extra = [f'{each}; extra == "webhooks"' for each in project["optional-dependencies"]["webhooks"]]
+    assert {Requirement(each) for each in required} == {Requirement(each) for each in project["dependencies"] + extra}
     with run_in(
         tmp_path / "site", "presence_client", "status", "5", "--url", url, blocked="presence_server"
     ) as process:

@@ -6,7 +6,8 @@
             print(change.user_id, change.status)
 
 `connect` makes a `PresenceClient`, which keeps itself connected. `PresenceApi` is the REST endpoints, for back ends.
-`presence_client.testing` has a server for your own tests, in memory. What can go wrong is in `presence_client.errors`.
+`presence_client.webhooks` verifies webhooks. `presence_client.testing` has a server for your own tests, in memory. What
+can go wrong is in `presence_client.errors`.
 
 The logic without I/O, for whoever runs it on another loop or on virtual time, is `presence_client.core`.
 """
@@ -46,8 +47,10 @@ from presence_client.errors import (
     Unreachable,
     UsageError,
 )
+from presence_client.presences import Presences
 from presence_client.scripts import run
 from presence_protocol.close_codes import Advice, CloseCode
+from presence_protocol.feed import FeedDevice, FeedEntry
 from presence_protocol.messages import Override, SelfDevice, SelfView, StatusEntry
 
 __all__ = [
@@ -67,6 +70,8 @@ __all__ = [
     "ExplainedChange",
     "ExplainedDevice",
     "Explanation",
+    "FeedDevice",
+    "FeedEntry",
     "HeldClaim",
     "InvalidSetting",
     "Kind",
@@ -76,6 +81,7 @@ __all__ = [
     "PresenceApi",
     "PresenceClient",
     "PresenceError",
+    "Presences",
     "Problem",
     "RequestFailed",
     "RequestTimedOut",
