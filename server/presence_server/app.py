@@ -45,8 +45,9 @@ from presence_server.application.turn import Turn
 from presence_server.clock import SystemClock
 from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
+from presence_server.domain.logins import NEWEST, ONE_PER_CLASS, Logins, groups_of
 from presence_server.domain.model import SELF, Status
-from presence_server.domain.platforms import AnyPlatform, platforms_of
+from presence_server.domain.platforms import USUAL, AnyPlatform, platforms_of
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableOfStrings
 from presence_server.engines.memory import MemoryEngine
@@ -57,6 +58,7 @@ from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
 from presence_server.settings import Settings, SettingsError, hosts_of, returning_line, start_line
 from presence_server.settings.claims import parse_lifetimes, parse_sources
+from presence_server.settings.classes import parse_classes
 from presence_server.state.folder import Held
 from presence_server.state.hands import ThreadHands
 from presence_server.state.life import State, boot_id, sight_of
@@ -74,7 +76,9 @@ from presence_server.transports.origins import CorsMiddleware, OriginPolicy
 from presence_server.transports.pages import Pages
 from presence_server.transports.rest.claims import ClaimsApi
 from presence_server.transports.rest.credentials import CredentialsApi
+from presence_server.transports.rest.crowd import CrowdApi
 from presence_server.transports.rest.desk import Desk, forwarding_of, refused_by
+from presence_server.transports.rest.devices import DevicesApi
 from presence_server.transports.rest.endpoints import RestApi, on_http_exception
 from presence_server.transports.rest.envelope import Refusal, failure
 from presence_server.transports.rest.explain import ExplainApi
@@ -82,6 +86,7 @@ from presence_server.transports.rest.openapi import openapi_route
 from presence_server.transports.rest.people import PeopleApi
 from presence_server.transports.rest.public import PublicLimit
 from presence_server.transports.rest.quick import QuickAnswers
+from presence_server.transports.rest.reach import ReachApi
 from presence_server.transports.rest.webhooks import WebhooksApi
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.websocket.frames import FRAMERS, PING
@@ -117,6 +122,7 @@ def build_gateway(
         max_unseen=settings.max_unseen,
         salt=random.randrange(1 << 24) | 1 << 24 | 1,
         rules=Rules(sources[SELF.name], parse_lifetimes(settings.lifetimes), settings.show_idle_since),
+        logins=logins_of(settings),
     )
     keys = keys_drawn(kind, random)
     platforms = platforms_of(settings.platforms, settings.platform_status)
@@ -249,6 +255,16 @@ def _state_settings(settings: Settings, platforms: type[AnyPlatform], epoch: int
     )
 
 
+def logins_of(settings: Settings) -> Logins:
+    """Which devices of a user may be online together."""
+    classes: dict[str, tuple[str, ...]] = {}
+    if settings.login_policy == ONE_PER_CLASS:
+        # The usual classes may name platforms that this server does not take.
+        classes = parse_classes(settings.device_classes, (*settings.platforms, *USUAL))
+    groups = groups_of(settings.login_policy, settings.platforms, classes)
+    return Logins(groups, settings.on_full == NEWEST)
+
+
 def limit_of(settings: Settings, name: str) -> float:
     """What a limit is set to, as it applies; 0 is none."""
     kind = name.partition("_")[0]
@@ -293,6 +309,9 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),
             *PeopleApi(gateway, desk).routes(),
             *WebhooksApi(gateway, desk).routes(),
+            *DevicesApi(gateway, desk, times).routes(),
+            *CrowdApi(gateway, desk).routes(),
+            *ReachApi(gateway, desk).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
             *Pages(grace, gateway.root_path).routes(),

@@ -131,6 +131,8 @@ class PresenceServer(uvicorn.Server):
         _log.info("draining", connections=len(gateway.connections), seconds=self._drain_timeout)
         gateway.hub.drain((self._drain_timeout - closing) * SPREAD)
         gateway.polls.wake_all()
+        if gateway.reaches is not None:
+            gateway.reaches.wake_all()
         await gateway.wait_empty(self._drain_timeout - closing)
         left = len(gateway.connections)
         now = gateway.clock.now()

@@ -36,6 +36,7 @@ ERROR_CODES = {
     "unknown_type",
     "already_greeted",
     "too_many_watched",
+    "replaced",
     "forbidden",
     "too_many_requests",
     "unavailable",

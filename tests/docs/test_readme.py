@@ -146,7 +146,7 @@ def test_the_two_commands_are_targets_of_make() -> None:
 def test_every_rest_path_is_there(server: Server) -> None:
     """A body of `{}` is refused or not, but by the endpoint: neither the path nor the method is."""
     endpoints = [row[0].strip("`").split() for row in rows(section("REST", REST))]
-    assert len(endpoints) >= 26
+    assert len(endpoints) >= 31
     for method, path in endpoints:
         called = path.format(userId=1, source="self", name="none")
         answer = server.request(method, called, None if method == "GET" else {})

@@ -6,8 +6,10 @@ from collections import Counter
 from itertools import count
 from typing import Any, NamedTuple
 
+from presence_server.domain.attendance import FIRST
 from presence_server.domain.claims import Patch, Rules, Word, own_status
-from presence_server.domain.model import Claim, Device, Platform, Source, Status
+from presence_server.domain.logins import Logins
+from presence_server.domain.model import Claim, Device, Platform, Source, Status, UserRecord
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import (
@@ -56,10 +58,16 @@ class Scene:
         unseen: float = 86_400,
         shards: int = 4,
         rules: Rules | None = None,
+        logins: Logins | None = None,
     ) -> None:
         lifetimes = Lifetimes(grace, rest, away_after, max_devices, unseen)
         self.table = PresenceTable(
-            lifetimes, shards=shards, max_remembered=max_remembered, max_unseen=max_unseen, rules=rules
+            lifetimes,
+            shards=shards,
+            max_remembered=max_remembered,
+            max_unseen=max_unseen,
+            rules=rules,
+            logins=logins,
         )
         self.now = float(BOOT)
         self.set_by = 0.0
@@ -195,6 +203,20 @@ class Scene:
         return found
 
 
+def check_people(table: PresenceTable, records: list[UserRecord]) -> None:
+    """The same for who is there."""
+    there = [record for record in records if record.public.status is not Status.OFFLINE]
+    figures = table.people.figures()
+    assert figures.there == len(there) == figures.joined - figures.left
+    hidden = [record for record in records if record.devices and record.public.status is Status.OFFLINE]
+    assert figures.invisible == len(hidden)
+    for platform, users in table.people.by_platform(Platform).items():
+        assert users == sum(platform in record.public.platforms for record in there)
+    page = table.people.page(FIRST, 1000)
+    assert page.next is None
+    assert {presence.user_id for presence in page.users} == {record.user_id for record in there}
+
+
 def check_statistics(table: PresenceTable, user_ids: list[int]) -> TableStatistics:
     """Count anew what the table counts as it goes; `user_ids` are all that it may know."""
     records = [record for user_id in user_ids if (record := table.record(user_id)) is not None]
@@ -207,5 +229,6 @@ def check_statistics(table: PresenceTable, user_ids: list[int]) -> TableStatisti
     assert away == sum(not record.devices for record in records)
     shown = (statistics.online, statistics.away, statistics.busy, statistics.offline)
     assert shown == tuple(by_status[s] for s in (Status.ONLINE, Status.AWAY, Status.BUSY, Status.OFFLINE))
+    check_people(table, records)
     assert statistics.floor == table.floor <= statistics.version == table.seq
     return statistics

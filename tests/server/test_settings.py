@@ -86,6 +86,9 @@ DESIGN = {
     "user_ids": "number",
     "platforms": ("WEB", "IOS", "ANDROID", "PC"),
     "platform_status": False,
+    "login_policy": "many",
+    "on_full": "oldest",
+    "device_classes": "mobile=IOS+ANDROID,desktop=PC,web=WEB",
     "auth": "none",
     "jwt_key": "",
     "jwks": "",
@@ -137,6 +140,7 @@ NEEDED = {
     "strangers": ["--visibility", "contacts"],
     "visibility_url": ["--visibility", "ask"],
     "fsync": ["--state", "/var/lib/presence"],
+    "device_classes": ["--login-policy", "one-per-class"],
 }
 """Without which a setting means nothing, and is refused."""
 
@@ -147,6 +151,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw |= {"auth": "jwt", "jwt_key": "secret", "auth_url": "http://a.example/who", "jwks": "http://a.example/keys"}
     raw |= {"trusted_networks": "10.0.0.0/8", "trusted_proxies": "10.0.0.1", "allowed_hosts": "chat.example"}
     raw["root_path"] = "/a"
+    raw |= {"login_policy": "one", "on_full": "newest", "device_classes": "all=WEB+IOS"}
     raw |= {"compression": "on", "max_flush_interval": "0.5", "flush_interval": "0.02", "max_message": "2048"}
     raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048", "limits": "on", "sources": "self=1,boss=9", "lifetimes": "BUSY=60"}
@@ -532,3 +537,28 @@ def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
     (tmp_path / "presence.toml").write_bytes(b"\xff")
     with pytest.raises(SettingsError, match=r"presence\.toml: is not UTF-8"):
         load(["--config", str(tmp_path / "presence.toml")], {})
+
+
+@pytest.mark.parametrize(
+    ("classes", "reason"),
+    [
+        ("", "must hold at least one class"),
+        ("mobile", "must hold CLASS=PLATFORM+PLATFORM"),
+        ("mobile=", "must hold CLASS=PLATFORM+PLATFORM"),
+        ("Mobile=IOS", "must hold CLASS=PLATFORM+PLATFORM"),
+        ("mobile=IOS+TOASTER", "must name platforms of this server (WEB, IOS, ANDROID, PC), not 'TOASTER'"),
+        ("mobile=IOS+IOS", "must name IOS once"),
+        ("a=IOS,b=IOS", "must name IOS once"),
+        ("a=IOS,a=WEB", "must name a once"),
+    ],
+)
+def test_classes_of_devices_are_held_to_their_grammar(classes: str, reason: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        load(["--login-policy", "one-per-class", "--device-classes", classes], {})
+    assert caught.value.name == "--device-classes"
+    assert caught.value.reason.startswith(reason)
+
+
+def test_classes_of_devices_mean_nothing_without_their_policy() -> None:
+    assert "means nothing without" in refusal("--device-classes a=IOS").reason
+    assert load(["--platforms", "TV,BOT", "--login-policy", "one-per-class"], {}).login_policy == "one-per-class"

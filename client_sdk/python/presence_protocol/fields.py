@@ -84,6 +84,34 @@ def boolean(value: Any) -> str | None:
     return None if type(value) is bool else "must be true or false"
 
 
+def close_reason(value: Any) -> str | None:
+    """What a person is told when their device is ended: it has to fit into a close frame."""
+    if type(value) is not str:
+        return "must be a string"
+    if (refused := refusal(value)) is not None:
+        return refused
+    if len(value.encode()) <= limits.MAX_REASON:
+        return None
+    return f"must be at most {limits.MAX_REASON} bytes of UTF-8"
+
+
+def within(value: Any) -> str | None:
+    """Seconds that an answer may be waited for."""
+    most = limits.MAX_WAIT // 1000
+    is_right = type(value) in (int, float) and 0 <= value <= most
+    return None if is_right else f"must be a number of seconds from 0 to {most}"
+
+
+_CLIENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}/[A-Za-z0-9][A-Za-z0-9._+-]{0,31}", re.ASCII)
+
+
+def client(value: Any) -> str | None:
+    """What SDK somebody uses, and of which version."""
+    if type(value) is str and _CLIENT.fullmatch(value) is not None:
+        return None
+    return "must be a name and a version such as presence-js/1.0.0, each of 1 to 32 letters, digits and . _ - +"
+
+
 def text(value: Any) -> str | None:
     return None if type(value) is str else "must be a string"
 

@@ -17,6 +17,9 @@ MAX_STATUS_EMOJI: Final = 32
 MAX_CLAIM_ID: Final = 255
 """Longest id of a claim, in characters: room for the UIDs of calendars."""
 
+MAX_REASON: Final = 123
+"""Bytes of UTF-8 of the reason in a close frame (RFC 6455 section 5.5)."""
+
 MAX_WATCHED: Final = 5_000
 """Users that one connection may watch unless the server says otherwise in `welcome`."""
 

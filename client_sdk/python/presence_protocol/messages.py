@@ -63,8 +63,12 @@ class Hello(ClientMessage, tag="hello"):
     status: StatusName | None = None
     watch: list[UserId] | None = None
     cursor: str | None = None
+    client: str | None = None
+    """What SDK it is, and of which version: `presence-js/1.0.0`."""
 
     def __post_init__(self) -> None:
+        if self.client is not None:
+            require(fields.client(self.client))
         if self.observer:
             if self.user_id is not None or self.device_id is not None:
                 raise ValueError("an observer has no user and no device")
@@ -358,6 +362,7 @@ def fields_by_type(user_id: Rule, platform: Rule) -> Fields:
                 "status": Field(fields.status),
                 "watch": Field(user_id, each=True),
                 "cursor": Field(fields.text),
+                "client": Field(fields.client),
             },
         ),
         "watch": (Watch, _ID | user_ids),

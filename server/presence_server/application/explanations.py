@@ -47,7 +47,31 @@ def explain(
     now: float,
 ) -> dict[str, Any]:
     """The data of `GET /explain/{userId}`. `heard_at`: when a connection was heard last, by the clock of `now`."""
+    verdict, coming = account.verdict(), account.next(now)
+    status, by, text_by = verdict
+    next_told = None
+    if coming is not None:
+        at, then, ended = coming
+        next_told = {"time": format_time(ceil(at)), "status": then.status.value, "statusBy": _by(then, ended)}
+    return {
+        "userId": user_id,
+        "status": status.value,
+        "sentence": _sentence(user_id, account, verdict, next_told)._asdict(),
+        "statusBy": _by(verdict),
+        "until": None if by is None or by.until is None else format_time(by.until),
+        "textBy": None if text_by is None else to_builtins(deciding(text_by, with_text=True)),
+        "next": next_told,
+        "devices": device_views(account, heard_at, times, now),
+        "lastActiveTime": None if account.last_active is None else format_time(account.last_active),
+        "changes": [_change(noted) for noted in account.changes],
+    }
 
+
+def device_views(
+    account: Account, heard_at: Callable[[int], float | None], times: Times, now: float
+) -> list[dict[str, Any]]:
+    """Each device as services are told of it: who holds it, since when it is online, when it was heard, when it lapses
+    unless it is heard again. Arguments as of `explain`."""
     utc = account.truth.utc
     devices = []
     for device, due in zip(account.truth.devices, account.due, strict=True):
@@ -63,29 +87,13 @@ def explain(
                 "platform": device.platform.value,
                 "onlineTime": format_time(device.online_time),
                 "idle": device.idle is not None,
+                "busy": device.busy,
                 "holder": HOLDERS.get(device.holder, "connection"),
                 "lastHeard": format_time(int(utc + min(0.0, 0.0 if heard is None else heard - now))),
                 "lapsesAt": format_time(ceil(utc + max(0.0, lapses - now))),
             }
         )
-    verdict, coming = account.verdict(), account.next(now)
-    status, by, text_by = verdict
-    next_told = None
-    if coming is not None:
-        at, then, ended = coming
-        next_told = {"time": format_time(ceil(at)), "status": then.status.value, "statusBy": _by(then, ended)}
-    return {
-        "userId": user_id,
-        "status": status.value,
-        "sentence": _sentence(user_id, account, verdict, next_told)._asdict(),
-        "statusBy": _by(verdict),
-        "until": None if by is None or by.until is None else format_time(by.until),
-        "textBy": None if text_by is None else to_builtins(deciding(text_by, with_text=True)),
-        "next": next_told,
-        "devices": devices,
-        "lastActiveTime": None if account.last_active is None else format_time(account.last_active),
-        "changes": [_change(noted) for noted in account.changes],
-    }
+    return devices
 
 
 def _by(verdict: Verdict, ended: Device | None = None) -> dict[str, Any]:

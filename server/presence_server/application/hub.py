@@ -299,6 +299,10 @@ class Hub:
         """Tell `done` who `peer` is, at once or later."""
         self.credentials.authenticate(peer, token, wanted, now, done)
 
+    def hear_truths(self, hear: Callable[[UserKey], None] | None) -> None:
+        """Tell `hear` of each user whose truth has changed from now on, before anybody else; None: nobody."""
+        self._truths.hear = hear
+
     def sweep(self, now: float) -> None:
         """Let what is due happen. To be called some ten times a second."""
         with self.turn:
@@ -355,7 +359,11 @@ class Hub:
         if session is not None:
             if event.cause is Cause.TOO_MANY_DEVICES:
                 self.refused["max_devices"] += 1
-            self.close(session, *LOSS_CODES[event.cause], now)
+            code, usual = LOSS_CODES[event.cause]
+            if event.cause is Cause.REPLACED and event.reason:
+                # By another device, and not by a newer connection of this one: its client must take no other id.
+                self.send(session, refusals.replaced(event.reason))
+            self.close(session, code, event.reason or usual, now)
 
     def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
         """Our own close: the session is over now, whatever its peer still sends."""

@@ -39,6 +39,11 @@ def denied(why: Denied, id: int | None) -> Error:
     return refusal(why.status, ERRORS_OF_DENIED[why.status], why.field, why.reason, id)
 
 
+def replaced(reason: str) -> Error:
+    """For a connection whose device has to give way to another of the user, and is closed with 4409 after it."""
+    return Error(code=409, error="replaced", message=reason)
+
+
 def _error(code: int, error: str, message: str, details: list[FieldError], id: int | None) -> Error:
     return Error(
         id=id,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from presence_server.application.clients import Clients
 from presence_server.application.sessions import Session
 from presence_server.domain.model import UserKey
 
@@ -14,6 +15,7 @@ class Roster:
         self._by_user: dict[UserKey, tuple[Session, ...]] = {}
         self.joined = 0
         """Sessions that hold a device."""
+        self.clients = Clients()
 
     def add(self, session: Session) -> None:
         self._by_number[session.number] = session
@@ -26,9 +28,11 @@ class Roster:
         session = self.find(number)
         return None if session is None else session.heard
 
-    def join(self, session: Session) -> None:
-        """The session holds its device: it is told of its user's truth from now on."""
-        self._by_user[session.user_id] = (*self._by_user.get(session.user_id, ()), session)
+    def join(self, session: Session, client: str | None = None) -> None:
+        """The session holds its device: it is told of its user's truth from now on. `client`: as of `hello`."""
+        others = self.of(session.user_id)
+        session.client = self.clients.joined(client, [other.client for other in others])
+        self._by_user[session.user_id] = (*others, session)
         self.joined += 1
 
     def of(self, user_id: UserKey) -> tuple[Session, ...]:
@@ -41,7 +45,9 @@ class Roster:
             return False
         joined = self.of(session.user_id)
         others = tuple(other for other in joined if other is not session)
-        self.joined -= len(joined) - len(others)
+        if len(others) < len(joined):
+            self.joined -= 1
+            self.clients.left(session.client, [other.client for other in others])
         if others:
             self._by_user[session.user_id] = others
         else:

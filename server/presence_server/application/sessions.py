@@ -13,6 +13,7 @@ from presence_server.domain.model import UserKey
 
 if TYPE_CHECKING:
     from presence_server.application.allowances import Purse
+    from presence_server.application.clients import Client
     from presence_server.application.ports import Link, Peer
     from presence_server.application.principals import Principal
 
@@ -38,6 +39,7 @@ class Session:
         "blocked_since",
         "catching_up",
         "caught_up_at",
+        "client",
         "codec_number",
         "device_id",
         "heard",
@@ -76,6 +78,7 @@ class Session:
         self.viewer: UserKey = 0  # through whose eyes it sees; 0: a service's, which see everybody
         self.device_id = ""
         self.platform = ""
+        self.client: Client | None = None  # what SDK it is of, once it holds its device
         self.session_number = number
         self.began = now
         self.heard = now

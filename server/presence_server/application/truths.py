@@ -5,7 +5,7 @@ When changes are gathered, as nearly always when a truth has changed, it rides w
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from presence_protocol.messages import SelfChanged
 from presence_protocol.session import State
@@ -26,10 +26,14 @@ class Truths:
         self._fanout = fanout
         self._replies = replies
         self._keys = keys
+        self.hear: Callable[[UserKey], None] | None = None
+        """Told of each user whose truth has changed, while somebody waits for that."""
         self.due: dict[Session, None] = {}
         """Who is to be told."""
 
     def changed(self, user_id: UserKey) -> None:
+        if self.hear is not None:
+            self.hear(user_id)
         for session in self._roster.of(user_id):
             self.due[session] = None
 

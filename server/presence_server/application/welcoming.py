@@ -49,6 +49,7 @@ class Welcoming:
         self._draining = draining
         self._journal = journal
         self._turn = common.turn
+        self._refused = common.refused
         self._limits = common.limits
         self._keys = common.keys
         self._clock = common.clock
@@ -59,11 +60,15 @@ class Welcoming:
         """What came of the session's Connect. `watch` are the keys of whom the hello names."""
         if session.is_over:
             return  # it left while the engine was at it; its end was submitted after its beginning
-        if made is None or made.device is None:
+        if made is not None and made.is_full:
+            self._refused["max_devices"] += 1
+            reason = "the user has as many devices as one may have"
+            self._replies.close(session, CloseCode.TOO_MANY_DEVICES, reason, now)
+        elif made is None or made.device is None:
             self._replies.close(session, CloseCode.UNAVAILABLE, "not available now", now)
         else:
             session.session_number = made.device.session
-            self._roster.join(session)
+            self._roster.join(session, hello.client)
             self.watch_first(session, hello, watch, made.continued, now)
 
     def watch_first(self, session: Session, hello: Hello, watch: list[UserKey], continued: bool, now: float) -> None:

@@ -235,6 +235,8 @@ class Restoring:
             self._shard_of(record.user_id).users[record.user_id] = record
             self._shared.users_by_status[record.public.status] += 1
             self._shared.devices += len(record.devices)
+            self._shared.with_devices += bool(record.devices)
+            self._shared.attendance.restore(record)
             if record.seq:
                 self._shared.note(record)
         ends = self._hold(records, times, return_period)

@@ -14,6 +14,7 @@ from presence_server.domain.account import Account, History
 from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.claims import Rules, is_own
 from presence_server.domain.deadlines import Deadlines
+from presence_server.domain.logins import Logins
 from presence_server.domain.model import (
     OFFLINE,
     Device,
@@ -26,6 +27,7 @@ from presence_server.domain.model import (
     UserPresence,
     UserRecord,
 )
+from presence_server.domain.people import People
 from presence_server.domain.platforms import AnyPlatform
 from presence_server.domain.shard import Lifetimes, Shard, Shared
 from presence_server.domain.stored import Restoring, stored
@@ -66,6 +68,7 @@ class PresenceTable:
             of whom others were told something, once their claims have ended.
         salt: an odd secret number for the ends of claims, which clients choose; see `Deadlines`.
         rules: what is the operator's to say about claims.
+        logins: which devices of a user may be online together.
     """
 
     on_forget: Callable[[UserKey], None] | None = None
@@ -80,13 +83,22 @@ class PresenceTable:
         max_unseen: int = 100_000,
         salt: int = 1,
         rules: Rules | None = None,
+        logins: Logins | None = None,
     ) -> None:
         self._shared = Shared(
-            lifetimes or Lifetimes(), versions or Versions(), max_remembered, max_unseen, salt, rules or Rules()
+            lifetimes or Lifetimes(),
+            versions or Versions(),
+            max_remembered,
+            max_unseen,
+            salt,
+            rules or Rules(),
+            logins or Logins(),
         )
         self._history = History()
         self._shards = [Shard(self._shared, self._forget) for _ in range(shards)]
         self._find = [shard.users.get for shard in self._shards]
+        shared = self._shared
+        self.people = People(shared.attendance, shared.users_by_status, self.record, lambda: shared.with_devices)
 
     def _shard(self, user_id: UserKey) -> Shard:
         return self._shards[user_id % len(self._shards)]  # type: ignore[index]
@@ -112,6 +124,7 @@ class PresenceTable:
             self._history.note(utc, made.change)
         if type(transition) is Erase:
             self._history.forget(transition.user_id)
+            self._shared.farewells.forget(transition.user_id)
         return made
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, utc: float, spoke: bool) -> Transition:
@@ -128,6 +141,7 @@ class PresenceTable:
         time by `now`; each in the order in which it fell due.
         """
         self._shared.promises.prune(now)
+        self._shared.farewells.prune(now)
         yield from self._fade(now, utc)
         yield from self._expire(self._shared.edges, utc, now, utc)
         yield from self._expire(self._shared.deadlines, now, now, utc)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Patch, Word, Wrong
+from presence_server.domain.farewells import Farewell
 from presence_server.domain.model import Change, Claim, Device, Source, Status, UserKey
 from presence_server.domain.platforms import AnyPlatform
 
@@ -75,6 +76,15 @@ class Offline(NamedTuple):
     cause: Cause | None = None
 
 
+class Kick(NamedTuple):
+    """A back end ends devices of the user: all, or those on `platform`, or with that id. `reason`: for the person."""
+
+    user_id: UserKey
+    platform: AnyPlatform | None = None
+    device_id: str | None = None
+    reason: str = ""
+
+
 class SetActivity(NamedTuple):
     """A connection says whether its device is idle, and for how many seconds already, or busy. None: as it was."""
 
@@ -136,15 +146,19 @@ class Erase(NamedTuple):
 AnyClaiming = Say | SetClaims | ChangeClaim | EndClaims
 
 AnyTransition = (
-    Connect | Disconnect | Leave | Online | Heartbeat | Offline | SetActivity | AnyClaiming | Restate | Erase
+    Connect | Disconnect | Leave | Online | Heartbeat | Offline | Kick | SetActivity | AnyClaiming | Restate | Erase
 )
 
 
 class Evicted(NamedTuple):
-    """Connection `holder` no longer holds its device, which something else than its own end took from it."""
+    """Connection `holder` no longer holds its device, which something else than its own end took from it.
+
+    `reason`: in words for the person at it; empty: what is usual for the cause.
+    """
 
     holder: int
     cause: Cause
+    reason: str = ""
 
 
 class Transition(NamedTuple):
@@ -155,6 +169,8 @@ class Transition(NamedTuple):
     `truth_changed` says whether anything changed that the user may see of themselves.
     `is_refused`: it was not carried out, since there is no room for the claims of one more user who never came.
     `wrong`: it was not carried out, since it does not fit what is known of the user.
+    `is_full`: it was not carried out, since the user has as many devices as one may have.
+    `ended`: how many devices a `Kick` ended. `farewell`: the device of a `Heartbeat` was ended lately, and why.
     """
 
     change: Change | None = None
@@ -165,7 +181,11 @@ class Transition(NamedTuple):
     is_refused: bool = False
     wrong: Wrong | None = None
     cause: Cause | None = None
+    is_full: bool = False
+    ended: int = 0
+    farewell: Farewell | None = None
 
 
 NOTHING = Transition()
 REFUSED = Transition(is_refused=True)
+FULL = Transition(is_full=True)

@@ -8,6 +8,7 @@ from presence_server.application.ports import Clock, Done, Listener, TruthChange
 from presence_server.domain.account import Account
 from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.model import Kept, Shown, Status, Truth, UserKey, UserPresence
+from presence_server.domain.people import People
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
 
@@ -74,6 +75,11 @@ class MemoryEngine:
     def chronicle(self) -> Chronicle:
         """Everybody in the order in which they changed. (No part of the port: see `application.feed`.)"""
         return self._table.chronicle(self._utc())
+
+    @property
+    def people(self) -> People:
+        """How many are there, who, and whether they can be reached. (No part of the port: see `rest.crowd`.)"""
+        return self._table.people
 
     def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
         """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""

@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
 from presence_protocol.user_ids import KINDS
+from presence_server.domain.logins import MANY, OLDEST, ON_FULL, ONE_PER_CLASS, POLICIES
 from presence_server.domain.platforms import USUAL, check_names
 from presence_server.identity.networks import LOOPBACK, parse_network
 from presence_server.settings.claims import parse_lifetimes, parse_sources
+from presence_server.settings.classes import DEFAULT_CLASSES, parse_classes
 from presence_server.settings.declaration import (
     Declaration,
     SettingsError,
@@ -84,6 +86,20 @@ class Settings:
     max_watched: int = count(MAX_WATCHED, "users that one connection may watch", most=1_000_000)
     max_devices: int = count(
         16, "devices of one user; a further one ends one whose link is gone, else the one longest idle", most=1000
+    )
+    on_full: str = text(
+        OLDEST,
+        "who gives way when a user has max_devices: oldest: one that is there, see max_devices; newest: who comes",
+        choices=ON_FULL,
+    )
+    login_policy: str = text(
+        MANY,
+        "which devices of one user may be online at once; a newcomer ends those it may not stand beside, with 4409",
+        choices=POLICIES,
+    )
+    device_classes: str = text(
+        DEFAULT_CLASSES,
+        "which platforms are one class, where login_policy lets a user have one device of each class",
     )
     max_batch: int = count(MAX_BATCH, "user ids in one query", most=100_000)
     limits: str = text(
@@ -222,6 +238,7 @@ class Settings:
             check_names(self.platforms)
         except ValueError as error:
             raise SettingsError("platforms", str(error)) from None
+        _check_classes(self)
         _check_networks("trusted_networks", self.trusted_networks)
         _check_networks("trusted_proxies", self.trusted_proxies)
         _check_auth(self)
@@ -343,6 +360,18 @@ def _check_root_path(path: str) -> None:
     if path and (re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", path) is None):
         reason = f"must be a path such as /presence, not {shown(path)}"
         raise SettingsError("root_path", reason)
+
+
+def _check_classes(settings: Settings) -> None:
+    if settings.device_classes == DEFAULT_CLASSES:
+        return  # names the usual platforms, whatever the operator's are
+    try:
+        parse_classes(settings.device_classes, settings.platforms)
+    except ValueError as error:
+        raise SettingsError("device_classes", str(error)) from None
+    if settings.login_policy != ONE_PER_CLASS:
+        involved = ("device_classes", "login_policy")
+        raise SettingsError("device_classes", f"means nothing without login_policy {ONE_PER_CLASS}", involved)
 
 
 def _check_networks(name: str, networks: tuple[str, ...]) -> None:

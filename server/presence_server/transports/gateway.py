@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.codec import codecs_of
 from presence_server.application.allowances import Allowances, TooMuch
+from presence_server.application.census import Census
 from presence_server.application.feed import Feed, HasChronicle
 from presence_server.application.hub import Hub
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
+from presence_server.application.reaches import Reaches
 from presence_server.domain.model import Source
+from presence_server.domain.people import People
 from presence_server.identity.networks import Networks, clients_of
 from presence_server.memory import resident_memory
 from presence_server.transports.counts import Counts
@@ -68,6 +71,14 @@ class CanStretch(Protocol):
     """An engine that can let REST devices live longer than usual."""
 
     def stretch(self, factor: float) -> None: ...
+
+
+@runtime_checkable
+class HasPeople(Protocol):
+    """An engine that knows how many people are there, and who."""
+
+    @property
+    def people(self) -> People: ...
 
 
 class HttpPlaces:
@@ -138,6 +149,10 @@ class Gateway:
         """Everybody's changes in their order; None: the engine does not keep it."""
         self.webhooks: Deliveries | None = None
         """None: there is no file of --webhooks."""
+        self.census = Census()
+        self.people = hub.engine.people if isinstance(hub.engine, HasPeople) else None
+        """How many people are there, and who; None: the engine cannot tell."""
+        self.reaches = None if self.people is None else Reaches(self.people, hub.hear_truths)
         self.unsent = Unsent(max_unsent, lambda callback: driver.call_soon(callback))
         self.max_message = max_message
         self._heartbeat_interval = heartbeat_interval
@@ -229,6 +244,7 @@ class Gateway:
 
     def look(self, now: float, late: float) -> None:
         """See how busy the server is. Some ten times a second."""
+        self._count(now)
         self.admission.look(now, late, self.hub.fanout.longest_flush())
         if self.admission.stretch != self._stretch and isinstance(self.hub.engine, CanStretch):
             self._stretch = self.admission.stretch
@@ -237,6 +253,12 @@ class Gateway:
         ceilings = self.hub.ceilings
         if ceilings.max_memory:
             ceilings.observe_memory(resident_memory())
+
+    def _count(self, now: float) -> None:
+        """See how many people and connections there are."""
+        if self.people is not None:
+            there, _, joined, left = self.people.figures()
+            self.census.look(now, self.clock.utc(), there, len(self.hub.roster), joined, left)
 
     def statistics(self) -> GatewayStatistics:
         return GatewayStatistics(len(self.connections), len(self.polls), self.books.open)

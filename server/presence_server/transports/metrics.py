@@ -37,6 +37,20 @@ class Scrape:
     def users(self) -> Mapping[Labels, float]:
         return {(status,): self.engine.get(status.lower(), 0) for status in ("ONLINE", "AWAY", "BUSY", "OFFLINE")}
 
+    def people(self, index: int) -> int:
+        """One of the figures of who is there."""
+        return 0 if self.gateway.people is None else self.gateway.people.figures()[index]
+
+    def by_platform(self) -> Mapping[Labels, float]:
+        if self.gateway.people is None:
+            return {}
+        counted = self.gateway.people.by_platform(self.hub.limits.platforms)
+        return {(platform,): users for platform, users in counted.items()}
+
+    def peaks(self) -> Mapping[Labels, float]:
+        peaks = self.gateway.census.peaks
+        return {("connections",): peaks.connections.most, ("users",): peaks.users.most}
+
     def build(self) -> Mapping[Labels, float]:
         python = ".".join(map(str, sys.version_info[:3]))
         return {(self.version, python): 1}
@@ -133,6 +147,27 @@ DECLARATIONS: Final = (
     _gauge("presence_draining", "1 while the server drains.", lambda it: it.hub.is_draining),
     # -- users
     _gauge("presence_users", "Users of whom something is known, by public status.", Scrape.users, "status"),
+    _gauge("presence_online_users", "Users whose public status is not OFFLINE.", lambda it: it.people(0)),
+    _gauge(
+        "presence_users_by_platform",
+        "Users whose public status is not OFFLINE, by platform: who is on two counts for both.",
+        Scrape.by_platform,
+        "platform",
+    ),
+    _gauge(
+        "presence_users_by_sdk",
+        "Users with a WebSocket, by the SDK that its hello names: who has two versions of one counts twice.",
+        lambda it: {(sdk,): users for sdk, users in it.hub.roster.clients.by_sdk().items()},
+        "sdk",
+    ),
+    _counter("presence_joins_total", "Users whose public status was OFFLINE, and is no more.", lambda it: it.people(2)),
+    _counter("presence_leaves_total", "Users whose public status has become OFFLINE.", lambda it: it.people(3)),
+    _gauge(
+        "presence_peak_today",
+        "The most users online, and connections of WebSockets, since midnight UTC.",
+        Scrape.peaks,
+        "of",
+    ),
     _gauge("presence_devices", "Devices with a live session.", lambda it: it.engine.get("devices", 0)),
     _gauge(
         "presence_remembered_users",
@@ -158,6 +193,11 @@ DECLARATIONS: Final = (
         lambda it: it.sessions.behind,
     ),
     _gauge("presence_long_polls", "Long polls that wait.", lambda it: len(it.gateway.polls)),
+    _gauge(
+        "presence_reach_waits",
+        "Requests for reach that wait for somebody to become active.",
+        lambda it: 0 if it.gateway.reaches is None else len(it.gateway.reaches),
+    ),
     _counter(
         "presence_websocket_handshakes_total",
         "WebSocket handshakes, by the HTTP status that answered them.",

@@ -41,7 +41,12 @@ def test_every_endpoint_is_there(rest: Rest) -> None:
     found = {(method, path.removeprefix(BASE)) for path, method, _ in operations(rest.document)}
     assert found == {
         ("post", "/online"),
+        ("get", "/online"),
         ("post", "/offline"),
+        ("post", "/kick"),
+        ("post", "/reach"),
+        ("get", "/statistics"),
+        ("get", "/users/{userId}/devices"),
         ("post", "/heartbeat"),
         ("post", "/changes"),
         ("post", "/ticket"),

@@ -78,6 +78,28 @@ class StatusBody(Body):
         check_said(self)
 
 
+class KickBody(Body):
+    user_id: UserId
+    platform: PlatformName | None = None
+    device_id: str | None = None
+    reason: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.device_id is not None:
+            require(fields.device_id(self.device_id))
+        if self.reason is not None:
+            require(fields.close_reason(self.reason))
+
+
+class ReachBody(Body):
+    user_ids: list[UserId]
+    within: int | float | None = None
+
+    def __post_init__(self) -> None:
+        if self.within is not None:
+            require(fields.within(self.within))
+
+
 class ContactsBody(Body):
     user_ids: list[UserId]
     mutual: bool | None = None
@@ -157,6 +179,13 @@ def rules_of(user_id: Rule, platform: Rule) -> Rules:
         BatchBody: users | {"detail": Field(fields.boolean)},
         StatusBody: {name: rule for name, rule in FIELDS["status"][1].items() if name != "id"},
         RevokeBody: user | {"issuedBefore": Field(_issued_before), "deviceId": Field(fields.device_id)},
+        KickBody: user
+        | {
+            "platform": Field(platform),
+            "deviceId": Field(fields.device_id),
+            "reason": Field(fields.close_reason),
+        },
+        ReachBody: users | {"within": Field(fields.within)},
         ContactsBody: users | {"mutual": Field(fields.boolean)},
         ContactsChangeBody: add_remove | {"mutual": Field(fields.boolean)},
         BlocksBody: users,

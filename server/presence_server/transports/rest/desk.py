@@ -202,6 +202,17 @@ class Desk:
         return answer
 
 
+async def first_of(seconds: float, *futures: asyncio.Future[Any]) -> None:
+    """Until the first of `futures` is done, for `seconds` at most."""
+    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+
+
+async def disconnected(request: Request) -> None:
+    """Until the client is gone."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
 def allow(denied: Denied | None) -> None:
     """Go on, unless the principal was denied it. Raises Refusal."""
     if denied is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from msgspec import Raw, Struct
 from starlette.exceptions import HTTPException
@@ -24,16 +24,20 @@ from presence_server.application import slices
 from presence_server.application.entries import entry_of, platform_status_of
 from presence_server.application.polls import PollAnswer, Polls
 from presence_server.application.words import INVISIBLE_FORBIDDEN, check_word, word_of
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Word
 from presence_server.domain.model import Device, Shown, Status, UserKey
 from presence_server.domain.transitions import Heartbeat, Offline, Online, Say
 from presence_server.logs import get_logger
 from presence_server.transports.rest import bodies
 from presence_server.transports.rest.claims import NO_ROOM
+from presence_server.transports.rest.crowd import PresentApi
 from presence_server.transports.rest.desk import (
     ENGINE_TIMEOUT,
     Desk,
     allow,
+    disconnected,
+    first_of,
     not_allowed,
     options,
     route,
@@ -50,6 +54,12 @@ _log = get_logger(__name__)
 T = TypeVar("T")
 Endpoint = Callable[[Request], Awaitable[Response]]
 
+FAREWELLS: Final = {
+    Cause.REPLACED: ("device_replaced", "was replaced by another device of the user"),
+    Cause.ENDED_BY_BACKEND: ("device_ended", "was ended by the back end"),
+}
+"""What a heartbeat of a device is answered that was ended lately: the stable code, and the reason if none was given."""
+
 
 class RestApi:
     """The endpoints under `BASE_PATH`."""
@@ -58,6 +68,7 @@ class RestApi:
         self._gateway = gateway
         self._desk = desk
         self._keys = gateway.hub.keys
+        self._present = PresentApi(gateway, desk)
 
     def routes(self) -> list[Route]:
         """One route a path, so that a wrong method is told all that would be right."""
@@ -70,7 +81,7 @@ class RestApi:
         # Among strings there is a user `batch`.
         many = {"POST": self.batch} | (one if self._gateway.user_ids is STRING else {})
         return [
-            route("/online", {"POST": self.online}),
+            route("/online", {"POST": self.online, "GET": self._present.online}),
             route("/offline", {"POST": self.offline}),
             route("/heartbeat", {"POST": self.heartbeat}),
             route("/changes", {"POST": self.changes}),
@@ -91,7 +102,10 @@ class RestApi:
         number = self._gateway.hub.next_number()
         platform = self._gateway.hub.limits.platforms(body.platform)
         wanted = Online(self._keys.key(body.user_id), body.device_id, platform, number, body.idle, body.busy)
-        await self._desk.submit(wanted)
+        if (await self._desk.submit(wanted)).is_full:
+            self._gateway.hub.refused["max_devices"] += 1
+            reason = "is one too many: the user has as many devices as one may have"
+            raise Refusal(409, [FieldError("deviceId", reason)], "too_many_devices")
         shown = await self._desk.look_up(body.user_id, body.user_id)
         return success(_summary_of(body.user_id, shown), "上线成功")
 
@@ -108,6 +122,10 @@ class RestApi:
         body = await self._desk.body(request, bodies.DeviceBody)
         allow(who.may_speak_for(body.user_id, body.device_id))
         made = await self._desk.submit(Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle, body.busy))
+        if made.farewell is not None:
+            cause, reason = made.farewell
+            error, usual = FAREWELLS[cause]
+            raise Refusal(404, [FieldError("deviceId", reason or usual)], error)
         if made.device is None:
             reason = "is not online; call /online again"
             raise Refusal(404, [FieldError("deviceId", reason)], "device_not_online")
@@ -250,12 +268,12 @@ class RestApi:
         answered, waits = polling.answered, polling.waits
         late: PollAnswer | None = None
         if not answered.done():
-            gone = asyncio.ensure_future(_disconnected(request))
+            gone = asyncio.ensure_future(disconnected(request))
             try:
                 if not waits.done():
-                    await _first(ENGINE_TIMEOUT, answered, gone, waits)
+                    await first_of(ENGINE_TIMEOUT, answered, gone, waits)
                 if waits.done():
-                    await _first(wait, answered, gone)
+                    await first_of(wait, answered, gone)
             finally:
                 gone.cancel()
                 late = polling.close()
@@ -283,16 +301,6 @@ class _Polling:
 def _answer(answered: asyncio.Future[PollAnswer | None], given: PollAnswer | None) -> None:
     if not answered.done():
         answered.set_result(given)
-
-
-async def _first(seconds: float, *futures: asyncio.Future[Any]) -> None:
-    """Until the first of `futures` is done, for `seconds` at most."""
-    await asyncio.wait(futures, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-
-
-async def _disconnected(request: Request) -> None:
-    while (await request.receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _upgrade_required(_request: Request) -> Response:

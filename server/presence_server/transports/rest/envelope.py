@@ -54,7 +54,12 @@ ERRORS: Final = {
 }
 """By HTTP status: the stable English code and the message for people."""
 
-MESSAGES: Final = {"device_not_online": "设备不在线"}
+MESSAGES: Final = {
+    "device_not_online": "设备不在线",
+    "device_replaced": "已在其他设备登录",
+    "device_ended": "设备已被后端下线",
+    "too_many_devices": "设备数量已达上限",
+}
 """By stable code, where it says more than its status does."""
 
 

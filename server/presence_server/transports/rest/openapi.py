@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from presence_protocol.paths import BASE_PATH, WS_PATH
 from presence_server.transports.rest import claim_schemas, schemas, webhook_schemas
+from presence_server.transports.rest.crowd_docs import crowd_paths
 from presence_server.transports.rest.envelope import ERRORS
 from presence_server.transports.rest.schemas import Schema, list_of, record, ref
 from presence_server.transports.rest.words import LANGUAGES, Words, in_language
@@ -58,7 +59,7 @@ _REASONS: Final = {
     403: "Not allowed to whoever asks, or to the page that it comes from.",
     404: "There is no such thing; for a heartbeat: the device is not online, call /online again.",
     405: "The method is wrong; `Allow` names those that are right.",
-    409: "The server is set up otherwise: contacts decide nothing here.",
+    409: "In conflict with how the server is set up, or with what there is: `error` says which.",
     408: "The request took too long to arrive.",
     413: "The body is larger than the server takes.",
     415: "The body is not JSON, or is compressed.",
@@ -184,8 +185,10 @@ def _operation(
 
 def _paths(gateway: Gateway) -> Schema:
     limits, one = gateway.hub.limits, "/status/{userId}"
+    crowd = crowd_paths(_operation, limits.max_batch)
     rest = {
-        "/online": {
+        "/online": crowd.pop("/online")
+        | {
             "post": _operation(
                 "/online",
                 "online",
@@ -195,6 +198,7 @@ def _paths(gateway: Gateway) -> Schema:
                     "设备上线，直到下线，或者超过 2.5 个心跳间隔没有发送心跳。",
                 ),
                 ref("Summary"),
+                409,
                 body=schemas.ONLINE_BODY,
                 message="上线成功",
             )
@@ -406,6 +410,7 @@ def _paths(gateway: Gateway) -> Schema:
                 tag="visibility",
             )
         },
+        **crowd,
         "/ws": {"get": _websocket()},
         **_claims_paths(limits.max_batch),
         **_webhooks_paths(),

@@ -223,6 +223,7 @@ EXPLANATION: Final = record(
                     "platform": PLATFORM,
                     "onlineTime": TIME,
                     "idle": {"type": "boolean"},
+                    "busy": {"type": "boolean"},
                     "holder": {"type": "string", "enum": ["connection", "grace", "rest"]},
                     "lastHeard": TIME,
                     "lapsesAt": TIME,

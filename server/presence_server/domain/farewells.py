@@ -1,0 +1,64 @@
+"""What REST clients are still to be told of devices that were ended: by a login elsewhere, or by a back end.
+
+A WebSocket client is told by the code of its close. A REST client learns of it with its next heartbeat, and must not
+take it for a heartbeat that was lost: it would call `/online` again, and end whoever has taken its place.
+"""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from presence_server.domain.causes import Cause
+from presence_server.domain.model import UserKey
+
+MOST: Final = 100_000
+"""Devices of which it is remembered, some 300 bytes each; then the oldest is forgotten."""
+
+
+class Farewell(NamedTuple):
+    """Why a device was ended, and in words for the person at it."""
+
+    cause: Cause
+    reason: str
+
+
+class Farewells:
+    """The last ended devices, for `seconds` each. Costs nothing while there is none."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most = most
+        self._said: dict[tuple[UserKey, str], tuple[float, Farewell]] = {}
+
+    def say(self, user_id: UserKey, device_id: str, farewell: Farewell, until: float) -> None:
+        """Tell it to who asks before `until`, by the clock of durations."""
+        self._said.pop((user_id, device_id), None)
+        self._said[user_id, device_id] = (until, farewell)
+        if len(self._said) > self._most:
+            del self._said[next(iter(self._said))]
+
+    def to(self, user_id: UserKey, device_id: str, now: float) -> Farewell | None:
+        """What the device is to be told; None: it was not ended, or too long ago."""
+        found = self._said.get((user_id, device_id)) if self._said else None
+        return found[1] if found is not None and now < found[0] else None
+
+    def discard(self, user_id: UserKey, device_id: str) -> None:
+        """The device has come anew."""
+        if self._said:
+            self._said.pop((user_id, device_id), None)
+
+    def forget(self, user_id: UserKey) -> None:
+        """Keep nothing of one user: a pass over all."""
+        for key in [key for key in self._said if key[0] == user_id]:
+            del self._said[key]
+
+    def prune(self, now: float) -> None:
+        """Forget what nobody has asked for in time; the oldest come first."""
+        said = self._said
+        while said:
+            key, (until, _) = next(iter(said.items()))
+            if now < until:
+                return
+            del said[key]
+
+    def __len__(self) -> int:
+        return len(self._said)
