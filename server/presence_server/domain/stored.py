@@ -34,6 +34,9 @@ _ACTIVE: Final = 0
 _INFERRED: Final = 1
 _SAID: Final = 2
 
+MOST_SHARED: Final = 4_096
+"""Public states that users share: most have one that others have as well."""
+
 ENDS_TOGETHER: Final = 1_000
 """Devices whose return period ends in the same moment: 5 ms of work for those who tell it."""
 
@@ -170,6 +173,7 @@ class Restoring:
         self._platforms = platforms
         self._sources = sources
         self._records: dict[UserKey, UserRecord] = {}
+        self._publics: dict[StoredPublic, PublicState] = {}
         self._unseen: dict[UserKey, float] = {}
         self._due: dict[Device, float] = {}
         self.last_seq = 0
@@ -185,8 +189,7 @@ class Restoring:
         record.version, record.seq, record.cause = user.version, user.seq, user.cause
         record.settled_active, record.stamped_active = user.settled_active, user.stamped_active
         self.last_seq = max(self.last_seq, record.seq, record.version)
-        platforms = tuple(self._platforms[name] for name in public.platforms if name in self._platforms)
-        record.public = PublicState(public.status, platforms, *public[2:])
+        record.public = self._publics.get(public) or self._public(public)
         if claims:
             record.claims = ordered(
                 Claim(self._sources[claim.source], *claim[1:]) for claim in claims if claim.source in self._sources
@@ -198,6 +201,13 @@ class Restoring:
             record.by = self._by(record, *user.by)
         if user.unseen_since is not None:
             self._unseen[key] = user.unseen_since
+
+    def _public(self, stored: StoredPublic) -> PublicState:
+        platforms = tuple(self._platforms[name] for name in stored.platforms if name in self._platforms)
+        public = PublicState(stored.status, platforms, *stored[2:])
+        if len(self._publics) < MOST_SHARED:
+            self._publics[stored] = public
+        return public
 
     def _by(self, record: UserRecord, device_id: str, platform: str) -> Device | None:
         device = record.find(device_id)

@@ -40,6 +40,7 @@ class Origin(NamedTuple):
     """The first frame of a file: what it is, and what holds for all that follows.
 
     `after`: the checksum of the last frame of the journal that this one continues; 0 of a snapshot, and of the first.
+    `begins`: a journal before which there was nothing, so that it needs no snapshot.
     `boot`: names the run of the machine, whose clock of durations `Mark.now` is of; empty where nothing does.
     `sight`: names the settings by which it is decided who sees what.
     """
@@ -53,6 +54,7 @@ class Origin(NamedTuple):
     sight: str
     gaps: tuple[Gap, ...]
     after: int
+    begins: bool
     mark: Mark
 
 

@@ -279,6 +279,7 @@ class Keeper:
         if self._failed_at is not None:
             self._failed_at = None
             self._checksum = 0
+            self._origin = self._origin._replace(begins=False)
             self._disk.reopen()
         if self._failed_at is None:
             self._begin_files()
@@ -300,7 +301,7 @@ class Keeper:
 
     def _write_snapshot(self, number: int) -> Iterator[None]:
         """A slice with each step. Records that change meanwhile are marked, and so in the journal that was begun."""
-        data, checksum = frame(encode(self._origin._replace(kind=SNAPSHOT, after=0)), 0)
+        data, checksum = frame(encode(self._origin._replace(kind=SNAPSHOT, after=0, begins=False)), 0)
         self._disk.begin_snapshot(number, FIRST_LINE + data)
         size, users, others = len(data), 0, 0
         mark = self._origin.mark
@@ -343,6 +344,7 @@ class Keeper:
     def _snapshot_ended(self, size: int) -> None:
         self._is_ending_snapshot = False
         self._snapshot_bytes = size
+        self._origin = self._origin._replace(begins=False)
         if self._is_failure_told:
             self._is_failure_told = False
             self._tell("state is written again")

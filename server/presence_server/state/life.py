@@ -6,6 +6,7 @@ nobody holds it any more.
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -56,10 +57,13 @@ class State:
 
     def restore(self, table: PresenceTable, settings: StateSettings) -> Restored:
         """Put what there is into the empty `table`."""
+        gc.disable()  # all of it stays: to look at it again and again would take longer than to make it
         try:
             made = restore(self._folder, table, settings, self._clock, self._tell)
         except OSError:  # was said when it was opened, or is said when it is written
             made = nothing(settings, self._clock, 0)
+        finally:
+            gc.enable()
         self.restored = made
         return made
 

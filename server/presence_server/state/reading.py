@@ -53,25 +53,22 @@ def read(
     """
     snapshots, journals = folder.numbers(SNAPSHOT), folder.numbers(JOURNAL)
     number = max((*snapshots, *journals), default=0)
-    if not snapshots:
-        mark = _salvaged(folder, journals)
-        for left in journals:
-            _set_aside(folder, folder.journal(left), "its snapshot is not there", tell)
-        return Read(None, number, mark)
-    base = snapshots[-1]
-    path = folder.snapshot(base)
+    if not number:
+        return Read(None, 0, Mark())
+    # Before the first snapshot is whole, the first journal is everything.
+    path = folder.snapshot(snapshots[-1]) if snapshots else folder.journal(journals[0])
     try:
-        origin = _read_snapshot(path, user_ids, reader, begin)
+        origin = _read_snapshot(path, user_ids, reader, begin) if snapshots else _beginning(path, user_ids, begin)
     except (Flaw, OSError) as failure:
         reader.start_over()
-        _set_aside(folder, path, _reason(failure), tell)
         mark = _salvaged(folder, journals)
+        _set_aside(folder, path, _reason(failure), tell)
         for left in journals:
             folder.set_aside(folder.journal(left))
         return Read(None, number, mark)
     checksum, mark, is_first = 0, origin.mark, True
     for left in journals:
-        if left < base:
+        if snapshots and left < snapshots[-1]:
             continue
         path = folder.journal(left)
         try:
@@ -104,8 +101,7 @@ def _read_snapshot(path: Path, user_ids: str, reader: Reader, begin: Callable[[O
                 origin = _decoded(decode_origin, payload)
                 if origin.kind != SNAPSHOT:
                     raise Flaw("it is no snapshot", 0)
-                if origin.user_ids != user_ids:
-                    raise Flaw(f"it was written with --user-ids {origin.user_ids}, this is {user_ids}", 0)
+                _check_ids(origin, user_ids)
                 begin(origin)
                 continue
             try:
@@ -118,6 +114,22 @@ def _read_snapshot(path: Path, user_ids: str, reader: Reader, begin: Callable[[O
             others += len(entries.others)
             reader.entries(entries)
     raise Flaw("its end is missing", 0)
+
+
+def _beginning(path: Path, user_ids: str, begin: Callable[[Origin], None]) -> Origin:
+    for origin, _ in _read_journal(path, 0, True, None):
+        assert isinstance(origin, Origin)
+        if not origin.begins:
+            raise Flaw("its snapshot is not there", 0)
+        _check_ids(origin, user_ids)
+        begin(origin)
+        return origin
+    raise Flaw("it is empty", 0)
+
+
+def _check_ids(origin: Origin, user_ids: str) -> None:
+    if origin.user_ids != user_ids:
+        raise Flaw(f"it was written with --user-ids {origin.user_ids}, this is {user_ids}", 0)
 
 
 def _read_journal(

@@ -112,6 +112,7 @@ def restore(
     table.forgotten_up_to(floor)
     origin = was._replace(
         number=found.number,
+        begins=False,
         boot=settings.boot,
         sight=settings.sight,
         gaps=gaps,
@@ -137,6 +138,7 @@ def nothing(settings: StateSettings, clock: Clock, number: int, last_session: in
         settings.sight,
         (),
         0,
+        True,
         mark,
     )
     return Restored(origin, settings.keys_of(settings.multiplier), {}, [], 0, 0.0, True)

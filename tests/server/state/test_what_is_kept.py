@@ -130,7 +130,7 @@ def test_lists_privacy_revocations_and_positions(tmp_path: Path, timeline: Timel
     policy.tell(policy.book.set_contacts(run.key(ANN), [BOB, EVE], mutual=True))
     policy.tell(policy.book.set_contacts(run.key(EVE), [BOB], mutual=False))
     policy.tell(policy.book.set_blocks(run.key(BOB), [KIM]))
-    run.hub.set_last_seen(run.key(ANN), LastSeen.NOBODY, run.now, lambda made: None)
+    run.hub.permissions.set_last_seen(run.key(ANN), LastSeen.NOBODY, run.now, lambda made: None)
     revocations = run.gateway.access.authentication.revocations
     revocations.add(ANN, None, 5.0, timeline.utc())
     revocations.add(BOB, "web", 6.0, timeline.utc())
