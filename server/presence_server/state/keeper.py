@@ -20,7 +20,7 @@ from presence_server.state.sections import Section
 PAUSE: Final = 0.005
 """Seconds between two steps, at least: what changes meanwhile goes with the next. A quiet server's is at once."""
 
-SLICE: Final = 0.003
+SLICE: Final = 0.0025
 """Seconds after which a step leaves the rest for the next."""
 
 PIECE: Final = 200

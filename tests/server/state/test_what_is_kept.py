@@ -149,7 +149,7 @@ def test_lists_privacy_revocations_and_positions(tmp_path: Path, timeline: Timel
         assert list(policy.book.contacts(run.key(EVE)).one_way) == [BOB]
         assert list(policy.book.blocks(run.key(BOB))) == [KIM]
         assert policy.book.is_contact(run.key(ANN), run.key(BOB))
-        assert run.hub.privacy.of(run.key(ANN)) is LastSeen.NOBODY
+        assert run.hub.permissions.last_seen(run.key(ANN)) is LastSeen.NOBODY
         assert not run.hub.sight.is_open
         assert run.hub.sight.changed_at(run.key(BOB)) == changed_at
         revocations = run.gateway.access.authentication.revocations
