@@ -16,11 +16,21 @@ import coverage
 
 ROOT: Final = Path(__file__).parents[1]
 
-FLOOR: Final = 20.0
-"""Percent of lines and branches of every module that is not named below. Low: many modules are new, and have not been
-measured one by one over a whole run yet."""
+FLOOR: Final = 85.0
+"""Percent of lines and branches of every module that is not named below."""
 
-FLOORS: Final[Mapping[str, float]] = {}
+FLOORS: Final[Mapping[str, float]] = {
+    "presence_client/commands/keyboard.py": 75,  # a terminal of our own is needed for each key
+    "presence_client/demo.py": 65,
+    "presence_client/failures.py": 80,
+    "presence_client/scripts.py": 75,
+    "presence_server/__main__.py": 65,
+    "presence_server/memory.py": 75,
+    "presence_server/process_figures.py": 80,
+    "presence_server/settings/claims.py": 80,
+    "presence_server/transports/http/exchange.py": 80,
+    "presence_server/visibility/ask.py": 80,
+}
 
 
 def beneath(covered: Mapping[str, float], floors: Mapping[str, float] = FLOORS) -> list[str]:

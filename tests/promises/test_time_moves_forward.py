@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import suppress
 
 import pytest
 
@@ -35,17 +36,26 @@ def test_snapshots_queries_and_diffs_of_a_busy_server(server: Server, codec: str
             await watcher.send(type="query", userIds=USERS)
             await watcher.send(type="watch", userIds=USERS[turn * 10 :])
             await asyncio.sleep(0)
-        await asyncio.sleep(1)
-        for reader in readers:
-            reader.cancel()
+
+        def last() -> set[str | None]:
+            told = {entry["userId"]: entry.get("statusText") for message in watcher.heard for entry in entries(message)}
+            return set(told.values())
+
+        try:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(60):
+                    while last() != {"11"}:
+                        await asyncio.sleep(0.2)
+        finally:
+            for reader in readers:
+                reader.cancel()
+            await vanish(*people, watcher)
+        assert last() == {"11"}
         seen: dict[int, int] = {}
         for message in watcher.heard:
             for entry in entries(message):
                 assert entry["version"] >= seen.get(entry["userId"], 0), message["type"]
                 seen[entry["userId"]] = entry["version"]
-        last = {entry["userId"]: entry.get("statusText") for message in watcher.heard for entry in entries(message)}
-        assert set(last.values()) == {"11"}
-        await vanish(*people, watcher)
 
     asyncio.run(story())
 
