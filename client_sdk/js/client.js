@@ -16,6 +16,7 @@ import { Emitter } from "./events.js";
 import { Identity } from "./identity.js";
 import { handled, Runner } from "./runner.js";
 import { monotonic, whenItComesBack } from "./surroundings.js";
+import { CLIENT } from "./version.js";
 import { checkDuration, checkIds, checkLasting, statusMessage, tokenOf } from "./values.js";
 
 /** Milliseconds that a call waits, for a connection and for its reply. */
@@ -79,6 +80,7 @@ export class PresenceClient extends Emitter {
       hasTokens,
       hasTickets: Boolean(ticket),
       renewDevice: isOwned ? () => this.#device.renew() : null,
+      client: CLIENT,
     });
     this.#env = {
       url: addressOf(options.url),

@@ -50,6 +50,8 @@ export class Conversation {
   isToMove = false;
   /** Milliseconds after which to come back, as the server's last message said; null: it was no refusal. */
   retryAfter = null;
+  /** Another device of the user took over: a new device id would only drive that one out. */
+  isOusted = false;
   /** A new token is on its way, since the one there is ends soon. */
   isRenewing = false;
   /** By id: `{tickets, message}`, who waits for the reply, and what was sent. */
@@ -137,6 +139,7 @@ export class Conversation {
     } else if (AFTER_WELCOME.has(message.type) && !this.isLive && this.state !== State.CLOSING) {
       return false;
     }
+    this.isOusted = message.type === "error" && message.error === "replaced";
     this.retryAfter = message.type === "error" ? (message.retryAfterMs ?? null) : null;
     this.heard(now);
     if (message.id === undefined || (message.type === "snapshot" && message.more)) return null;

@@ -431,7 +431,7 @@ export class Core {
   #comeBack(conversation, end, now) {
     this.#lastEnd = end;
     let delay = this.#attempts.next(conversation, end, this.#identity.hasTokens, now);
-    if (end.code === CloseCode.REPLACED && this.#identity.renewDevice !== null) {
+    if (end.code === CloseCode.REPLACED && this.#identity.renewDevice !== null && !conversation.isOusted) {
       // Another tab has got this device id, such as by a copied storage: it keeps it, and this one takes another.
       this.#identity.deviceId = this.#identity.renewDevice();
       delay = this.#attempts.backoff();

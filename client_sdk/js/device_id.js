@@ -4,7 +4,8 @@
  * It is kept in sessionStorage. *Duplicate tab* and `window.open` copy that, so whoever uses an id holds a lock on
  * it: a Web Lock, or where there is none (pages without HTTPS) a claim over BroadcastChannel. A second holder takes
  * a new id. Where there is neither, or a claim went wrong, two tabs meet at the server: it closes the older connection
- * with 4409, and that tab takes a new id (`renew`).
+ * with 4409, and that tab takes a new id (`renew`). It does not where a login policy ended it (the error `replaced` comes
+ * before): as another device it would end the one that has just signed in.
  *
  * Rejected: an id without storage (each reload would be a new device, and the old one in grace beside it), and
  * localStorage (all tabs share it).

@@ -8,10 +8,11 @@ import { checkDeviceId, checkId, checkPlatform, KINDS, oneOf, STATUSES } from ".
  * `status` is an override to begin with: it goes into hello until the first welcome and never again, and the server
  * heeds it only when the device's session is a new one. `hasTokens`: before each connection a token is asked for, and
  * `token` is the last one. `hasTickets`: the token goes into no hello. `renewDevice`: gives another device id, where the SDK chooses it; null: it is the program's.
+ * `client`: what SDK it is, and of which version, if that is told.
  */
 export class Identity {
   /** Throws RangeError or TypeError, naming the argument, for what cannot be right. */
-  constructor({ userIds = "number", userId, deviceId, platform = "WEB", status, token = null, hasTokens = false, hasTickets = false, renewDevice = null }) {
+  constructor({ userIds = "number", userId, deviceId, platform = "WEB", status, token = null, hasTokens = false, hasTickets = false, renewDevice = null, client = null }) {
     oneOf("userIds", userIds, KINDS);
     if (userId === undefined) {
       if ((deviceId ?? status ?? null) !== null) {
@@ -32,6 +33,7 @@ export class Identity {
     this.hasTokens = hasTokens;
     this.hasTickets = hasTickets;
     this.renewDevice = renewDevice;
+    this.client = client;
   }
 
   get isObserver() {
@@ -47,6 +49,7 @@ export class Identity {
     if (isFirst && status !== undefined) hello.status = status;
     if (userIds.length) hello.watch = userIds;
     if (cursor !== null) hello.cursor = cursor;
+    if (this.client !== null) hello.client = this.client;
     return hello;
   }
 }

@@ -8,6 +8,7 @@ import pytest
 
 from presence_client.attempts import End
 from presence_client.rest_link import Call, Cancel, HttpAnswer, RestLink
+from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import (
     Activity,
     Bye,
@@ -411,3 +412,25 @@ def test_what_fails_ends_the_connection(answer: HttpAnswer, end: End) -> None:
     later.answer(answer)
     assert later.heard() == [end]
     assert later.calls == []
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [("device_replaced", CloseCode.REPLACED), ("device_ended", CloseCode.ENDED)]
+)
+def test_a_device_that_was_ended_elsewhere_does_not_come_back_by_itself(error: str, code: CloseCode) -> None:
+    world = World()
+    world.welcomed()
+    world.wait(30)
+    refusal = {"error": error, "details": [{"field": "deviceId", "reason": "signed in on another device: IOS, x"}]}
+    world.answer(HttpAnswer(404, refusal, "gone"), world.find("/heartbeat"))
+    assert world.heard() == [End(code, "signed in on another device: IOS, x")]
+    assert world.link.deadline() is None
+
+
+def test_who_connects_anew_takes_over_again() -> None:
+    world = World()
+    world.say(HELLO)
+    world.answer(HttpAnswer(404, {"error": "device_replaced", "details": []}), world.find("/heartbeat"))
+    refusal = {"error": "too_many_devices", "details": [{"field": "deviceId", "reason": "is one too many"}]}
+    world.answer(HttpAnswer(409, refusal), world.find("/online"))
+    assert world.heard() == [End(CloseCode.TOO_MANY_DEVICES, "is one too many")]

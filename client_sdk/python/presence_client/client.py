@@ -27,7 +27,7 @@ from presence_client.core import NO_ANSWER, NOTICE, Core
 from presence_client.errors import ConnectionClosed, NotConnected, UsageError
 from presence_client.http import Http
 from presence_client.http_link import HttpLink
-from presence_client.identity import Identity
+from presence_client.identity import CLIENT, Identity
 from presence_client.links import Link, LinkFactory
 from presence_client.route import Route
 from presence_client.runner import Runner
@@ -531,7 +531,7 @@ def connect(
         return WebSocketLink(route, wire, json, has_token=shown is not None)
 
     return PresenceClient(
-        Identity(user_id, device_id, platform, observer, status, ids=ids),
+        Identity(user_id, device_id, platform, observer, status, ids=ids, client=CLIENT),
         links,
         token=token,
         watch=watch,

@@ -1,10 +1,14 @@
 """Who a client is, and what its hello says. Pure."""
 
 from dataclasses import dataclass, field
+from typing import Final
 
-from presence_protocol import fields
+from presence_protocol import __version__, fields
 from presence_protocol.messages import Hello, StatusName
 from presence_protocol.user_ids import NUMBER, IdKind, UserId
+
+CLIENT: Final = f"presence-python/{__version__}"
+"""What this SDK says it is, for the operator's statistics."""
 
 
 @dataclass
@@ -13,7 +17,7 @@ class Identity:
 
     `status` is an override to begin with: it goes into hello until the first welcome and never again, and the server
     heeds it only when the device's session is a new one. `has_tokens`: before each connection a token is asked for,
-    and `token` is the last one. `ids`: the kind of user ids that the server speaks.
+    and `token` is the last one. `ids`: the kind of user ids that the server speaks. `client`: what SDK it says it is.
 
     Raises:
         ValueError: an argument is missing, or cannot be right.
@@ -27,6 +31,7 @@ class Identity:
     token: str | None = field(default=None, repr=False)
     has_tokens: bool = False
     ids: IdKind = NUMBER
+    client: str | None = None
 
     def __post_init__(self) -> None:
         if self.observer:
@@ -54,6 +59,7 @@ class Identity:
             status=self.status if is_first else None,
             watch=watch or None,
             cursor=cursor,
+            client=self.client,
         )
 
 

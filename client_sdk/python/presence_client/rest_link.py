@@ -366,7 +366,10 @@ class RestLink:
 
     def _failed(self, purpose: str, context: Any, answer: HttpAnswer, now: float) -> None:
         error = _error_of(answer)
-        if purpose == "greet" and error == "device_not_online" and context is None:
+        if error in ENDINGS and purpose != "greet":
+            details = _details_of(answer)
+            self._end(End(ENDINGS[error], details[0].reason if details else answer.reason))
+        elif purpose == "greet" and error in GONE and context is None:  # whoever connects anew may take over again
             if self._me().status is not None:  # before `/online`, lest somebody invisible flashes up
                 self._call("PATCH", self._status_path(), {"status": self._me().status}, "first status")
             else:
@@ -436,6 +439,17 @@ CODES: Final = {
     503: CloseCode.UNAVAILABLE,
 }
 """By HTTP status: the close code that says the same over a WebSocket."""
+
+
+GONE: Final = ("device_not_online", "device_replaced", "device_ended")
+"""What a heartbeat is answered of a device that is not there."""
+
+ENDINGS: Final = {
+    "device_replaced": CloseCode.REPLACED,
+    "device_ended": CloseCode.ENDED,
+    "too_many_devices": CloseCode.TOO_MANY_DEVICES,
+}
+"""By stable code: the close code that tells a WebSocket the same, and that it must not come back by itself."""
 
 
 def _error_of(answer: HttpAnswer) -> str:

@@ -1,10 +1,13 @@
 /** A client that stays connected: handshake, watching, requests, what it tells the page. */
 
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { connect, PresenceClient } from "../../../client_sdk/js/presence.js";
 import { entry, FakeSocket, FakeTime, settled, start } from "./fakes.mjs";
+
+const { version } = JSON.parse(readFileSync(new URL("../../../client_sdk/js/package.json", import.meta.url), "utf8"));
 
 const online = (options) => {
   const made = start(options);
@@ -27,6 +30,7 @@ test("hello comes first and names user, device, platform and whom to watch", () 
       token: "secret",
       status: "BUSY",
       watch: [2, 3],
+      client: `presence-js/${version}`,
     },
   ]);
 });
@@ -34,7 +38,7 @@ test("hello comes first and names user, device, platform and whom to watch", () 
 test("without a user it is an observer", () => {
   const { socket } = start({ userId: undefined, deviceId: undefined, watch: [2] });
   socket().open();
-  assert.deepEqual(socket().sent, [{ type: "hello", observer: true, watch: [2] }]);
+  assert.deepEqual(socket().sent, [{ type: "hello", observer: true, watch: [2], client: `presence-js/${version}` }]);
 });
 
 test("connect() of the module makes a client that connects at once", async () => {

@@ -386,6 +386,21 @@ test("4409 to a device id that the SDK chose: it takes another, and comes back",
   assert.equal(socket().last("hello").deviceId, client.deviceId);
 });
 
+test("4409 after the error `replaced`: another device took over, and it drives that one out by no other id", () => {
+  const { client, socket, time } = start({ deviceId: undefined });
+  socket().welcome();
+  const reason = "signed in on another device: IOS, phone-2";
+  socket().receive({ type: "error", code: 409, error: "replaced", message: reason });
+  socket().drop(4409, reason);
+  assert.deepEqual([client.state, client.closeCode, client.closeReason], ["closed", 4409, reason]);
+  assert.equal(client.problem, "replaced");
+  time.pass(60_000);
+  assert.equal(client.state, "closed");
+  client.connect();
+  socket().welcome();
+  assert.equal(client.state, "online", "unless the program says so");
+});
+
 test("4409 to a device id that the program chose closes the client", () => {
   const { client, socket } = start();
   socket().welcome();

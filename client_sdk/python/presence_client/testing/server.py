@@ -14,7 +14,7 @@ from presence_client.attempts import Policy
 from presence_client.backoff import Backoff
 from presence_client.client import PresenceClient
 from presence_client.conversation import Kind
-from presence_client.identity import Identity
+from presence_client.identity import CLIENT, Identity
 from presence_client.links import Link
 from presence_client.testing.claims import LIFETIMES, SOURCES, Rules
 from presence_client.testing.conversations import Conversations
@@ -126,7 +126,7 @@ class FakePresenceServer(Conversations):
         if not observer:
             device_id, platform = device_id or "device", platform or "WEB"
         return PresenceClient(
-            Identity(user_id, device_id, platform, observer, status, ids=self.ids),
+            Identity(user_id, device_id, platform, observer, status, ids=self.ids, client=CLIENT),
             links,
             token=token,
             watch=watch,
