@@ -54,10 +54,10 @@ class IdleHub(Hub):
 def opened() -> WebSocketConnection:
     gateway = build_gateway(Settings(min_publish_interval=0), SystemClock(), Random(1), 10)
     gateway.driver.call_soon = lambda callback: callback()  # type: ignore[method-assign]  # a turn that took long goes on
-    connection = WebSocketConnection(gateway)
+    connection = WebSocketConnection(gateway.websockets)
     connection.connection_made(Transport())  # type: ignore[arg-type]
-    gateway.books.work(gateway.books.arrive(connection, 0.0))
-    connection.open(shake_hands(b"GET", b"/api/v1/presence/ws", "1.1", HEADERS, gateway))
+    gateway.http.books.work(gateway.http.books.arrive(connection, 0.0))
+    connection.open(shake_hands(b"GET", b"/api/v1/presence/ws", "1.1", HEADERS, gateway.websockets))
     connection.data_received(Frame(Opcode.TEXT, HELLO).serialize(mask=True))
     return connection
 
@@ -66,7 +66,7 @@ def measure(arriving: list[bytes], messages: int, is_idle: bool) -> float:
     """Microseconds per message; `arriving` comes in over and over, one message a piece."""
     connection = opened()
     if is_idle:
-        connection._gateway.hub.__class__ = IdleHub
+        connection._shared.hub.__class__ = IdleHub
     best = float("inf")
     for _ in range(ROUNDS):
         started = time.process_time()

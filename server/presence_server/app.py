@@ -64,11 +64,14 @@ from presence_server.state.hands import ThreadHands
 from presence_server.state.life import State, boot_id, sight_of
 from presence_server.state.restoring import StateSettings
 from presence_server.tls import Certificate, CertificateError
-from presence_server.transports.counts import Routes
+from presence_server.transports.counts import Counts, Routes
 from presence_server.transports.driver import Driver
-from presence_server.transports.gateway import Gateway, HttpLimits, HttpPlaces
+from presence_server.transports.entrance import Entrance
+from presence_server.transports.gateway import Gateway
 from presence_server.transports.hosts import REASON, HostMiddleware, HostPolicy
+from presence_server.transports.http.books import Books
 from presence_server.transports.http.door import opened_for
+from presence_server.transports.http.serving import HttpLimits, HttpPlaces, Serving
 from presence_server.transports.journal import LogJournal
 from presence_server.transports.metrics import LIMITS
 from presence_server.transports.operations import Operations
@@ -91,6 +94,8 @@ from presence_server.transports.rest.webhooks import WebhooksApi
 from presence_server.transports.websocket.direct import RECEIVE_BUFFER, SEND_BUFFER, OpenSockets
 from presence_server.transports.websocket.frames import FRAMERS, PING
 from presence_server.transports.websocket.turns import Turns
+from presence_server.transports.websocket.unsent import Unsent
+from presence_server.transports.websocket.websockets import WebSockets
 from presence_server.webhooks.deliveries import Deliveries
 from presence_server.webhooks.file import Wanted, WebhookFileError
 from presence_server.webhooks.file import read as read_webhooks
@@ -173,14 +178,8 @@ def build_gateway(
     driver.drives(hub, fanout)
     if state is not None:
         state.keep(hub, table, access.authentication.revocations)
-    gateway = Gateway(
-        access,
+    entrance = Entrance(
         hub,
-        Polls(fanout, hub.sight, hub.edges, hub.permissions),
-        driver,
-        journal,
-        turns,
-        sockets,
         clock,
         OriginPolicy(settings.allowed_origins, settings.bound_to_loopback),
         HostPolicy(
@@ -190,22 +189,21 @@ def build_gateway(
             is_off=settings.auth != "none",
         ),
         Networks(settings.trusted_proxies),
-        connection_limit,
-        settings.max_message,
-        settings.max_unsent,
-        settings.heartbeat_interval,
-        HttpLimits(
-            settings.max_header,
-            settings.header_timeout or settings.hello_timeout,
-            settings.body_timeout or settings.hello_timeout,
-            settings.keep_alive_timeout,
-            settings.answer_timeout,
-        ),
-        settings.compression,
-        HttpPlaces(settings.max_http_connections),
-        sources,
         settings.root_path.rstrip("/"),
     )
+    books, counts = Books(connection_limit), Counts(sockets.traffic)
+    unsent = Unsent(settings.max_unsent, lambda callback: driver.call_soon(callback))
+    websockets = WebSockets(hub, driver, turns, entrance, sockets, books, counts, journal, unsent, settings.compression)
+    http_limits = HttpLimits(
+        settings.max_header,
+        settings.header_timeout or settings.hello_timeout,
+        settings.body_timeout or settings.hello_timeout,
+        settings.keep_alive_timeout,
+        settings.answer_timeout,
+    )
+    http = Serving(websockets, books, http_limits, HttpPlaces(settings.max_http_connections))
+    polls = Polls(fanout, hub.sight, hub.edges, hub.permissions)
+    gateway = Gateway(access, polls, http, sources, settings.heartbeat_interval)
     gateway.counts.limits = {name: limit_of(settings, name) for name in LIMITS if name != "max_connections"}
     gateway.counts.limits["max_connections"] = connection_limit
     driver.on_sweep = gateway.look
@@ -298,7 +296,7 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
         over = None
         if request.url.path.startswith(BASE_PATH):
             address = request.client.host if request.client else ""
-            over = gateway.over_asking(address, forwarding_of(request))
+            over = gateway.entrance.over_asking(address, forwarding_of(request))
         return await on_http_exception(request, raised) if over is None else failure(refused_by(over))
 
     app = Starlette(
@@ -314,7 +312,7 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
             *ReachApi(gateway, desk).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
-            *Pages(grace, gateway.root_path).routes(),
+            *Pages(grace, gateway.entrance.root_path).routes(),
         ],
         exception_handlers={HTTPException: on_unknown},
     )
@@ -323,7 +321,8 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
     refused = failure(Refusal(403, [FieldError("Origin", "is not allowed here")]))
     a_form = failure(Refusal(415, [FieldError("Content-Type", "must be application/json from a web page")]))
     misdirected = failure(Refusal(421, [FieldError("Host", REASON)]))
-    whole = HostMiddleware(CorsMiddleware(app, gateway.origins, refused, a_form), gateway.hosts, misdirected)
+    entrance = gateway.entrance
+    whole = HostMiddleware(CorsMiddleware(app, entrance.origins, refused, a_form), entrance.hosts, misdirected)
     return QuickAnswers(PublicLimit(whole, gateway), gateway)
 
 
@@ -355,7 +354,7 @@ async def serve(settings: Settings) -> None:
 
     config = uvicorn.Config(
         build_http(gateway, settings),
-        http=opened_for(gateway),  # type: ignore[arg-type]
+        http=opened_for(gateway.http),  # type: ignore[arg-type]
         ws="none",
         lifespan="off",
         log_config=None,
@@ -365,7 +364,7 @@ async def serve(settings: Settings) -> None:
         timeout_graceful_shutdown=1,
     )
     server = PresenceServer(config, gateway, settings.drain_timeout, certificate)
-    gateway.books.on_crowd = server.on_crowd
+    gateway.http.books.on_crowd = server.on_crowd
     settle()
     returning = ""
     if state is not None and state.restored is not None:

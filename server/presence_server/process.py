@@ -100,7 +100,7 @@ class PresenceServer(uvicorn.Server):
         tls: dict[str, Any] = {}
         if self._certificate is not None:
             # Until the handshake is done the connection is nobody's: no other timeout would end it.
-            timeout = self._gateway.http.header_timeout
+            timeout = self._gateway.http.limits.header_timeout
             tls = {"ssl": self._certificate.context, "ssl_handshake_timeout": timeout, "ssl_shutdown_timeout": 1.0}
         for listener in self._listeners:
             if listener.family == socket.AF_UNIX:  # of the proxy in front, which is on this machine
@@ -128,16 +128,16 @@ class PresenceServer(uvicorn.Server):
     async def _drain_clients(self) -> None:
         gateway = self._gateway
         closing = min(CLOSING, self._drain_timeout / 2)
-        _log.info("draining", connections=len(gateway.connections), seconds=self._drain_timeout)
+        _log.info("draining", connections=len(gateway.websockets.connections), seconds=self._drain_timeout)
         gateway.hub.drain((self._drain_timeout - closing) * SPREAD)
         gateway.polls.wake_all()
         if gateway.reaches is not None:
             gateway.reaches.wake_all()
-        await gateway.wait_empty(self._drain_timeout - closing)
-        left = len(gateway.connections)
+        await gateway.websockets.wait_empty(self._drain_timeout - closing)
+        left = len(gateway.websockets.connections)
         now = gateway.clock.now()
         gateway.hub.dismissals.close_all(CloseCode.SERVICE_RESTART, "the server is ending", now)
-        await gateway.wait_empty(closing / 2)
-        for connection in list(gateway.connections):
+        await gateway.websockets.wait_empty(closing / 2)
+        for connection in list(gateway.websockets.connections):
             connection.abort()
         _log.info("drained", closed=left)

@@ -86,13 +86,18 @@ class Wire:
 
     def _open(self, headers: dict[str, str | None] | None) -> None:
         self.transport = Transport()
-        self.connection = WebSocketConnection(self.gateway)
+        self.connection = WebSocketConnection(self.gateway.websockets)
         self.connection.connection_made(self.transport)  # type: ignore[arg-type]
         lines = [line.partition(b": ") for line in upgrade(headers).split(b"\r\n")[1:-2]]
-        self.gateway.books.work(self.gateway.books.arrive(self, 0.0))
+        self.gateway.http.books.work(self.gateway.http.books.arrive(self, 0.0))
+        websockets = self.gateway.websockets
         self.connection.open(
             shake_hands(
-                b"GET", WS_PATH.encode(), "1.1", [(name.lower(), value) for name, _, value in lines], self.gateway
+                b"GET",
+                WS_PATH.encode(),
+                "1.1",
+                [(name.lower(), value) for name, _, value in lines],
+                websockets,
             )
         )
         assert self.transport.written.startswith(b"HTTP/1.1 101 ")

@@ -64,7 +64,7 @@ class Scrape:
     def refusals(self) -> Mapping[Labels, float]:
         found = dict.fromkeys(LIMITS, 0) | self.hub.refused
         found["max_watched"] += self.hub.watching.refused
-        found["max_unsent"] += self.gateway.unsent.given_up
+        found["max_unsent"] += self.gateway.websockets.unsent.given_up
         found |= self.gateway.refused()
         return {(limit,): found[limit] for limit in sorted(found)}
 
@@ -74,11 +74,11 @@ class Scrape:
     def used(self) -> Mapping[Labels, float]:
         used = {
             "max_edges": self.interest.edges,
-            "max_http_connections": self.gateway.http_places.taken,
-            "max_connections": self.gateway.books.taken,
+            "max_http_connections": self.gateway.http.places.taken,
+            "max_connections": self.gateway.http.books.taken,
             "max_remembered": self.engine.get("remembered", 0),
             "max_unseen": self.engine.get("unseen", 0),
-            "max_unsent": self.gateway.unsent.total,
+            "max_unsent": self.gateway.websockets.unsent.total,
         }
         return {(limit,): now for limit, now in used.items()}
 
@@ -179,13 +179,17 @@ DECLARATIONS: Final = (
     _gauge("presence_watched_users", "Users who are watched.", lambda it: it.interest.topics),
     _gauge("presence_watches", "Pairs of watcher and watched user.", lambda it: it.interest.edges),
     # -- connections
-    _gauge("presence_connections", "Open connections of whatever kind.", lambda it: it.gateway.books.open),
+    _gauge("presence_connections", "Open connections of whatever kind.", lambda it: it.gateway.http.books.open),
     _counter(
         "presence_connections_opened_total",
         "Connections that were accepted, of whatever kind.",
-        lambda it: it.gateway.books.opened,
+        lambda it: it.gateway.http.books.opened,
     ),
-    _gauge("presence_websocket_connections", "Open WebSocket connections.", lambda it: len(it.gateway.connections)),
+    _gauge(
+        "presence_websocket_connections",
+        "Open WebSocket connections.",
+        lambda it: len(it.gateway.websockets.connections),
+    ),
     _gauge("presence_websocket_sessions", "WebSocket sessions.", lambda it: it.sessions.sessions),
     _gauge(
         "presence_slow_sessions",
@@ -207,7 +211,7 @@ DECLARATIONS: Final = (
     _counter(
         "presence_websocket_closes_total",
         "Sessions that ended, by close code (1006: the link dropped) and by who ended them: client or server.",
-        lambda it: dict(sorted(it.gateway.journal.closes.items())),
+        lambda it: dict(sorted(it.gateway.http.journal.closes.items())),
         "code",
         "by",
     ),
@@ -244,7 +248,7 @@ DECLARATIONS: Final = (
     ),
     _gauge("presence_limit", "What a limit is set to, by the setting's name.", Scrape.limits, "limit"),
     _gauge("presence_limit_used", "How much of a limit of the whole server is used.", Scrape.used, "limit"),
-    _gauge("presence_unsent_bytes", "Bytes that wait in full sockets.", lambda it: it.gateway.unsent.total),
+    _gauge("presence_unsent_bytes", "Bytes that wait in full sockets.", lambda it: it.gateway.websockets.unsent.total),
     # -- delivery
     _counter("presence_changes_total", "Changes of public state.", lambda it: it.sessions.changes),
     _gauge(

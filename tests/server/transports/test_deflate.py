@@ -178,7 +178,7 @@ def test_a_compressed_message_comes_in_whole_in_fragments_and_byte_by_byte() -> 
 def test_connections_that_share_parsers_do_not_mix_their_messages() -> None:
     one = opened()
     data = deflated(b'{"type":"ping","id":1}')
-    other = WebSocketConnection(one.gateway)
+    other = WebSocketConnection(one.gateway.websockets)
     other.connection_made(one.transport)  # type: ignore[arg-type]
     other.data_received(upgrade(OFFER))
     one.receive(masked(TEXT, data[:5], head=RSV1))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from presence_server.app import build_gateway
 from presence_server.settings import Settings
-from presence_server.transports.gateway import Gateway
 from presence_server.transports.websocket.handshake import LONGEST, Handshake, shake_hands, usual
+from presence_server.transports.websocket.websockets import WebSockets
 from support.raw import message, upgrade
 from support.transport import StoppedClock
 
@@ -42,15 +42,15 @@ PLAIN = {
 }
 
 
-def gateway(limit: int = 10, **settings: Any) -> Gateway:
-    return build_gateway(Settings(**settings), StoppedClock(), Random(1), limit)
+def gateway(limit: int = 10, **settings: Any) -> WebSockets:
+    return build_gateway(Settings(**settings), StoppedClock(), Random(1), limit).websockets
 
 
 def request(headers: dict[str, str], line: str = "GET /api/v1/presence/ws HTTP/1.1", end: bytes = b"") -> bytes:
     return "".join([line, "\r\n", *(f"{name}: {value}\r\n" for name, value in headers.items()), "\r\n"]).encode() + end
 
 
-def in_full(data: bytes, house: Gateway) -> Handshake:
+def in_full(data: bytes, house: WebSockets) -> Handshake:
     """The answer of the long way, which the connection's HTTP parser leads to."""
     read = Read(data)
     return shake_hands(read.method, read.url, "1.1", read.headers, house)

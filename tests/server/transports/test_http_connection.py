@@ -76,8 +76,8 @@ class Http:
         self.connection = self._connect(self.transport)
 
     def _connect(self, transport: Transport) -> HttpConnection:
-        place = self.gateway.books.arrive(self, self.clock.now())
-        connection = HttpConnection(self.gateway, self._app, self.state, place)
+        place = self.gateway.http.books.arrive(self, self.clock.now())
+        connection = HttpConnection(self.gateway.http, self._app, self.state, place)
         place.holder = connection
         connection.connection_made(transport)
         return connection
@@ -347,7 +347,7 @@ def test_who_half_closes_while_waiting_is_answered_soon() -> None:
 
 def test_chunks_of_a_byte_take_turns_with_others() -> None:
     async def tell(http: Http) -> None:
-        http.clock = http.gateway.clock = Hurrying()
+        http.clock = http.gateway.http.clock = Hurrying()
         head = GET.replace(b"GET", b"POST")[:-2] + b"Transfer-Encoding: chunked\r\n\r\n"
         http.connection.data_received(head + b"1\r\nx\r\n" * 20_000)
         assert not http.transport.is_reading
@@ -397,7 +397,7 @@ def test_nothing_that_a_connection_leaves_waits_for_the_collector(end: str, wait
             assert gc.collect() == 0
         finally:
             gc.enable()
-        assert http.gateway.books.open == 1
+        assert http.gateway.http.books.open == 1
         assert not http.state.tasks
 
     asyncio.run(run())

@@ -80,8 +80,9 @@ def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, st
         hello_timeout=5.0,
         user_ids=NUMBER,
         bodies=Bodies(),
-        clients_of=lambda _address, _headers: None,
-        over_asking=lambda _address, _headers: None,
+        entrance=SimpleNamespace(
+            clients_of=lambda _address, _headers: None, over_asking=lambda _address, _headers: None
+        ),
         admission=Admission(0.0, 0.0),
     )
 

@@ -248,5 +248,5 @@ def test_a_scrape_costs_the_same_however_many_are_connected() -> None:
     wire = Wire()
     alone = cost()
     wires = [wire.another() for _ in range(3000)]
-    assert len(wire.gateway.connections) == 1 + len(wires)
+    assert len(wire.gateway.websockets.connections) == 1 + len(wires)
     assert cost() < 2 * alone

@@ -182,7 +182,7 @@ def test_with_and_without_a_parser_all_is_the_same(
 
 def test_an_idle_connection_takes_no_parser_for_a_message() -> None:
     wire = Wire()
-    with patch.object(wire.gateway.parsers, "take", side_effect=AssertionError):
+    with patch.object(wire.gateway.websockets.parsers, "take", side_effect=AssertionError):
         for data in (HELLO, message(type="ping", id=1), frame(PING, b"?"), frame(PONG, b"")):
             wire.receive(data)
     assert [opcode for opcode, _ in frames_of(wire.transport.written)] == [TEXT, TEXT, TEXT, PONG]
@@ -191,7 +191,7 @@ def test_an_idle_connection_takes_no_parser_for_a_message() -> None:
 def test_more_than_a_chunk_is_parsed_chunk_by_chunk() -> None:
     wire = Wire()
     wire.receive(HELLO)
-    with patch.object(wire.gateway.parsers, "take", wraps=wire.gateway.parsers.take) as take:
+    with patch.object(wire.gateway.websockets.parsers, "take", wraps=wire.gateway.websockets.parsers.take) as take:
         for size, taken in ((CHUNK - 8, 0), (CHUNK - 7, 1)):
             wire.receive(frame(TEXT, b'{"type":"ping"}'.ljust(size)))
             assert take.call_count == taken

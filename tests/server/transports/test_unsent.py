@@ -46,7 +46,7 @@ def test_what_has_gone_out_by_then_counts_no_more() -> None:
 def test_a_connection_whose_socket_is_full_is_in_the_books_until_it_drains_or_ends() -> None:
     wire = Wire()
     wire.receive(frame(TEXT, b'{"type":"hello","observer":true}'))
-    unsent = wire.gateway.unsent
+    unsent = wire.gateway.websockets.unsent
     assert len(unsent) == 0
     wire.transport.get_write_buffer_size = lambda: 5000  # type: ignore[method-assign]
     wire.receive(frame(TEXT, b'{"type":"ping"}'))

@@ -30,7 +30,7 @@ def test_a_link_that_drops_while_others_use_the_turn_ends_in_its_own(is_reset: b
         wire.connection.eof_received()
     wire.connection.connection_lost(None)
     assert hub.statistics().sessions == 1
-    assert gateway.connections == set()
+    assert gateway.websockets.connections == set()
     wire.settle()
     assert hub.statistics().sessions == 0
     assert hub.engine.truth(hub.keys.key(1)).devices  # in grace, as after any link that drops

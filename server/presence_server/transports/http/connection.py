@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Scope
     from uvicorn.server import ServerState
 
-    from presence_server.transports.gateway import Gateway
     from presence_server.transports.http.books import Place
+    from presence_server.transports.http.serving import Serving
 
 MAX_AHEAD: Final = 16 * 1024
 """Bytes that a client may send ahead of an answer; beyond it is not read from."""
@@ -91,7 +91,6 @@ class HttpConnection(asyncio.Protocol):
         "_deadline",
         "_discarded",
         "_exchange",
-        "_gateway",
         "_handshake",
         "_has_http_place",
         "_held",
@@ -108,6 +107,7 @@ class HttpConnection(asyncio.Protocol):
         "_place",
         "_reader",
         "_server",
+        "_serving",
         "_since",
         "_state",
         "_timer_at",
@@ -116,9 +116,9 @@ class HttpConnection(asyncio.Protocol):
         "_writable",
     )
 
-    def __init__(self, gateway: Gateway, app: ASGIApp, state: ServerState, place: Place) -> None:
+    def __init__(self, serving: Serving, app: ASGIApp, state: ServerState, place: Place) -> None:
         """`state` is uvicorn's: whom it will `shutdown` at its end, and the tasks that it waits for."""
-        self._gateway = gateway
+        self._serving = serving
         self._app = app
         self._state = state
         self._place = place
@@ -126,7 +126,7 @@ class HttpConnection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._server: tuple[str, int] | None = None
         self._client: tuple[str, int] | None = None
-        self._reader = Reader(self, gateway.http.max_header)
+        self._reader = Reader(self, serving.limits.max_header)
         self._exchange: Exchange | None = None
         self._ahead = b""  # what has arrived, and up to where it was parsed
         self._is_behind = False  # it came before the request before it was answered
@@ -145,7 +145,7 @@ class HttpConnection(asyncio.Protocol):
         self._is_closing = False
         self._is_dropping = False  # what still comes will not be served
         self._writable: asyncio.Future[None] | None = None
-        # Time, by the gateway's clock.
+        # Time, by the server's clock.
         self._awaits = _HEAD
         self._since = 0.0
         self._deadline = inf
@@ -160,20 +160,20 @@ class HttpConnection(asyncio.Protocol):
         self._state.connections.add(self)  # type: ignore[arg-type]
         self._is_tls = is_tls(transport)
         self._server, self._client = server_of(transport), peer_of(transport)
-        self._expect(_HEAD, self._gateway.http.header_timeout)
+        self._expect(_HEAD, self._serving.limits.header_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._transport is None:
             return  # it is another protocol's
         self._transport = None
-        self._gateway.unsent.discard(self)
+        self._serving.unsent.discard(self)
         self._forget()
         self._leave()
         self._give_back_http_place()
-        self._gateway.books.leave(self._place)
+        self._serving.books.leave(self._place)
 
     def data_received(self, data: bytes) -> None:
-        self._gateway.counts.http.received += len(data)
+        self._serving.counts.http.received += len(data)
         if self._is_closing or self._is_dropping:
             self._discarded += len(data)
             if self._discarded > MAX_LINGER:
@@ -197,7 +197,7 @@ class HttpConnection(asyncio.Protocol):
     def pause_writing(self) -> None:
         self._is_full = True
         if self._transport is not None:
-            self._gateway.unsent.put(self, self._transport.get_write_buffer_size())
+            self._serving.unsent.put(self, self._transport.get_write_buffer_size())
 
     def give_up(self) -> None:
         """Too much is unsent in all, and most of it here."""
@@ -205,7 +205,7 @@ class HttpConnection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self._is_full = False
-        self._gateway.unsent.discard(self)
+        self._serving.unsent.discard(self)
         self._release()
         if not (self._is_closing or self._is_going_on):
             self._read()
@@ -229,29 +229,29 @@ class HttpConnection(asyncio.Protocol):
             raise BadHead(431, "request", f"has more than {MAX_LINES} header lines")
         method, version = reader.method(), reader.version()
         target = read_target(method, reader.url)
-        if self._gateway.root_path:
-            target = target.below(self._gateway.root_path)
+        if self._serving.entrance.root_path:
+            target = target.below(self._serving.entrance.root_path)
         wishes = read_wishes(version, reader.special)
         headers = reader.headers if target.host is None else with_host(reader.headers, target.host)
-        gateway = self._gateway
+        serving = self._serving
         reader.length = wishes.length
         place = self._place
-        if not (place.is_taken or target.path in PATHS or gateway.books.seat(place, gateway.clock.now())):
+        if not (place.is_taken or target.path in PATHS or serving.books.seat(place, serving.clock.now())):
             raise FULL
         if place.over is not None:
             raise over_limit(place.over)
         if wishes.is_websocket:
             path = WS_PATH.encode() if target.path == WS_PATH else target.raw_path  # escapes or not
             query = b"?" + target.query if target.query else b""
-            handshake = shake_hands(method, path + query, version, headers, gateway)
-            self._handshake = checked(handshake, self._client[0] if self._client else "", gateway)
+            handshake = shake_hands(method, path + query, version, headers, serving.websockets)
+            self._handshake = checked(handshake, self._client[0] if self._client else "", serving.entrance)
             reader.is_upgraded = True
             return
         if not (self._has_http_place or target.path in PATHS):
-            self._has_http_place = gateway.http_places.take()
+            self._has_http_place = serving.places.take()
             if not self._has_http_place:
                 raise FULL_OF_HTTP
-        gateway.books.work(self._place)
+        serving.books.work(self._place)
         reader.expect(wishes.length)
         scope = {
             "type": "http",
@@ -289,7 +289,7 @@ class HttpConnection(asyncio.Protocol):
         """Ask for a turn, and do not read until then."""
         self._is_going_on = True
         self._pause(True)
-        self._gateway.turns.ask(self)
+        self._serving.turns.ask(self)
 
     def take_turn(self, now: float, ends_at: float) -> bool:
         self._is_going_on = False
@@ -302,7 +302,7 @@ class HttpConnection(asyncio.Protocol):
 
         Returns whether there is more to do.
         """
-        clock, turns = self._gateway.clock, self._gateway.turns
+        clock, turns = self._serving.clock, self._serving.turns
         reader, data, began, pieces = self._reader, self._ahead, 0.0, 0
         is_spent = False
         while self._at < len(data) and not self._must_wait():
@@ -337,7 +337,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _settle(self) -> None:
         """All is parsed that may be now: see what to wait for."""
-        http = self._gateway.http
+        http = self._serving.limits
         if self._is_waiting:
             if not self._ahead and not (self._is_half_closed or self._held):
                 self._pause(False)
@@ -364,7 +364,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _count_ahead(self) -> bool:
         """Keep the books of what is sent ahead by all. Returns whether it is too much."""
-        books, ahead = self._gateway.books, len(self._ahead) - self._at
+        books, ahead = self._serving.books, len(self._ahead) - self._at
         books.ahead += ahead - self._held
         self._held = ahead
         return ahead > 0 and books.ahead > MAX_AHEAD_OF_ALL
@@ -398,7 +398,7 @@ class HttpConnection(asyncio.Protocol):
 
     def write(self, data: bytes) -> None:
         if self._transport is not None and not self._is_closing:
-            traffic = self._gateway.counts.http
+            traffic = self._serving.counts.http
             traffic.writes += 1
             traffic.sent += len(data)
             self._transport.write(data)
@@ -406,17 +406,17 @@ class HttpConnection(asyncio.Protocol):
     def note(self, scope: Scope, status: int, body: bytes) -> None:
         """A request is answered so."""
         method, path = scope["method"], scope["path"]
-        self._gateway.counts.request(path, method, status)
+        self._serving.counts.request(path, method, status)
         if status >= 400 and path not in PATHS:
             if status == 413:
-                self._gateway.hub.refused["max_message"] += 1
-            self._gateway.journal.request_refused(method, path, status, body, self._client[0] if self._client else "")
+                self._serving.refused["max_message"] += 1
+            self._serving.journal.request_refused(method, path, status, body, self._client[0] if self._client else "")
 
     def _note_refusal(self, bad: BadHead, answer: bytes) -> None:
         """What the application was not asked about was answered so."""
         if bad.status in LIMITS:
             limit = "body_timeout" if bad.status == 408 and self._reader.is_in_body else LIMITS[bad.status]
-            self._gateway.hub.refused[limit] += 1
+            self._serving.refused[limit] += 1
         scope = {"method": UNREAD, "path": UNREAD} if self._exchange is None else self._exchange.scope
         self.note(scope, bad.status, answer.partition(b"\r\n\r\n")[2])
 
@@ -458,12 +458,12 @@ class HttpConnection(asyncio.Protocol):
 
     def _expect(self, what: int, seconds: float) -> None:
         """Give `what` so many seconds from now. If it has less already, nothing is changed."""
-        deadline = self._gateway.clock.now() + seconds
+        deadline = self._serving.clock.now() + seconds
         if what != self._awaits or deadline < self._deadline:
             self._awaits, self._deadline = what, deadline
             if deadline < self._timer_at:
                 self._timer_at = deadline
-                self._gateway.driver.set_timeout(self._time_is_up, seconds)
+                self._serving.driver.set_timeout(self._time_is_up, seconds)
 
     def _again(self, seconds: float) -> None:
         """Give more time to what is awaited."""
@@ -472,16 +472,16 @@ class HttpConnection(asyncio.Protocol):
 
     def _rest(self) -> None:
         """All that was asked is answered."""
-        http = self._gateway.http
+        http = self._serving.limits
         self._untaken = 0
-        self._since = self._gateway.clock.now()
+        self._since = self._serving.clock.now()
         self._expect(_NEXT, min(http.keep_alive_timeout, http.answer_timeout / 2))
-        self._gateway.books.rest(self._place)
+        self._serving.books.rest(self._place)
 
     def _time_is_up(self) -> None:
         # The timer is not moved for each request: it may have been set for what is long past.
         self._timer_at = inf
-        left = self._deadline - self._gateway.clock.now()
+        left = self._deadline - self._serving.clock.now()
         if left > 0:
             if left < inf:
                 self._again(left)
@@ -497,13 +497,13 @@ class HttpConnection(asyncio.Protocol):
         elif not self._is_being_taken():
             self.abort()
         elif self._awaits == _NEXT:
-            left = self._since + self._gateway.http.keep_alive_timeout - self._gateway.clock.now()
+            left = self._since + self._serving.limits.keep_alive_timeout - self._serving.clock.now()
             if left > 0 or self._untaken:
-                self._again(self._gateway.http.answer_timeout / 2 if self._untaken else left)
+                self._again(self._serving.limits.answer_timeout / 2 if self._untaken else left)
             else:
                 self._close()
         elif self._untaken:
-            self._again(self._gateway.http.answer_timeout / 2)
+            self._again(self._serving.limits.answer_timeout / 2)
         else:
             self.abort()
 
@@ -567,7 +567,7 @@ class HttpConnection(asyncio.Protocol):
         self._leave()
         if transport is None:
             return
-        self._gateway.books.give_back(self._place)
+        self._serving.books.give_back(self._place)
         if is_in_flow and not self._is_half_closed and transport.can_write_eof():
             self._pause(False)
             transport.write_eof()
@@ -585,7 +585,7 @@ class HttpConnection(asyncio.Protocol):
         self._reader.close()
         self._ahead, self._at = b"", 0
         self._count_ahead()
-        self._gateway.turns.forget(self)
+        self._serving.turns.forget(self)
         self._handshake = None
         self._release()
 
@@ -601,12 +601,12 @@ class HttpConnection(asyncio.Protocol):
         self._forget()
         self._leave()
         if handshake.is_accepted:
-            self._gateway.books.work(self._place)
+            self._serving.books.work(self._place)
         else:
-            self._gateway.books.give_back(self._place)
+            self._serving.books.give_back(self._place)
         self._place.holder = None  # a WebSocket is only counted; and this one and its place hold each other
         self._give_back_http_place()
-        connection = WebSocketConnection(self._gateway)
+        connection = WebSocketConnection(self._serving.websockets)
         transport.set_protocol(connection)
         connection.connection_made(transport)
         if self._is_paused:
@@ -621,12 +621,12 @@ class HttpConnection(asyncio.Protocol):
     def _give_back_http_place(self) -> None:
         if self._has_http_place:
             self._has_http_place = False
-            self._gateway.http_places.give_back()
+            self._serving.places.give_back()
 
     def _forget(self) -> None:
         """It is this protocol's no more."""
         self._state.connections.discard(self)
-        self._gateway.driver.discard_timeout(self._time_is_up)
+        self._serving.driver.discard_timeout(self._time_is_up)
 
     def __repr__(self) -> str:
         return f"<HttpConnection {self._exchange!r}>"

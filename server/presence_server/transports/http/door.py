@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from uvicorn.config import Config
     from uvicorn.server import ServerState
 
-    from presence_server.transports.gateway import Gateway
     from presence_server.transports.http.books import Place
+    from presence_server.transports.http.serving import Serving
 
 TO_BE_TOLD: Final = 1.0
 """Seconds until one who has no place, and asks for nothing, is told that the server is full."""
@@ -31,53 +31,55 @@ TO_BE_TOLD: Final = 1.0
 class Door(asyncio.Protocol):
     """A connection that has not said a word yet. Whoever says none in time is hung up on."""
 
-    __slots__ = ("_app", "_gateway", "_place", "_state", "_transport")
+    __slots__ = ("_app", "_place", "_serving", "_state", "_transport")
 
-    def __init__(self, gateway: Gateway, app: ASGIApp, state: ServerState) -> None:
+    def __init__(self, serving: Serving, app: ASGIApp, state: ServerState) -> None:
         """`app` answers what is plain HTTP. `state` is uvicorn's: whom it will `shutdown` at its end."""
-        self._gateway = gateway
+        self._serving = serving
         self._app = app
         self._state = state
         self._transport: asyncio.Transport | None = None
         self._place: Place
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        gateway = self._gateway
+        serving = self._serving
         self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)  # type: ignore[arg-type]
-        self._place = gateway.books.arrive(self, gateway.clock.now())
-        if gateway.of_connections is not None:
-            self._count(gateway)
-        patience = gateway.http.header_timeout if self._place.is_taken else min(TO_BE_TOLD, gateway.http.header_timeout)
-        gateway.driver.set_timeout(self._time_is_up, patience)
+        self._place = serving.books.arrive(self, serving.clock.now())
+        if serving.entrance.of_connections is not None:
+            self._count(serving)
+        patience = (
+            serving.limits.header_timeout if self._place.is_taken else min(TO_BE_TOLD, serving.limits.header_timeout)
+        )
+        serving.driver.set_timeout(self._time_is_up, patience)
 
-    def _count(self, gateway: Gateway) -> None:
+    def _count(self, serving: Serving) -> None:
         """See whether its address connects too often: then it gets no place, and is told so when it asks."""
         assert self._transport is not None
         peername = self._transport.get_extra_info("peername")
-        self._place.over = gateway.over_connecting(peername[0] if peername else "", gateway.clock.now())
+        self._place.over = serving.entrance.over_connecting(peername[0] if peername else "", serving.clock.now())
         if self._place.over is not None:
-            gateway.books.give_back(self._place)
+            serving.books.give_back(self._place)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._leave() is not None:
-            self._gateway.books.leave(self._place)
+            self._serving.books.leave(self._place)
 
     def data_received(self, data: bytes) -> None:
-        transport, gateway, place = self._leave(), self._gateway, self._place
+        transport, serving, place = self._leave(), self._serving, self._place
         if transport is None:
             return
-        has_place = place.over is None and (place.is_taken or gateway.books.seat(place, gateway.clock.now()))
+        has_place = place.over is None and (place.is_taken or serving.books.seat(place, serving.clock.now()))
         if place.over is not None and data.startswith(b"GET ") and data.endswith(b"\r\n\r\n"):
             # Nearly all of them, whom it costs least to refuse here; who sends more is read on for a while.
             bad = over_limit(place.over)
             transport.write(refusal(bad.status, bad.field, bad.reason, bad.headers))
             transport.close()
-            gateway.books.leave(place)
+            serving.books.leave(place)
             return
-        found = usual(data, gateway) if has_place else None
+        found = usual(data, serving.websockets) if has_place else None
         if found is None:
-            http = HttpConnection(gateway, self._app, self._state, place)
+            http = HttpConnection(serving, self._app, self._state, place)
             place.holder = http
             _hand_over(transport, http)
             http.data_received(data)
@@ -85,12 +87,12 @@ class Door(asyncio.Protocol):
         place.holder = None  # a WebSocket is only counted; and this one and its place hold each other
         handshake, rest = found
         peername = transport.get_extra_info("peername")
-        handshake = checked(handshake, peername[0] if peername else "", gateway)
+        handshake = checked(handshake, peername[0] if peername else "", serving.entrance)
         if handshake.is_accepted:
-            gateway.books.work(place)
+            serving.books.work(place)
         else:
-            gateway.books.give_back(place)
-        connection = WebSocketConnection(gateway)
+            serving.books.give_back(place)
+        connection = WebSocketConnection(serving.websockets)
         _hand_over(transport, connection)
         connection.open(handshake)
         if rest and handshake.is_accepted:
@@ -101,7 +103,7 @@ class Door(asyncio.Protocol):
             bad = FULL if self._place.over is None else over_limit(self._place.over)
             self._transport.write(refusal(bad.status, bad.field, bad.reason, bad.headers))
             if bad is FULL:
-                self._gateway.hub.refused["max_connections"] += 1
+                self._serving.refused["max_connections"] += 1
         self.shutdown()
 
     def shutdown(self) -> None:
@@ -115,7 +117,7 @@ class Door(asyncio.Protocol):
         """It is this one's no more: neither to time nor to end."""
         transport, self._transport = self._transport, None
         self._state.connections.discard(self)
-        self._gateway.driver.discard_timeout(self._time_is_up)
+        self._serving.driver.discard_timeout(self._time_is_up)
         return transport
 
 
@@ -124,10 +126,10 @@ def _hand_over(transport: asyncio.Transport, protocol: HttpConnection | WebSocke
     protocol.connection_made(transport)
 
 
-def opened_for(gateway: Gateway) -> Callable[..., Door]:
+def opened_for(serving: Serving) -> Callable[..., Door]:
     """What makes a `Door`, for uvicorn's `http` setting."""
 
     def open_door(*, config: Config, server_state: ServerState, **_further: object) -> Door:
-        return Door(gateway, config.loaded_app, server_state)
+        return Door(serving, config.loaded_app, server_state)
 
     return open_door

@@ -63,7 +63,7 @@ class Desk:
         """
         address = request.client.host if request.client else ""
         headers, forwarding = request.headers, forwarding_of(request)
-        clients = self._gateway.clients_of(address, forwarding)
+        clients = self._gateway.entrance.clients_of(address, forwarding)
         peer = Peer(address, headers.get("authorization"), clients, ticket_of(request.scope["query_string"]))
 
         def begin(now: float, done: Callable[[Principal | Denied | None], None]) -> None:
@@ -72,7 +72,7 @@ class Desk:
         made: Principal | Denied = await self.ask(begin)
         if isinstance(made, Denied):
             if made.status == 401:
-                within(self._gateway.over_asking(address, forwarding))
+                within(self._gateway.entrance.over_asking(address, forwarding))
             raise refused(made)
         if self._allowances is not None:
             within(self._allowances.purse(made).message(self._gateway.clock.now()))

@@ -593,7 +593,7 @@ def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
             ),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
-        "servers": [{"url": gateway.root_path or "/", "description": Words("This server.", "本服务器。")}],
+        "servers": [{"url": gateway.entrance.root_path or "/", "description": Words("This server.", "本服务器。")}],
         "security": _SECURITY,
         "tags": _TAGS,
         "paths": _paths(gateway),

@@ -27,7 +27,7 @@ class PublicLimit:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and not scope["path"].startswith(BASE_PATH) and scope["path"] not in PATHS:
             address = scope["client"][0] if scope["client"] else ""
-            over = self._gateway.over_asking(address, forwarding_of(Request(scope)))
+            over = self._gateway.entrance.over_asking(address, forwarding_of(Request(scope)))
             if over is not None:
                 await failure(refused_by(over))(scope, receive, send)
                 return

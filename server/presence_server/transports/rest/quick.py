@@ -120,7 +120,7 @@ class QuickAnswers:
         if headers.get(b"sec-fetch-site", b"none") not in _OWN_SITES:
             return False
         host = headers.get(b"host")
-        return host is None or self._gateway.hosts.allows(host.decode("latin-1"))
+        return host is None or self._gateway.entrance.hosts.allows(host.decode("latin-1"))
 
     def _heartbeat(self, peer: Peer, data: bytes) -> bytes | None:
         body = self._bodies.decode_valid(data, DeviceBody)

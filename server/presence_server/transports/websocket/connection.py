@@ -33,7 +33,7 @@ from presence_server.transports.websocket.handshake import Handshake
 from presence_server.transports.websocket.parsers import Parsers, let_go
 
 if TYPE_CHECKING:
-    from presence_server.transports.gateway import Gateway
+    from presence_server.transports.websocket.websockets import WebSockets
 
 CHUNK: Final = 4096
 """Bytes parsed at once."""
@@ -67,20 +67,20 @@ class WebSocketConnection(DirectProtocol):
     __slots__ = (
         "_fragments",
         "_frames",
-        "_gateway",
         "_is_lost",
         "_is_paused",
         "_is_waiting",
         "_session",
+        "_shared",
         "_unparsed",
         "_ws",
     )
 
     _chunk: ClassVar = CHUNK
 
-    def __init__(self, gateway: Gateway) -> None:
-        super().__init__(gateway.sockets.traffic)
-        self._gateway = gateway
+    def __init__(self, shared: WebSockets) -> None:
+        super().__init__(shared.sockets.traffic)
+        self._shared = shared
         self._session: Session | None = None
         self._ws: ServerProtocol | None = None
         """Lent while something is under way."""
@@ -97,39 +97,39 @@ class WebSocketConnection(DirectProtocol):
     # -- asyncio.Protocol ------------------------------------------------------------------------------------------
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._gateway.leave(self)
-        self._gateway.turns.forget(self)
-        self._gateway.unsent.discard(self)
-        self._gateway.driver.discard_timeout(self.abort)
+        self._shared.leave(self)
+        self._shared.turns.forget(self)
+        self._shared.unsent.discard(self)
+        self._shared.driver.discard_timeout(self.abort)
         super().connection_lost(exc)
         self._lose()
         self._drop_unread()
 
     def data_received(self, data: bytes) -> None:
-        session, gateway = self._session, self._gateway
+        session, shared = self._session, self._shared
         if self._is_closing:
             return
         if session is None:
             return
-        now = gateway.clock.now()
-        size, turns = len(data), gateway.turns
+        now = shared.clock.now()
+        size, turns = len(data), shared.turns
         self._traffic.received += size
         # While it is read from and waits for nothing, nothing is left unparsed.
         is_idle = self._ws is None and not (self._is_waiting or self._is_paused or session.must_wait)
         if is_idle and size <= CHUNK and (size <= BRIEF or turns.left > 0):
-            plain = plain_frame(data, gateway.max_message)
+            plain = plain_frame(data, shared.max_message)
             if plain is not None:
                 self._is_waiting = True  # within a turn nothing asks for another
                 self._handle_plain(*plain, now)
                 self._is_waiting = False
                 if size > BRIEF or turns.is_claimed:
-                    turns.charge(self, gateway.clock.now() - now)
+                    turns.charge(self, shared.clock.now() - now)
                 if session.can_go_on:
-                    self._read_now(gateway.clock.now())
+                    self._read_now(shared.clock.now())
                 else:
                     self._end_turn(session, False)
                 return
-        gateway.hub.heard(session, now)
+        shared.hub.heard(session, now)
         self._unparsed = self._unparsed + data if self._unparsed else data
         if self._is_waiting:
             self._pause_reading()
@@ -140,71 +140,71 @@ class WebSocketConnection(DirectProtocol):
         self._lose()
         # The transport closes once all is written. Whoever reads nothing must not keep it for ever.
         self._is_closing = True
-        self._gateway.driver.set_timeout(self.abort, LINGER)
+        self._shared.driver.set_timeout(self.abort, LINGER)
         return False
 
     def pause_writing(self) -> None:
         super().pause_writing()
         if self._session is not None:
             self._put_socket(self._session)
-            self._gateway.hub.blocked(self._session, self._gateway.clock.now())
+            self._shared.hub.blocked(self._session, self._shared.clock.now())
 
     def _keep_count(self) -> None:
         if self._transport is not None and (size := self._transport.get_write_buffer_size()):
-            self._gateway.unsent.put(self, size)
+            self._shared.unsent.put(self, size)
 
     def give_up(self) -> None:
         """Too much is unsent in all, and most of it here: 4508, which it will hardly see."""
         if self._session is not None:
-            now = self._gateway.clock.now()
+            now = self._shared.clock.now()
             reason = "too slow to read what is sent"
-            self._gateway.hub.fail(self._session, CloseCode.TOO_SLOW, reason, now)
+            self._shared.hub.fail(self._session, CloseCode.TOO_SLOW, reason, now)
         self.abort()
 
     def resume_writing(self) -> None:
         super().resume_writing()
-        self._gateway.unsent.discard(self)
+        self._shared.unsent.discard(self)
         if self._session is not None:
             self._put_socket(self._session)
-            self._gateway.hub.unblocked(self._session, self._gateway.clock.now())
+            self._shared.hub.unblocked(self._session, self._shared.clock.now())
 
     # -- handshake -------------------------------------------------------------------------------------------------
 
     def open(self, handshake: Handshake) -> None:
         """The handshake has been answered so: say it, and begin or end."""
         self.write(handshake.answer)
-        self._gateway.counts.handshakes[handshake.status] += 1
+        self._shared.counts.handshakes[handshake.status] += 1
         assert self._transport is not None
         address = (peer_of(self._transport) or ("", 0))[0]
         if not handshake.is_accepted:
-            self._gateway.journal.handshake_refused(handshake.status, handshake.answer, address)
+            self._shared.journal.handshake_refused(handshake.status, handshake.answer, address)
             self._finish()
             return
-        self._gateway.enter(self)
+        self._shared.enter(self)
         if handshake.is_deflating:
             self.__class__ = DeflatingConnection
-        clients = self._gateway.clients_of(address, handshake.forwarding)
+        clients = self._shared.entrance.clients_of(address, handshake.forwarding)
         peer = Peer(address, handshake.authorization, clients, handshake.ticket)
-        session = self._gateway.hub.open(self, handshake.codec_number, peer, self._gateway.clock.now())
+        session = self._shared.hub.open(self, handshake.codec_number, peer, self._shared.clock.now())
         self._session = session
         self._put_socket(session)
 
     def _put_socket(self, session: Session) -> None:
         """Say whether what goes to many may go past this connection."""
-        self._gateway.sockets.put(session.slot, self._descriptor)
+        self._shared.sockets.put(session.slot, self._descriptor)
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     def _read_now(self, now: float) -> None:
         """Read what has arrived, if anything is left of this turn of the loop, or wait for the next."""
-        turns = self._gateway.turns
+        turns = self._shared.turns
         if turns.left <= 0:
             self._wait()
             return
         self._is_waiting = True  # within a turn nothing asks for another
         wants_more = self._read(now, now + turns.left)
         self._is_waiting = False
-        turns.charge(self, self._gateway.clock.now() - now)
+        turns.charge(self, self._shared.clock.now() - now)
         if wants_more:
             self._wait()
 
@@ -212,7 +212,7 @@ class WebSocketConnection(DirectProtocol):
         """Ask for a turn. What arrives until then is kept, once; then the socket is paused."""
         if not self._is_waiting:
             self._is_waiting = True
-            self._gateway.turns.ask(self)
+            self._shared.turns.ask(self)
 
     def take_turn(self, now: float, ends_at: float) -> bool:
         if self._is_lost:
@@ -224,7 +224,7 @@ class WebSocketConnection(DirectProtocol):
 
     def _read(self, now: float, ends_at: float) -> bool:
         """Parse and handle what has arrived, as far as session and turn allow. Returns whether there is more to do."""
-        session, clock = self._session, self._gateway.clock
+        session, clock = self._session, self._shared.clock
         messages, chunks = MESSAGES_PER_TURN, CHUNKS_PER_TURN
         is_spent = False
         while session is not None and not (self._is_closing or is_spent):
@@ -265,7 +265,7 @@ class WebSocketConnection(DirectProtocol):
 
     @property
     def _parsers(self) -> Parsers:
-        return self._gateway.parsers
+        return self._shared.parsers
 
     def _parse(self, chunk: bytes) -> None:
         if self._ws is None:
@@ -282,7 +282,7 @@ class WebSocketConnection(DirectProtocol):
     def _fail_parsing(self, ws: ServerProtocol) -> None:
         """What arrived breaks RFC 6455, or a limit: the close frame is the parser's own."""
         sent = ws.close_sent
-        self._gateway.hub.refused["max_message"] += sent is not None and sent.code == CloseCode.TOO_BIG
+        self._shared.hub.refused["max_message"] += sent is not None and sent.code == CloseCode.TOO_BIG
         if sent is None:
             self._end(CloseCode.ABNORMAL)
         else:
@@ -318,18 +318,18 @@ class WebSocketConnection(DirectProtocol):
         if opcode is _TEXT or opcode is _BINARY:
             self._message(opcode, payload, now)
         elif self._session is not None:
-            self._gateway.hub.heard(self._session, now)
+            self._shared.hub.heard(self._session, now)
             if opcode is Opcode.PING:
                 self.write(pong_frame(payload))
 
     def _message(self, opcode: Opcode, payload: bytes, now: float) -> None:
-        session, hub = self._session, self._gateway.hub
+        session, hub = self._session, self._shared.hub
         assert session is not None
         codec = session.codec
         try:
             if (opcode is _BINARY) is not codec.is_binary:
                 raise MalformedMessage(f"{codec.subprotocol} takes {'binary' if codec.is_binary else 'text'} frames")
-            message = self._gateway.codecs[session.codec_number].decode_client(payload)
+            message = self._shared.codecs[session.codec_number].decode_client(payload)
             hub.handle(session, message, now)
         except MalformedMessage as malformed:
             hub.fail(session, CloseCode.MALFORMED, malformed.reason, now)
@@ -340,7 +340,7 @@ class WebSocketConnection(DirectProtocol):
             hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
 
     def _go_on(self, session: Session, now: float) -> None:
-        hub = self._gateway.hub
+        hub = self._shared.hub
         try:
             hub.go_on(session, now)
         except Exception as bug:
@@ -370,7 +370,7 @@ class WebSocketConnection(DirectProtocol):
             return
         if self._is_paused:
             self._resume_reading()
-            self._read_now(self._gateway.clock.now())
+            self._read_now(self._shared.clock.now())
         elif session.can_go_on:
             self._wait()
 
@@ -392,7 +392,7 @@ class WebSocketConnection(DirectProtocol):
     def _lose(self) -> None:
         """The link dropped. Those of twenty thousand may at once, and a network's end must not stop the loop: what that
         takes is done in turns."""
-        session, turns, clock = self._session, self._gateway.turns, self._gateway.clock
+        session, turns, clock = self._session, self._shared.turns, self._shared.clock
         if session is None or self._is_lost:
             return
         if turns.left > 0:
@@ -402,14 +402,14 @@ class WebSocketConnection(DirectProtocol):
             turns.forget(self)
             return
         self._is_lost = self._is_closing = True
-        self._gateway.sockets.put(session.slot, -1)  # the descriptor may be another connection's before that
+        self._shared.sockets.put(session.slot, -1)  # the descriptor may be another connection's before that
         self._wait()
 
     def _end(self, code: int, reason: str | None = None) -> None:
         """Tell the hub, once, how the session ended; and the `reason` if it is this end that closed it."""
         session, self._session = self._session, None
         if session is not None:
-            self._gateway.hub.lost(session, code, self._gateway.clock.now(), reason)
+            self._shared.hub.lost(session, code, self._shared.clock.now(), reason)
 
     def _flush(self) -> None:
         """Send what the parser has to send, in one write. Its request to half-close is ours to time: see `_finish`."""
@@ -429,7 +429,7 @@ class WebSocketConnection(DirectProtocol):
             self._transport.write_eof()
         else:
             self._transport.close()  # under TLS, which says its own goodbye
-        self._gateway.driver.set_timeout(self.abort, LINGER)
+        self._shared.driver.set_timeout(self.abort, LINGER)
 
     def _drop_unread(self) -> None:
         """What has arrived and was not handled is of no interest any more."""
@@ -451,13 +451,13 @@ class DeflatingConnection(WebSocketConnection):
 
     @property
     def _parsers(self) -> Parsers:
-        return self._gateway.deflation.parsers
+        return self._shared.deflation.parsers
 
     def _put_socket(self, session: Session) -> None:
         """Nothing may go past it."""
 
     def write(self, frame: bytes) -> None:
-        super().write(self._gateway.deflation.compressed(frame))
+        super().write(self._shared.deflation.compressed(frame))
 
 
 def _short(reason: str) -> bytes:

@@ -35,7 +35,8 @@ from presence_server.transports.websocket.frames import FRAMERS, close_frame
 from presence_server.transports.websocket.parsers import let_go
 
 if TYPE_CHECKING:
-    from presence_server.transports.gateway import Gateway
+    from presence_server.transports.entrance import Entrance
+    from presence_server.transports.websocket.websockets import WebSockets
 
 LONGEST: Final = 8 * 1024
 """Bytes of a usual head."""
@@ -61,7 +62,7 @@ class Handshake(NamedTuple):
     status: int = 101
 
 
-def checked(handshake: Handshake, address: str, gateway: Gateway) -> Handshake:
+def checked(handshake: Handshake, address: str, entrance: Entrance) -> Handshake:
     """`handshake`, unless a limit of the client at `address` or of all is in the way.
 
     Whoever is over a limit of their own gets 429. Whoever comes while the server is busy is let in only to be told when
@@ -69,7 +70,7 @@ def checked(handshake: Handshake, address: str, gateway: Gateway) -> Handshake:
     """
     if not handshake.is_accepted:
         return handshake
-    over = gateway.over_entering(address, handshake.forwarding)
+    over = entrance.over_entering(address, handshake.forwarding)
     if over is None:
         return handshake
     if over.code == 429:
@@ -102,10 +103,11 @@ def usual_head(root_path: str) -> re.Pattern[bytes]:
     return re.compile(rf"GET {root}{WS_PATH} HTTP/1\.1\r\n(?:{_HEADER}){{4,64}}\r\n".encode())
 
 
-def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
+def usual(data: bytes, shared: WebSockets) -> tuple[Handshake, bytes] | None:
     """The answer to a usual request that is let in, and what follows it in `data`; None: ask the others."""
+    entrance = shared.entrance
     end = data.find(b"\r\n\r\n", 0, LONGEST) + 4
-    if end < 4 or not usual_head(gateway.root_path).fullmatch(data, 0, end):
+    if end < 4 or not usual_head(entrance.root_path).fullmatch(data, 0, end):
         return None
     headers: dict[str, str] = {}
     for line in data[:end].decode().split("\r\n")[1:-2]:
@@ -120,9 +122,9 @@ def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
         or get("connection", "").lower() not in _CONNECTION
         or get("sec-websocket-version") != "13"
         or not _KEY.fullmatch(key)
-        or (gateway.ws_extensions and "sec-websocket-extensions" in headers)
-        or not (_HOST.fullmatch(get("host", "")) and gateway.hosts.allows(get("host")))
-        or not (gateway.origins.allows(get("origin"), get("host"), get("sec-fetch-site")) and gateway.lets_in())
+        or (shared.extensions and "sec-websocket-extensions" in headers)
+        or not (_HOST.fullmatch(get("host", "")) and entrance.hosts.allows(get("host")))
+        or not (entrance.origins.allows(get("origin"), get("host"), get("sec-fetch-site")) and entrance.lets_in())
     ):
         return None
     subprotocol = None
@@ -141,16 +143,14 @@ def usual(data: bytes, gateway: Gateway) -> tuple[Handshake, bytes] | None:
 # -- any request -----------------------------------------------------------------------------------------------------
 
 
-def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines, gateway: Gateway) -> Handshake:
+def shake_hands(method: bytes, target: bytes, version: str, headers: HeaderLines, shared: WebSockets) -> Handshake:
     """Answer a request to upgrade to a WebSocket. Names in `headers` are in lower case.
 
     Whether there is a place for it is not asked here.
     """
     request = _request(method, target, version, headers)
-    ws = ServerProtocol(
-        extensions=gateway.ws_extensions, select_subprotocol=select_subprotocol, logger=gateway.ws_logger
-    )
-    response = _response(ws, request, gateway)
+    ws = ServerProtocol(extensions=shared.extensions, select_subprotocol=select_subprotocol, logger=shared.logger)
+    response = _response(ws, request, shared.entrance)
     let_go(ws)
     if response.status_code != 101:
         return Handshake(response.serialize(), False, status=response.status_code)
@@ -180,12 +180,12 @@ def _request(method: bytes, target: bytes, version: str, headers: HeaderLines) -
     return Request(target.decode("ascii"), lines, method.decode("ascii"), f"HTTP/{version}")
 
 
-def _response(ws: ServerProtocol, request: Request, gateway: Gateway) -> Response:
+def _response(ws: ServerProtocol, request: Request, entrance: Entrance) -> Response:
     """101, or a refusal. What `ws` itself would answer is not for sending."""
     headers = request.headers
     if "Transfer-Encoding" in headers or headers.get("Content-Length", "0").strip(" 0"):
         return _refusal(400, "handshake", "is not a WebSocket handshake: it has a body")
-    if not gateway.hosts.allows(_header(request, "Host")):
+    if not entrance.hosts.allows(_header(request, "Host")):
         return _refusal(421, "Host", REASON)
     path, _, query = request.path.partition("?")
     try:
@@ -195,9 +195,9 @@ def _response(ws: ServerProtocol, request: Request, gateway: Gateway) -> Respons
     if path != WS_PATH:
         return _refusal(404, "path", f"the WebSocket is at {WS_PATH}")
     site = _header(request, "Sec-Fetch-Site")
-    if not gateway.origins.allows(_header(request, "Origin"), _header(request, "Host"), site):
+    if not entrance.origins.allows(_header(request, "Origin"), _header(request, "Host"), site):
         return _refusal(403, "Origin", "is not allowed here")
-    if not gateway.lets_in():
+    if not entrance.lets_in():
         return _refusal(503, "server", "is draining; connect elsewhere")
     versions = headers.get_all("Sec-WebSocket-Version")
     if request.method == "GET" and versions and versions != ["13"]:
