@@ -31,7 +31,7 @@ def main() -> None:
         if lost is not None:
             say(sys.stderr, f"{settings.PROGRAM}: {lost}")
             sys.exit(1)
-        from presence_server import app  # here, so that --help, --version and what is wrong need no extra
+        from presence_server import app, listening  # here, so that --help, --version and what is wrong need no extra
     except ModuleNotFoundError as missing:
         sys.exit(_tell_missing(missing))
     try:
@@ -39,7 +39,7 @@ def main() -> None:
     except settings.SettingsError as wrong:  # a file that a setting names
         say(sys.stderr, f"{settings.PROGRAM}: {wrong}")
         sys.exit(2)
-    except app.BindError as failed:
+    except listening.BindError as failed:
         say(sys.stderr, f"{settings.PROGRAM}: {failed}")
         sys.exit(1)
 

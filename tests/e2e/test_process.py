@@ -23,7 +23,7 @@ import uvicorn
 from websockets.exceptions import InvalidStatus
 
 from presence_server import __version__
-from presence_server.app import listen, page_url
+from presence_server.listening import listen, page_url
 from presence_server.process import PresenceServer
 from presence_server.settings import DECLARATIONS
 from support.client import Client

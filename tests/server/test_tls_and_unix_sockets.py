@@ -21,7 +21,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect, unix_connect
 from websockets.exceptions import ConnectionClosed
 
-from presence_server.app import BindError, listen_at
+from presence_server.listening import BindError, listen_at
 from support.server import BASE, SCRIPT, Server, run_server
 from support.tls import Authority
 

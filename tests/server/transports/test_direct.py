@@ -8,8 +8,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from presence_server.app import listen
 from presence_server.application.fanout import HEAVY
+from presence_server.listening import listen
 from presence_server.transports.websocket.direct import SEND_BUFFER, OpenSockets
 from support.raw import RawClient, message, upgrade
 from support.server import Server, run_server
