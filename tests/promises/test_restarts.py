@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import signal
+from contextlib import ExitStack
 from pathlib import Path
+from random import Random
 
 import pytest
 
 from support.client import Client
 from support.server import free_port, run_server
+from support.swarm import Swarm
 
 WATCHER, ACTIVE, IDLE, GONE, REST = 1, 2, 3, 4, 5
 
@@ -48,3 +51,37 @@ def test_who_comes_back_after_a_restart_has_never_been_away(tmp_path: Path, end:
             assert all(entry["version"] >= seen[entry["userId"]]["version"] for entry in told)
 
     asyncio.run(story())
+
+
+ROUNDS = 2
+SWARM, WATCHED = 100, 20
+
+
+def test_a_swarm_through_stops_and_kills_is_told_nothing_wrong(tmp_path: Path) -> None:
+    """Changes go on all the time, so that a kill falls into the middle of something."""
+    port, random = free_port(), Random(7)
+
+    async def story() -> Swarm:
+        swarm = Swarm(port, SWARM, WATCHED)
+        loop = asyncio.get_running_loop()
+        for number in range(2 * ROUNDS + 1):
+            running = run_server(port=port, state=tmp_path, drain_timeout=0.3, return_period=60, limits="off")
+            with ExitStack() as stack:
+                server = await loop.run_in_executor(None, stack.enter_context, running)
+                if number == 0:
+                    await swarm.come()
+                await swarm.all_there()
+                stirring = asyncio.ensure_future(swarm.stirring(300))
+                await asyncio.sleep(random.uniform(0.3, 0.8))
+                server.process.send_signal(signal.SIGKILL if number % 2 else signal.SIGTERM)
+                await loop.run_in_executor(None, server.wait)
+                stirring.cancel()
+        await swarm.leave()
+        return swarm
+
+    swarm = asyncio.run(story())
+    again = 2 * ROUNDS * SWARM
+    assert swarm.wrongs == []
+    assert swarm.counts["arrived"] == SWARM + again
+    assert swarm.counts["continued"] == again
+    assert swarm.counts["resumed"] >= 0.9 * again, swarm.counts

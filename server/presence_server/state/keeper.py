@@ -212,6 +212,13 @@ class Keeper:
             self._is_woken = True
             self._wake(PAUSE if self._marked or self._others else SNAPSHOT_PAUSE)
 
+    def before_telling(self) -> None:
+        """A flush begins: what it tells is written first, so that no cursor that goes out claims what may be lost."""
+        if self._marked and self._failed_at is None and self._disk.unwritten <= MOST_UNWRITTEN:
+            began = self._clock.now()
+            self._append_all(began + SLICE, MOST)
+            self._not_before = began + PAUSE
+
     def finish(self) -> None:
         """Write all that is marked, however long it takes: what is on the disk then is everything.
 

@@ -99,6 +99,14 @@ class State:
             self._wake,
             self._tell,
         )
+        tell_selves = hub.fanout.before_flush
+
+        def before_flush() -> None:
+            if self._keeper is not None:
+                self._keeper.before_telling()
+            tell_selves()
+
+        hub.fanout.before_flush = before_flush
         for key in restored.changed:
             self._keeper.mark(key)
         restored.others.clear()
