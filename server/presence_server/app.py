@@ -28,7 +28,7 @@ from presence_server.application.admission import Admission
 from presence_server.application.ceilings import Ceilings
 from presence_server.application.explanations import Times
 from presence_server.application.fanout import Fanout
-from presence_server.application.feed import FeedFilter
+from presence_server.application.feed import Feed, FeedFilter
 from presence_server.application.hub import Hub
 from presence_server.application.keys import UserKeys, keys_again, keys_drawn
 from presence_server.application.polls import Polls
@@ -67,6 +67,7 @@ from presence_server.transports.journal import LogJournal
 from presence_server.transports.metrics import LIMITS
 from presence_server.transports.operations import Operations
 from presence_server.transports.origins import CorsMiddleware, OriginPolicy
+from presence_server.transports.pacing import FEED_PAUSE, Paced
 from presence_server.transports.pages import Pages
 from presence_server.transports.rest.claims import ClaimsApi
 from presence_server.transports.rest.credentials import CredentialsApi
@@ -76,6 +77,7 @@ from presence_server.transports.rest.devices import DevicesApi
 from presence_server.transports.rest.endpoints import RestApi, on_http_exception
 from presence_server.transports.rest.envelope import Refusal, failure
 from presence_server.transports.rest.explain import ExplainApi
+from presence_server.transports.rest.feed import FeedApi
 from presence_server.transports.rest.openapi import openapi_route
 from presence_server.transports.rest.people import PeopleApi
 from presence_server.transports.rest.public import PublicLimit
@@ -125,6 +127,7 @@ def build_gateway(
     turn = Turn(FRAMERS, PING, driver.wake)
     fanout = Fanout(engine, interest, clock, turn, keys, *intervals, sockets=sockets, max_message=settings.max_message)
     limits = hub_limits_of(settings, platforms)
+    feed = Feed(engine, keys, Paced(clock, FEED_PAUSE), settings.feed_window)
     access = Access(settings)
     allowances = allowances_of(settings, keys)
     journal, turns = LogJournal(engine, keys), Turns(clock, lambda callback: driver.call_soon(callback))
@@ -168,7 +171,7 @@ def build_gateway(
     websockets = WebSockets(hub, driver, turns, entrance, sockets, books, counts, journal, unsent, settings.compression)
     http = Serving(websockets, books, http_limits_of(settings), HttpPlaces(settings.max_http_connections))
     polls = Polls(fanout, hub.sight, hub.edges, hub.permissions)
-    gateway = Gateway(access, polls, http, sources, settings.heartbeat_interval)
+    gateway = Gateway(access, polls, http, sources, settings.heartbeat_interval, feed)
     gateway.counts.limits = {name: limit_of(settings, name) for name in LIMITS if name != "max_connections"}
     gateway.counts.limits["max_connections"] = connection_limit
     driver.on_sweep = gateway.look
@@ -221,6 +224,7 @@ def _state_settings(settings: Settings, platforms: type[AnyPlatform], epoch: int
 def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
     """All that is served over plain HTTP."""
     desk = Desk(gateway)
+    feed = FeedApi(gateway, desk)
     grace = settings.grace_period
     times = Times(settings.ping_interval + settings.pong_timeout + grace, grace, settings.rest_lifetime)
 
@@ -234,7 +238,8 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
 
     app = Starlette(
         routes=[
-            *RestApi(gateway, desk).routes(),
+            *RestApi(gateway, desk, feed).routes(),
+            *feed.routes(),
             *ClaimsApi(gateway, desk).routes(),
             *ExplainApi(gateway, desk, times).routes(),
             *CredentialsApi(gateway, desk, gateway.access.authentication).routes(),

@@ -133,6 +133,8 @@ class PresenceServer(uvicorn.Server):
         gateway.polls.wake_all()
         if gateway.reaches is not None:
             gateway.reaches.wake_all()
+        if gateway.feed is not None:
+            gateway.feed.wake_all()
         await gateway.websockets.wait_empty(self._drain_timeout - closing)
         left = len(gateway.websockets.connections)
         now = gateway.clock.now()

@@ -148,6 +148,9 @@ def test_every_rest_path_is_there(server: Server) -> None:
     endpoints = [row[0].strip("`").split() for row in rows(section("REST", REST))]
     assert len(endpoints) >= 31
     for method, path in endpoints:
+        if path == "/events":  # which goes on
+            assert server.request("HEAD", path).status == 200
+            continue
         called = path.format(userId=1, source="self", name="none")
         answer = server.request(method, called, None if method == "GET" else {})
         if answer.status == 404:  # the endpoint's word: there is no webhook of that name

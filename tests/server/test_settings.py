@@ -72,6 +72,7 @@ DESIGN = {
     "service_queries": 1_000_000,
     "service_polls": 0,
     "service_connections": 0,
+    "feed_window": 65_536,
     "max_http_connections": 0,
     "max_edges": 50_000_000,
     "max_watchers": 0,

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
+from itertools import compress
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 from presence_protocol.feed import FeedDevice, FeedEntry
@@ -26,6 +27,12 @@ from presence_server.domain.model import OFFLINE, Status
 
 LOOK_AT: Final = 2_000
 """Changes that one page looks at, at most: a millisecond or two."""
+
+PAGE: Final = 1_000
+"""Entries in one answer, unless it is asked for another number."""
+
+MOST: Final = 10_000
+"""Entries in one answer, at most."""
 
 WINDOW: Final = 65_536
 """Transitions that are kept for those who want every one: some 20 MB, once somebody does."""
@@ -71,6 +78,7 @@ class FeedPage(NamedTuple):
     `entries` merge into what the reader holds, by version, if `resumed`; else they are the first of a walk through
     everybody present, and what the reader held is void. `gap`: something was not told, since it is not known any
     more. `more`: there is more to be told from `cursor` now, also where there are no `entries`.
+    `cursors`: of each entry, the cursor that covers it and those before it.
     """
 
     entries: list[FeedEntry]
@@ -78,6 +86,7 @@ class FeedPage(NamedTuple):
     resumed: bool
     gap: bool
     more: bool = False
+    cursors: tuple[str, ...] = ()
 
 
 @runtime_checkable
@@ -126,6 +135,7 @@ class Feed:
         *,
         sees_invisible: bool,
         every: bool = False,
+        with_cursors: bool = False,
     ) -> FeedPage:
         """At most `limit` entries that come after `cursor`; None: from the beginning. Bounded work, however many users.
 
@@ -143,14 +153,16 @@ class Feed:
             return FeedPage([], self._cursor(place, mark), resumed, gap, more=True)
         page, is_whole = self._next(chronicle, place, min(limit, LOOK_AT), sees_invisible, every)
         gap = gap or not is_whole
-        entries = [self._entry(told) for told in page.told if not _is_nobody(told, place)]
+        told = [one for one in page.told if not _is_nobody(one, place)]
+        entries = [self._entry(one) for one in told]
         if filter.mark:
-            entries = [entry for entry in entries if filter.passes(entry)]
+            passed = [filter.passes(entry) for entry in entries]
+            told, entries = list(compress(told, passed)), list(compress(entries, passed))
         more = chronicle.has_after(page.reached, sees_invisible)
         # Where there is nothing to tell, all was told up to now. Else the same is told again to whoever asks again.
         at = page.reached if more or entries else max(page.reached, self._engine.seq)
-        begun = place.begun if place.begun is not None and at < place.begun else None
-        return FeedPage(entries, self._cursor(_Place(at, begun), mark), resumed, gap, more)
+        cursors = tuple(self._cursor(place._replace(seq=one.seq), mark) for one in told) if with_cursors else ()
+        return FeedPage(entries, self._cursor(place._replace(seq=at), mark), resumed, gap, more, cursors)
 
     def _next(self, chronicle: Chronicle, place: _Place, most: int, sees_truth: bool, every: bool) -> tuple[Page, bool]:
         """What comes after `place`, and whether that is all that was asked for."""
@@ -208,7 +220,7 @@ class Feed:
     # -- cursors -----------------------------------------------------------------------------------------------------
 
     def _cursor(self, place: _Place, mark: str) -> str:
-        begun = "" if place.begun is None else f"-{place.begun:x}"
+        begun = "" if place.begun is None or place.seq >= place.begun else f"-{place.begun:x}"
         return str(Cursor(self._engine.epoch, place.seq, mark + begun))
 
     def _place(self, text: str, mark: str, chronicle: Chronicle, sees_truth: bool) -> _Place | None:

@@ -77,6 +77,12 @@ class Principal(NamedTuple):
         """Whether it may ask about others and watch them, over REST or on a connection with a user."""
         return self.needs(READ) if self.is_service else None
 
+    def may_follow_everybody(self) -> Denied | None:
+        """Whether it may read the feed: services that may read, or know everything. None lets it."""
+        if not self.is_service:
+            return Denied(403, "only services may ask about everybody; name the users", "userIds")
+        return None if ADMIN in self.scopes else self.needs(READ)
+
     def may_be_observer(self) -> Denied | None:
         """Whether it may connect without a user."""
         if self.is_service:

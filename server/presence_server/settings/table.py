@@ -123,6 +123,7 @@ class Settings:
     service_queries: int = count(1_000_000, "ids a second that one service may ask about; 0 is off", least=0)
     service_polls: int = count(0, "long polls of one service at once; 0 is off", least=0)
     service_connections: int = count(0, "WebSocket connections of one service at once; 0 is off", least=0)
+    feed_window: int = count(65_536, "transitions that are kept for readers of the feed who ask for every one")
     max_http_connections: int = count(
         0, "open connections that are not WebSockets; 0 is off: max_connections bounds both", least=0
     )

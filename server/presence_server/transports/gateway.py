@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
 from presence_server.application.census import Census
-from presence_server.application.feed import Feed, HasChronicle
+from presence_server.application.feed import Feed
 from presence_server.application.polls import Polls
 from presence_server.application.reaches import Reaches
 from presence_server.domain.model import Source
@@ -51,8 +51,12 @@ class Gateway:
         http: Serving,
         sources: Mapping[str, Source],
         heartbeat_interval: float,
+        feed: Feed | None,
     ) -> None:
-        """`sources`: of claims, by name. `heartbeat_interval`: seconds that REST clients are asked for."""
+        """`sources`: of claims, by name. `heartbeat_interval`: seconds that REST clients are asked for.
+
+        `feed`: everybody's changes in their order; None: the engine does not keep it.
+        """
         self.access = access
         self.polls = polls
         self.http = http
@@ -65,12 +69,7 @@ class Gateway:
         self.turns = http.turns
         self.counts = http.counts
         self.admission = hub.admission
-        self.feed = (
-            Feed(hub.engine, hub.keys, lambda callback: driver.call_soon(callback))
-            if isinstance(hub.engine, HasChronicle)
-            else None
-        )
-        """Everybody's changes in their order; None: the engine does not keep it."""
+        self.feed = feed
         self.webhooks: Deliveries | None = None
         """None: there is no file of --webhooks."""
         self.census = Census()

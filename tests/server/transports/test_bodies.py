@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from presence_protocol.fields import find_errors
-from presence_server.transports.rest import schemas
+from presence_server.transports.rest import feed_schemas, schemas
 from presence_server.transports.rest.bodies import (
     RULES,
     BatchBody,
@@ -38,7 +38,7 @@ SCHEMAS = {
     BatchBody: schemas.batch_body(1000),
     StatusBody: schemas.STATUS_BODY,
     RevokeBody: schemas.REVOKE_BODY,
-    ChangesBody: schemas.changes_body(5000),
+    ChangesBody: feed_schemas.changes_body(5000),
     ContactsBody: schemas.CONTACTS_BODY,
     ContactsChangeBody: schemas.CONTACTS_CHANGE_BODY,
     BlocksBody: schemas.BLOCKS_BODY,

@@ -69,6 +69,7 @@ def test_every_endpoint_is_there(rest: Rest) -> None:
         ("put", "/claims/{userId}/{source}"),
         ("patch", "/claims/{userId}/{source}"),
         ("delete", "/claims/{userId}/{source}"),
+        ("get", "/events"),
         ("get", "/webhooks"),
         ("post", "/webhooks/{name}/replay"),
         ("get", "/ws"),

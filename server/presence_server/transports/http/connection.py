@@ -425,6 +425,16 @@ class HttpConnection(asyncio.Protocol):
             self._writable = self._loop.create_future()
             await self._writable
 
+    async def wait_taken(self) -> bool:
+        """Until what was written has gone out; False: the client has taken none of it for `answer_timeout`."""
+        while self._is_full and not self._is_closing:
+            before = self._transport.get_write_buffer_size() if self._transport else 0
+            self._writable = self._loop.create_future()
+            await asyncio.wait((self._writable,), timeout=self._serving.limits.answer_timeout)
+            if self._is_full and self._transport and self._transport.get_write_buffer_size() >= before:
+                return False
+        return True
+
     def default_headers(self) -> Iterable[tuple[bytes, bytes]]:
         return self._state.default_headers
 

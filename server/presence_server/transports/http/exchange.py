@@ -1,6 +1,8 @@
 """One request and its answer, as ASGI has them: `scope`, `receive` and `send` between a connection and the application.
 
-The answer goes out in one write, when the last of it is there: every answer of this server is at hand as a whole.
+The answer goes out in one write, when the last of it is there: every answer of this server is at hand as a whole, but
+for streams. A stream asks with each piece that it is written at once (`flush`, which is no part of ASGI); whoever takes
+nothing for too long is dropped.
 Nothing here is copied, checked or created that an ordinary request does not need; a request that is answered at once
 never makes a future.
 """
@@ -36,6 +38,7 @@ class Line(Protocol):
     def body_taken(self) -> None: ...
     def abort(self) -> None: ...
     async def wait_writable(self) -> None: ...
+    async def wait_taken(self) -> bool: ...
     def may_keep_alive(self) -> bool: ...
     def note(self, scope: Scope, status: int, body: bytes) -> None: ...
     def default_headers(self) -> Iterable[tuple[bytes, bytes]]: ...
@@ -47,6 +50,7 @@ class Exchange:
         "_expects_continue",
         "_head",
         "_is_left",
+        "_is_streaming",
         "_is_told",
         "_line",
         "_waiter",
@@ -69,6 +73,7 @@ class Exchange:
         self.more_body = True
         self._is_told = False  # the end of the body has been received
         self._is_left = False
+        self._is_streaming = False
         self._head: tuple[int, list[tuple[bytes, bytes]]] | None = None
         self._answer = b""
         self.is_answered = False
@@ -123,6 +128,9 @@ class Exchange:
     async def _fail(self) -> None:
         if self.is_answered or self.is_gone:
             return
+        if self._is_streaming:
+            self._line.abort()  # the client sees that it is not whole
+            return
         body = error_body(500, [FieldError("request", "failed")])
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         self._answer = b""
@@ -154,11 +162,38 @@ class Exchange:
             self._head = message["status"], list(message.get("headers", ()))
             return
         body = message.get("body", b"")
+        if self._is_streaming or message.get("flush", False):
+            await self._stream(body, message.get("more_body", False))
+            return
         self._answer = self._answer + body if self._answer else body
         if message.get("more_body", False):
             return
         await self._line.wait_writable()
         self._finish()
+
+    async def _stream(self, body: bytes, is_more: bool) -> None:
+        """Write a piece of an answer that goes on, in chunks (RFC 9112 section 7.1); to HTTP/1.0 up to the close."""
+        if not await self._line.wait_taken() or self.is_gone:
+            self._line.abort()
+            return
+        is_chunked = self.scope["http_version"] == "1.1"
+        if not self._is_streaming:
+            assert self._head is not None
+            self._is_streaming = True
+            status, headers = self._head
+            how = (b"transfer-encoding", b"chunked") if is_chunked else (b"connection", b"close")
+            lines = (*self._line.default_headers(), *headers, how)
+            head = b"".join(b"%b: %b\r\n" % line for line in lines)
+            self._line.note(self.scope, status, b"")
+            self._line.write(STATUS_LINES[status] + head + b"\r\n")
+        if body:
+            self._line.write(b"%x\r\n%b\r\n" % (len(body), body) if is_chunked else body)
+        if not is_more:
+            self.is_answered = True
+            self.wake()
+            if is_chunked:
+                self._line.write(b"0\r\n\r\n")
+            self._line.answered(is_chunked and self.keeps_alive and self._line.may_keep_alive())
 
     def _finish(self) -> None:
         if self.is_gone:

@@ -27,6 +27,7 @@ from presence_protocol.messages import (
 from presence_protocol.text import byte_order_mark, lone_surrogate
 from presence_protocol.user_ids import NUMBER, IdKind
 from presence_protocol.variants import Variants
+from presence_server.application.feed import MOST
 from presence_server.transports.rest.envelope import Refusal
 
 MAX_DRAINED: Final = 16 * 1024 * 1024
@@ -141,13 +142,26 @@ class RevokeBody(Body):
 
 
 class ChangesBody(Body):
-    user_ids: list[UserId]
+    """Without `user_ids`: everybody's, for services (see `transports.rest.feed`)."""
+
+    user_ids: list[UserId] | None = None
     cursor: str | None = None
     wait_ms: int | None = None
+    limit: int | None = None
+    transitions: Literal["all", "last"] | None = None
 
     def __post_init__(self) -> None:
         if self.wait_ms is not None:
             require(fields.wait(self.wait_ms))
+        if self.limit is not None:
+            require(_limit(self.limit))
+
+
+_limit: Final = fields.integer(1, MOST)
+
+
+def _transitions(raw: Any) -> str | None:
+    return None if raw in ("all", "last") else "must be all or last"
 
 
 def _issued_before(raw: Any) -> str | None:
@@ -191,7 +205,13 @@ def rules_of(user_id: Rule, platform: Rule) -> Rules:
         BlocksBody: users,
         BlocksChangeBody: add_remove,
         PrivacyBody: {"lastSeen": Field(_last_seen, required=True, nullable=False)},
-        ChangesBody: users | {"cursor": Field(fields.text), "waitMs": Field(fields.wait)},
+        ChangesBody: {
+            "userIds": Field(user_id, each=True),
+            "cursor": Field(fields.text),
+            "waitMs": Field(fields.wait),
+            "limit": Field(_limit),
+            "transitions": Field(_transitions),
+        },
     }
 
 

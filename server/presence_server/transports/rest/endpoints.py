@@ -45,6 +45,7 @@ from presence_server.transports.rest.desk import (
     within,
 )
 from presence_server.transports.rest.envelope import Refusal, encode, failure, success, success_body
+from presence_server.transports.rest.feed import FeedApi
 
 if TYPE_CHECKING:
     from presence_server.transports.gateway import Gateway
@@ -64,9 +65,10 @@ FAREWELLS: Final = {
 class RestApi:
     """The endpoints under `BASE_PATH`."""
 
-    def __init__(self, gateway: Gateway, desk: Desk) -> None:
+    def __init__(self, gateway: Gateway, desk: Desk, feed: FeedApi) -> None:
         self._gateway = gateway
         self._desk = desk
+        self._feed = feed
         self._keys = gateway.hub.keys
         self._present = PresentApi(gateway, desk)
 
@@ -209,13 +211,17 @@ class RestApi:
 
     async def changes(self, request: Request) -> Response:
         who = await self._desk.who(request)
-        allow(who.may_watch())
+        allow(who.may_follow_everybody() if who.is_service else who.may_watch())
         # What waits does not hold the body: its ids are in the index by then, and nowhere else.
         body = await self._desk.body(request, bodies.ChangesBody)
+        if body.user_ids is None:
+            return await self._feed.changes(request, who, body)
+        allow(who.may_watch())
+        _only_of_everybody(body)
         self._desk.watches(who, len(body.user_ids))
         viewer, sight = self._desk.viewer_key(who), self._gateway.hub.sight
         with self._desk.poll(who):
-            polling, wait = self._begin_poll(viewer, body)
+            polling, wait = self._begin_poll(viewer, body.user_ids, body)
             del body
             answer = await self._end_poll(request, polling, wait)
         self._desk.refuse_if_over(who)
@@ -246,14 +252,14 @@ class RestApi:
         await self._gateway.turns.do(steps())
         return Raw(b"[%b]" % b",".join(worded))
 
-    def _begin_poll(self, viewer: UserKey, body: bodies.ChangesBody) -> tuple[_Polling, float]:
+    def _begin_poll(self, viewer: UserKey, user_ids: list[UserId], body: bodies.ChangesBody) -> tuple[_Polling, float]:
         """The poll, and for how many seconds it may wait.
 
         Raises:
             Refusal: too many are asked for.
         """
         most = self._gateway.hub.limits.max_watched
-        keys = self._keys.distinct(body.user_ids, most)
+        keys = self._keys.distinct(user_ids, most)
         if keys is None:
             self._gateway.hub.refused["max_watched"] += 1
             raise Refusal(400, [FieldError("userIds", f"must be at most {most} different ids")])
@@ -301,6 +307,14 @@ class _Polling:
 def _answer(answered: asyncio.Future[PollAnswer | None], given: PollAnswer | None) -> None:
     if not answered.done():
         answered.set_result(given)
+
+
+def _only_of_everybody(body: bodies.ChangesBody) -> None:
+    """Raises Refusal: 400: it asks of some users what can be asked of everybody only."""
+    given = {"limit": body.limit, "transitions": body.transitions}
+    wrong = [FieldError(name, "means nothing with userIds") for name, value in given.items() if value is not None]
+    if wrong:
+        raise Refusal(400, wrong)
 
 
 async def _upgrade_required(_request: Request) -> Response:

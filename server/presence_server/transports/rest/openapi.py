@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from presence_protocol.paths import BASE_PATH, WS_PATH
-from presence_server.transports.rest import claim_schemas, schemas, webhook_schemas
+from presence_server.transports.rest import claim_schemas, feed_schemas, schemas, webhook_schemas
 from presence_server.transports.rest.crowd_docs import crowd_paths
 from presence_server.transports.rest.envelope import ERRORS
 from presence_server.transports.rest.schemas import Schema, list_of, record, ref
@@ -287,13 +287,16 @@ def _paths(gateway: Gateway) -> Schema:
                 "changes",
                 Words("Changes since a cursor (long poll)", "游标之后的变化（长轮询）"),
                 Words(
-                    "With `waitMs`, the answer waits until something changes. Without a cursor, all is told as it is.",
-                    "指定 `waitMs` 时，等到有变化才返回。没有游标时返回全部状态。",
+                    "With `waitMs`, the answer waits until something changes. Without a cursor, all is told as it is. "
+                    "Without `userIds`: everybody's, for services, in parts of `limit`, in the order of the changes.",
+                    "指定 `waitMs` 时，等到有变化才返回。没有游标时返回全部状态。"
+                    "没有 `userIds` 时：所有人的变化（仅限服务），按变化的顺序，每次最多 `limit` 条。",
                 ),
                 ref("Changes"),
-                body=schemas.changes_body(limits.max_watched),
+                body=feed_schemas.changes_body(limits.max_watched),
             )
         },
+        "/events": {"get": _events()},
         "/explain/{userId}": {
             "get": _operation(
                 "/explain/{userId}",
@@ -523,6 +526,25 @@ def _websocket() -> Schema:
     }
 
 
+def _events() -> Schema:
+    operation = _operation(
+        "/events",
+        "events",
+        Words("Everybody's changes as server-sent events", "所有人的变化（服务器发送事件）"),
+        Words(
+            "For services that may read: those with the scope admin see invisible users as they are. A reader that is "
+            "slow is told the last state of each user, and costs no memory.",
+            "仅限有读取权限的服务；具有 admin 权限的服务可看到隐身用户的真实状态。"
+            "读取慢的一方会收到每个用户的最后状态。",
+        ),
+        {},
+        429,
+    )
+    operation["parameters"] = feed_schemas.PARAMETERS
+    operation["responses"]["200"] = feed_schemas.STREAM
+    return operation
+
+
 def _operations_paths() -> Schema:
     def get(name: str, summary: Words, description: Words, responses: Schema) -> Schema:
         told = {"405": {"$ref": "#/components/responses/405"}, **responses}
@@ -603,6 +625,7 @@ def document(gateway: Gateway, version: str, language: str = "en") -> Schema:
             "schemas": schemas.COMPONENTS
             | {
                 "Claims": claim_schemas.CLAIMS,
+                "Changes": feed_schemas.CHANGES,
                 "FeedEntry": webhook_schemas.FEED_ENTRY,
                 "Webhook": webhook_schemas.WEBHOOK,
             },

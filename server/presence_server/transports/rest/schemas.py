@@ -8,6 +8,7 @@ from presence_protocol import fields, limits
 from presence_protocol.text import REFUSED
 from presence_protocol.user_ids import MAX_INT64, MAX_LETTERS
 from presence_server.application.contacts import MAX_LIST
+from presence_server.domain.causes import Cause
 from presence_server.transports.rest.envelope import ERRORS, MESSAGES
 from presence_server.transports.rest.words import Words
 
@@ -146,9 +147,6 @@ ENTRY: Final = record(
         "lastSeen": LAST_SEEN,
     },
 )
-CHANGES: Final = record(
-    {"changes": list_of(ref("StatusEntry")), "cursor": {"type": "string"}, "resumed": {"type": "boolean"}}
-)
 ERROR: Final = record(
     {
         "code": {"type": "integer", "enum": sorted(ERRORS)},
@@ -238,9 +236,10 @@ EXPLANATION: Final = record(
                     "before": STATUS,
                     "after": STATUS,
                     "platforms": list_of(PLATFORM),
-                    "cause": {"type": "string"},
+                    "cause": {"enum": [cause.value for cause in Cause]},
                     "version": {"type": "integer"},
-                }
+                },
+                {"device": record({"deviceId": DEVICE_ID, "platform": PLATFORM})},
             )
         ),
     }
@@ -272,21 +271,6 @@ def batch_body(most: int) -> Schema:
     return request({"userIds": list_of(USER_ID, most)}, {"detail": FLAG})
 
 
-def changes_body(most: int) -> Schema:
-    return request(
-        {
-            "userIds": {
-                **list_of(USER_ID),
-                "description": Words(f"At most {most} different ids.", f"最多 {most} 个不同的 ID。"),
-            }
-        },
-        {
-            "cursor": {"type": ["string", "null"]},
-            "waitMs": {"type": ["integer", "null"], "minimum": 0, "maximum": limits.MAX_WAIT},
-        },
-    )
-
-
 HEARTBEAT: Final = record(
     {
         "nextHeartbeatInterval": {
@@ -306,7 +290,6 @@ COMPONENTS: Final = {
     "Summary": SUMMARY,
     "BatchItem": BATCH_ITEM,
     "StatusEntry": ENTRY,
-    "Changes": CHANGES,
     "Error": ERROR,
 }
 """The schemas that have a name, which `ref` refers to."""

@@ -95,6 +95,12 @@ FEED_ENTRY: Final = record(
         "statusText": STATUS_TEXT,
         "statusEmoji": STATUS_EMOJI,
         "device": record({"deviceId": DEVICE_ID, "platform": PLATFORM}),
+        "invisible": {
+            "type": "boolean",
+            "description": Words(
+                "true: to others the user is OFFLINE by their own word.", "true：该用户对他人隐身（显示为离线）。"
+            ),
+        },
     },
 )
 
