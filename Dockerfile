@@ -16,12 +16,17 @@ RUN python -m venv /opt/presence \
 
 FROM python:3.13-slim
 
+# Where --state is kept: a volume of its own, or a restart of the container forgets everything.
+RUN mkdir -m 700 /var/lib/presence && chown 10001:10001 /var/lib/presence
+VOLUME /var/lib/presence
+
 # A number and not a name, so that Kubernetes' runAsNonRoot can tell that it is not root.
 USER 10001:10001
 COPY --from=build /opt/presence /opt/presence
 ENV PATH=/opt/presence/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PRESENCE_HOST=0.0.0.0 \
+    PRESENCE_STATE=/var/lib/presence \
     PRESENCE_LOG_FORMAT=json
 EXPOSE 8004
 # Longer than --drain-timeout is asked of whoever stops it: docker stop -t 40, terminationGracePeriodSeconds: 40.

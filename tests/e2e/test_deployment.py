@@ -48,7 +48,7 @@ def test_the_container_sets_only_settings_that_exist() -> None:
 @pytest.fixture(scope="module")
 def service() -> dict[str, object]:
     compose = yaml.safe_load((ROOT / "compose.yaml").read_text("utf-8"))
-    assert list(compose) == ["services"]
+    assert list(compose) == ["services", "volumes"]
     service: dict[str, object] = compose["services"]["presence"]
     return service
 
@@ -58,6 +58,16 @@ def test_composes_command_is_one_that_the_server_takes(service: dict[str, object
     assert isinstance(command, list)
     settings = load(command, {"PRESENCE_HOST": "0.0.0.0"})
     assert "172.16.0.0/12" in str(settings.trusted_networks)
+
+
+def test_the_state_outlives_container_and_unit(service: dict[str, object]) -> None:
+    state = re.search(r"PRESENCE_STATE=(\S+)", DOCKERFILE)
+    assert state is not None
+    assert f"VOLUME {state[1]}" in DOCKERFILE
+    assert service["volumes"] == [f"state:{state[1]}"]
+    unit = (ROOT / "deploy" / "presence-server.service").read_text("utf-8")
+    assert "StateDirectory=presence-server\n" in unit
+    assert "PRESENCE_STATE=%S/presence-server\n" in unit
 
 
 def test_compose_publishes_on_this_machine_only(service: dict[str, object]) -> None:
