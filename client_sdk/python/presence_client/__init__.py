@@ -47,6 +47,7 @@ from presence_client.errors import (
     Unreachable,
     UsageError,
 )
+from presence_client.people import Peak, Peaks, ReachedUser, Statistics
 from presence_client.presences import Presences
 from presence_client.scripts import run
 from presence_protocol.close_codes import Advice, CloseCode
@@ -77,18 +78,22 @@ __all__ = [
     "Kind",
     "NotConnected",
     "Override",
+    "Peak",
+    "Peaks",
     "Phase",
     "PresenceApi",
     "PresenceClient",
     "PresenceError",
     "Presences",
     "Problem",
+    "ReachedUser",
     "RequestFailed",
     "RequestTimedOut",
     "SelfDevice",
     "SelfView",
     "SignedOut",
     "Standing",
+    "Statistics",
     "StatusEntry",
     "UnexpectedAnswer",
     "Unreachable",

@@ -25,7 +25,7 @@ from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 from presence_client.address import Address
-from presence_client.commands import explain, online, status, watch
+from presence_client.commands import explain, online, people, status, watch
 from presence_client.commands.console import Unwritable, discard_output, prepare, say
 from presence_client.commands.reach import Reach, add_flags, reach_of
 from presence_client.commands.signals import until_told
@@ -68,6 +68,18 @@ def _parser() -> argparse.ArgumentParser:
     why.add_argument("--lang", choices=("en", "zh"), default="en", help="of the sentence (default: en)")
     why.add_argument("--json", action="store_true", help="one JSON object per user")
 
+    held = commands.add_parser("devices", help="print what users are online with", allow_abbrev=False)
+    held.add_argument("users", nargs="+", metavar="USER_ID")
+
+    ended = commands.add_parser("kick", help="end a user's devices: all, or those chosen", allow_abbrev=False)
+    ended.add_argument("user", metavar="USER_ID")
+    ended.add_argument("--platform", help="those on that platform")
+    ended.add_argument("--device", type=_device_id, metavar="DEVICE_ID", help="that one")
+    ended.add_argument("--reason", help="what the person is told, 123 bytes at most")
+
+    counted = commands.add_parser("statistics", help="print how many people are there", allow_abbrev=False)
+    counted.add_argument("--json", action="store_true", help="as one JSON object")
+
     watched = commands.add_parser("watch", help="show users as they change, until Ctrl-C", allow_abbrev=False)
     watched.add_argument("users", nargs="+", metavar="USER_ID")
     watched.add_argument("--json", action="store_true", help="one JSON object per change")
@@ -79,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
     stay.add_argument("--device", type=_device_id, required=True, metavar="DEVICE_ID")
     stay.add_argument("--platform", default="PC", help="one of the server's list (default: PC)")
 
-    for command in (asked, why, watched, stay):
+    for command in (asked, why, held, ended, counted, watched, stay):
         add_flags(command)
     return parser
 
@@ -92,6 +104,13 @@ def _work(chosen: argparse.Namespace, reach: Reach) -> Coroutine[Any, Any, int]:
         case "explain":
             users = [_user_id(text, kind) for text in chosen.users]
             return explain.run(reach, users, chosen.lang, is_json=chosen.json)
+        case "devices":
+            return people.devices(reach, [_user_id(text, kind) for text in chosen.users])
+        case "kick":
+            user = _user_id(chosen.user, kind)
+            return people.kick(reach, user, chosen.platform, chosen.device, chosen.reason)
+        case "statistics":
+            return people.statistics(reach, is_json=chosen.json)
         case "online":
             return online.run(reach, _user_id(chosen.user, kind), chosen.device, chosen.platform)
         case _:
@@ -107,7 +126,7 @@ def _run(chosen: argparse.Namespace, reach: Reach) -> int:
     work = _work(chosen, reach)
     code = asyncio.run(until_told(work))
     if code < 0:  # told to leave, by a signal: only `status` has something left to do
-        return 128 - code if chosen.command in ("status", "explain") else 0
+        return 128 - code if chosen.command not in ("watch", "online") else 0
     return code
 
 

@@ -153,6 +153,7 @@ class ExplainedDevice(msgspec.Struct, rename="camel", frozen=True):
     holder: str
     last_heard: str
     lapses_at: str
+    busy: bool = False
 
 
 class ExplainedChange(msgspec.Struct, rename="camel", frozen=True):

@@ -38,6 +38,7 @@ from presence_client.answers import (
 from presence_client.claims import Claim, claims_body, patch_body
 from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
 from presence_client.http import Exchanges, Http
+from presence_client.people import PeopleCalls
 from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
 from presence_client.values import Time, Token, patience_of, status_message, token_of, user_ids_of
@@ -54,7 +55,7 @@ TIMEOUT: Final = 10.0
 T = TypeVar("T")
 
 
-class PresenceApi:
+class PresenceApi(PeopleCalls):
     """The endpoints of one server, over connections that are kept. Use it as an async context manager."""
 
     def __init__(

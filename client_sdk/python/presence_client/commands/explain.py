@@ -35,13 +35,14 @@ async def run(reach: Reach, user_ids: Sequence[UserId], language: str, *, is_jso
 def lines_of(found: Explanation, language: str) -> list[str]:
     """The sentence, then a line for each device and each change."""
     lines = [cleaned(found.sentence.get(language, ""))]
-    lines += [f"  {_device(device)}" for device in found.devices]
+    lines += [f"  {device_line(device)}" for device in found.devices]
     lines += [f"  {_change(change)}" for change in found.changes]
     return lines
 
 
-def _device(device: ExplainedDevice) -> str:
-    idle = "idle" if device.idle else "active"
+def device_line(device: ExplainedDevice) -> str:
+    """A device, who holds it, and when it was heard."""
+    idle = "busy" if device.busy else "idle" if device.idle else "active"
     words = f"{device.device_id} ({device.platform}) {idle}, {device.holder}"
     return cleaned(f"{words}, heard {device.last_heard}, lapses {device.lapses_at}")
 

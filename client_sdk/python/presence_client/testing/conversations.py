@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from presence_client.backoff import Backoff
 from presence_client.testing.claims import Stack, Wrong, next_edge, said
@@ -41,6 +41,8 @@ from presence_protocol.messages import (
 from presence_protocol.session import CLOSE, event_of
 from presence_protocol.user_ids import IdKind, UserId
 
+LoginPolicy = Literal["many", "one", "one-per-platform"]
+
 QUICK = Backoff(base=0.01, cap=0.05)
 """Tests need not wait for a second until a client comes back."""
 
@@ -55,6 +57,7 @@ class Conversations:
         limits: Limits,
         grace_period: float,
         authenticate: Callable[[str | None, UserId | None], bool | int] | None,
+        login_policy: LoginPolicy = "many",
     ) -> None:
         self.users = users
         self.ids = ids
@@ -70,6 +73,8 @@ class Conversations:
         self._limits = limits
         self._grace_period = grace_period
         self._authenticate = authenticate
+        self._login_policy = login_policy
+        self._farewells: dict[tuple[UserId, str], tuple[str, str]] = {}
         self._to_limit: list[float] = []
         self._epoch = 1
         self._links: list[MemoryLink] = []
@@ -170,6 +175,7 @@ class Conversations:
             self.end(link, code, "the token is not valid" if code == CloseCode.UNAUTHENTICATED else "not allowed")
             return
         continued = False
+        link.client = hello.client or "unknown"
         if hello.user_id is not None:
             continued = self._arrive(link, hello)
         link.watched = set(hello.watch or ())
@@ -199,6 +205,7 @@ class Conversations:
             if other.device_id == hello.device_id:
                 other.user_id = None  # its end is not the device's
                 self.end(other, CloseCode.REPLACED, "replaced by a newer connection of this device")
+        self.sign_in(hello.user_id, hello.device_id, hello.platform or "WEB")
         self._stop_timer((hello.user_id, hello.device_id))
         link.user_id, link.device_id = hello.user_id, hello.device_id
         continued = self.users.put_device(
@@ -245,6 +252,53 @@ class Conversations:
             if link.device_id == device_id:
                 self.end(link, CloseCode.ENDED, "ended by the back end")
         self.changed(user_id, cause, device)
+
+    # -- devices that are ended ------------------------------------------------------------------------------------
+
+    @property
+    def clients(self) -> list[tuple[UserId | None, str]]:
+        """Of each connection the user, and what SDK it says it is. For REST."""
+        return [(link.user_id, link.client) for link in self._links]
+
+    def sign_in(self, user_id: UserId, device_id: str, platform: str) -> None:
+        """A device comes, perhaps anew: by the login policy it ends others. For REST and the links."""
+        devices = self.users.user(user_id).devices
+        self._farewells.pop((user_id, device_id), None)
+        here = devices.get(device_id)
+        if self._login_policy == "many" or (here is not None and here.platform == platform):
+            return
+        rivals = [
+            device
+            for device in devices.values()
+            if device.device_id != device_id and (self._login_policy == "one" or device.platform == platform)
+        ]
+        self._end(user_id, rivals, "replaced", f"signed in on another device: {platform}, {device_id}")
+
+    def end_devices(self, user_id: UserId, devices: Sequence[Device], cause: str, reason: str) -> None:
+        """A back end ends devices. For REST."""
+        self._end(user_id, devices, cause, reason)
+        if devices:
+            self.changed(user_id, cause, devices[0] if len(devices) == 1 else None)
+
+    def farewell(self, user_id: UserId, device_id: str) -> tuple[str, str]:
+        """What a heartbeat of a device is told that is not there: the stable code, and the reason. For REST."""
+        usual = ("device_not_online", "is not online; call /online again")
+        return self._farewells.get((user_id, device_id), usual)
+
+    def _end(self, user_id: UserId, devices: Sequence[Device], cause: str, reason: str) -> None:
+        is_replaced = cause == "replaced"
+        for device in devices:
+            key = user_id, device.device_id
+            self.users.user(user_id).devices.pop(device.device_id)
+            self._stop_timer(key)
+            if device.holder == "rest":
+                self._farewells[key] = ("device_replaced" if is_replaced else "device_ended", reason or "was ended")
+            for link in [link for link in self._of(user_id) if link.device_id == device.device_id]:
+                link.user_id = None  # its end is not the device's
+                if is_replaced:
+                    self._tell(link, Error(code=409, error="replaced", message=reason))
+                code = CloseCode.REPLACED if is_replaced else CloseCode.ENDED
+                self.end(link, code, reason or "ended by the back end")
 
     def _watch(self, link: MemoryLink, message: Watch) -> None:
         watched = link.watched | set(message.user_ids)

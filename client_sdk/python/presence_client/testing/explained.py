@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from presence_client.testing.claims import SELF, Held, Verdict, decide, next_edge, settled
-from presence_client.testing.users import Users, time_of, without_none
+from presence_client.testing.users import Device, Users, time_of, without_none
 from presence_protocol.fields import format_time
 from presence_protocol.user_ids import UserId
 
@@ -38,6 +38,20 @@ def _named(claim: Held) -> dict[str, Any]:
     return without_none({"source": claim.source, "id": claim.id or None, "until": time_of(claim.until)})
 
 
+def device_told(device: Device, now: float) -> dict[str, Any]:
+    """A device as back ends are told of it."""
+    return {
+        "deviceId": device.device_id,
+        "platform": device.platform,
+        "onlineTime": format_time(device.online_time),
+        "idle": device.idle_since is not None,
+        "busy": device.busy,
+        "holder": device.holder,
+        "lastHeard": format_time(int(now)),
+        "lapsesAt": format_time(int(now) + _KEPT),
+    }
+
+
 def explain(user_id: UserId, users: Users) -> dict[str, Any]:
     """The data of `GET /explain`. Its sentence is shorter than the real one's."""
     user, now = users.user(user_id), users.clock()
@@ -58,18 +72,7 @@ def explain(user_id: UserId, users: Users) -> dict[str, Any]:
         "until": until,
         "textBy": told["textBy"],
         "next": coming,
-        "devices": [
-            {
-                "deviceId": device.device_id,
-                "platform": device.platform,
-                "onlineTime": format_time(device.online_time),
-                "idle": device.idle_since is not None,
-                "holder": device.holder,
-                "lastHeard": format_time(int(now)),
-                "lapsesAt": format_time(int(now) + _KEPT),
-            }
-            for device in user.devices.values()
-        ],
+        "devices": [device_told(device, now) for device in user.devices.values()],
         "lastActiveTime": users.entry(user_id).last_active_time,
         "changes": [
             {

@@ -11,6 +11,7 @@ import msgspec
 from msgspec import UNSET
 
 from presence_client.rest_link import HttpAnswer
+from presence_client.testing import people
 from presence_client.testing.claims import (
     MAX_CLAIMS,
     Stack,
@@ -80,6 +81,15 @@ class World(Protocol):
 
     def claimed(self, user_id: UserId, stack: Stack, cause: str) -> None: ...
 
+    @property
+    def clients(self) -> list[tuple[UserId | None, str]]: ...
+
+    def sign_in(self, user_id: UserId, device_id: str, platform: str) -> None: ...
+
+    def end_devices(self, user_id: UserId, devices: Sequence[Device], cause: str, reason: str) -> None: ...
+
+    def farewell(self, user_id: UserId, device_id: str) -> tuple[str, str]: ...
+
     def remove_device(self, user_id: UserId, device_id: str, cause: str) -> None: ...
 
     def cursor(self) -> str: ...
@@ -110,6 +120,13 @@ class FakeRest:
             "userId": Field(world.ids.refusal, required=True, nullable=False),
             "deviceId": Field(fields.device_id, required=True, nullable=False),
         } | _LEVELS
+        self._platforms = tuple(platforms)
+        self._of_kick = {
+            "userId": Field(world.ids.refusal, required=True, nullable=False),
+            "platform": Field(fields.one_of(tuple(platforms))),
+            "deviceId": Field(fields.device_id),
+            "reason": Field(fields.close_reason),
+        }
         self._of_online = self._of_device | {"platform": Field(fields.one_of(tuple(platforms)), True, False)}
 
     async def aclose(self) -> None:
@@ -165,6 +182,17 @@ class FakeRest:
             case "PUT" | "PATCH" | "DELETE", "claims", [text, source]:
                 (wanted,) = parse_qs(split.query).get("id", [None])
                 return self._claim(method, self._id(text), source, raw, wanted)
+            case "POST", "kick", []:
+                _check(raw, self._of_kick)
+                return people.kick(self._world, self._ids.parse(raw["userId"]), raw)
+            case "GET", "users", [text, "devices"]:
+                return people.devices(self._world, self._id(text))
+            case "GET", "statistics", []:
+                return people.statistics(self._world, self._platforms)
+            case "GET", "online", []:
+                return self._page({name: given[-1] for name, given in parse_qs(split.query).items()})
+            case "POST", "reach", []:
+                return await self._reach(raw)
             case _:
                 raise Refused(404, [FieldError("path", "is not known here")])
 
@@ -189,6 +217,7 @@ class FakeRest:
         _check(raw, self._of_online)
         user_id, device_id = self._ids.parse(raw["userId"]), raw["deviceId"]
         users = self._world.users
+        self._world.sign_in(user_id, device_id, raw["platform"])
         was_there = users.put_device(
             user_id, device_id, raw["platform"], raw.get("idle"), raw.get("busy"), holder="rest"
         )
@@ -205,7 +234,8 @@ class FakeRest:
         user_id, idle, busy = self._ids.parse(raw["userId"]), raw.get("idle"), raw.get("busy")
         device = self._record(user_id).devices.get(raw["deviceId"])
         if device is None:
-            raise Refused(404, [FieldError("deviceId", "is not online; call /online again")], "device_not_online")
+            error, reason = self._world.farewell(user_id, raw["deviceId"])
+            raise Refused(404, [FieldError("deviceId", reason)], error)
         self._world.users.put_level(device, idle, busy)
         self._world.changed(user_id, "busy" if busy else "idle" if idle else "active", device)
         return {"nextHeartbeatInterval": INTERVAL_MS}
@@ -261,6 +291,25 @@ class FakeRest:
             "platformStatus": entry.platform_status,
         }
         return self._summary(user_id) | {"platforms": entry.platforms} | without_none(more)
+
+    # -- everybody ---------------------------------------------------------------------------------------------------
+
+    def _page(self, query: Mapping[str, str]) -> Any:
+        told = people.page(self._world, query, self._platforms)
+        if isinstance(told, list):
+            raise Refused(400, told)
+        return told
+
+    async def _reach(self, raw: dict[str, Any]) -> Any:
+        _check(raw, self._of_users | {"within": Field(fields.within)})
+        user_ids = self._ids_of(raw)
+        ends = asyncio.get_running_loop().time() + (raw.get("within") or 0)
+        while True:
+            told = people.reach(self._world, user_ids, self._platforms)
+            left = ends - asyncio.get_running_loop().time()
+            if left <= 0 or any(one["reach"] == "active" for one in told):
+                return told
+            await self._world.wait_news(left)
 
     # -- claims ------------------------------------------------------------------------------------------------------
 

@@ -17,7 +17,8 @@ from presence_client.conversation import Kind
 from presence_client.identity import CLIENT, Identity
 from presence_client.links import Link
 from presence_client.testing.claims import LIFETIMES, SOURCES, Rules
-from presence_client.testing.conversations import Conversations
+from presence_client.testing.conversations import Conversations, LoginPolicy
+from presence_client.testing.people import kick
 from presence_client.testing.rest import FakeRest
 from presence_client.testing.users import Users
 from presence_client.testing.wire import MemoryLink
@@ -56,6 +57,7 @@ class FakePresenceServer(Conversations):
         platforms: Sequence[str] = PLATFORMS,
         platform_status: bool = False,
         show_idle_since: bool = False,
+        login_policy: LoginPolicy = "many",
     ) -> None:
         """`grace_period`, `ping_interval`, `pong_timeout` in seconds; 0 of the first: a lost link is OFFLINE at once.
 
@@ -63,7 +65,7 @@ class FakePresenceServer(Conversations):
         (4401), or a close code such as 4403; None: everybody is. `user_ids`: the kind of user ids that it speaks, as of
         `connect`. `sources`: the weights of who may claim; `lifetimes`: seconds after which what a person says ends by
         itself, by status (0: never); `platforms`: those that it takes. `platform_status`, `show_idle_since`: it tells
-        `platformStatus` and `idleSince`.
+        `platformStatus` and `idleSince`. `login_policy`: which devices of a user may be online at once.
         """
         self._ahead = 0.0
         self._platforms = tuple(platforms)
@@ -81,6 +83,7 @@ class FakePresenceServer(Conversations):
             ),
             grace_period,
             authenticate,
+            login_policy,
         )
 
     def utc(self) -> float:
@@ -197,6 +200,19 @@ class FakePresenceServer(Conversations):
         """
         for link in self._of(user_id):
             self.end(link, code, reason, retry_after)
+
+    def kick(
+        self,
+        user_id: UserId,
+        *,
+        platform: str | None = None,
+        device_id: str | None = None,
+        reason: str = "",
+    ) -> int:
+        """End a user's devices with 4410, as a back end does: all, those on a platform, or one. How many that were."""
+        asked = {"platform": platform, "deviceId": device_id, "reason": reason}
+        ended: int = kick(self, self.ids.parse(user_id), asked)["ended"]
+        return ended
 
     def refuse(self, status: int = 503, retry_after: float | None = None) -> None:
         """Refuse new connections with an HTTP status, until `accept`. `retry_after`: seconds.

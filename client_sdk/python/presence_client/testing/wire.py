@@ -56,6 +56,7 @@ class MemoryLink:
         self.session = Session(Role.SERVER)
         self.user_id: UserId | None = None
         self.device_id = ""
+        self.client = "unknown"
         self.watched: set[UserId] = set()
         self._server = server
         self._codec = codec
