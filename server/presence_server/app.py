@@ -206,6 +206,11 @@ def webhooks_of(settings: Settings, gateway: Gateway, positions: Positions) -> D
         raise SettingsError("webhooks", str(failure)) from None
 
 
+def _pages(gateway: Gateway, grace: float) -> Pages:
+    platforms = [platform.value for platform in gateway.hub.limits.platforms]
+    return Pages(grace, gateway.entrance.root_path, gateway.user_ids.name, platforms)
+
+
 def _state_settings(settings: Settings, platforms: type[AnyPlatform], epoch: int, keys: UserKeys) -> StateSettings:
     kind = kind_of(settings.user_ids)
     return StateSettings(
@@ -250,7 +255,7 @@ def build_http(gateway: Gateway, settings: Settings) -> ASGIApp:
             *ReachApi(gateway, desk).routes(),
             *Operations(gateway, __version__).routes(),
             openapi_route(gateway, __version__),
-            *Pages(grace, gateway.entrance.root_path).routes(),
+            *_pages(gateway, grace).routes(),
         ],
         exception_handlers={HTTPException: on_unknown},
     )

@@ -6,7 +6,7 @@ All addresses in them are relative, so that they also work below the path at whi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -16,12 +16,17 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
+from presence_protocol.fields import PLATFORMS
+from presence_protocol.user_ids import IdKindName
+
 WEB: Final = Path(__file__).parent.parent / "web"
 PACKAGED_SDK: Final = WEB / "sdk"
 SOURCE_SDK: Final = Path(__file__).parents[3] / "client_sdk" / "js"
 
 GRACE: Final = b'<meta name="presence-grace-period" content=""'
-"""Where the page looks for the grace period."""
+USER_IDS: Final = b'<meta name="presence-user-ids" content="number"'
+PLATFORM_LIST: Final = b'<meta name="presence-platforms" content="WEB IOS ANDROID PC"'
+"""Where the page looks for the grace period, the kind of user ids, and the platforms."""
 
 MEDIA_TYPES: Final = {
     ".html": "text/html; charset=utf-8",
@@ -53,9 +58,16 @@ class Page(NamedTuple):
 
 
 class Pages:
-    def __init__(self, grace_period: float, root_path: str = "") -> None:
+    def __init__(
+        self,
+        grace_period: float,
+        root_path: str = "",
+        user_ids: IdKindName = "number",
+        platforms: Sequence[str] = PLATFORMS,
+    ) -> None:
         """`grace_period`, in seconds, is told to the page, which counts it down for whoever pulled the cable.
 
+        `user_ids`, `platforms`: what the server takes, so that the page offers nothing else.
         `root_path`: where a proxy serves this server. Whoever asks for it without a slash is sent to the page.
         """
         sdk = PACKAGED_SDK if PACKAGED_SDK.is_dir() else SOURCE_SDK
@@ -64,7 +76,11 @@ class Pages:
         self._pages |= {f"/sdk/{path.name}": _page(path) for path in _files(sdk)}
         self._pages |= {f"/vendor/{path.name}": _page(path) for path in _files(WEB / "vendor")}
         index = (WEB / "index.html").read_bytes()
-        self._pages["/"] = _page_of(index.replace(GRACE, GRACE[:-1] + f'{grace_period:g}"'.encode()), ".html")
+        index = index.replace(GRACE, GRACE[:-1] + f'{grace_period:g}"'.encode())
+        index = index.replace(USER_IDS, USER_IDS.replace(b"number", user_ids.encode()))
+        listed = " ".join(platforms)
+        index = index.replace(PLATFORM_LIST, f'<meta name="presence-platforms" content="{listed}"'.encode())
+        self._pages["/"] = _page_of(index, ".html")
         self._pages["/docs"] = self._pages["/assets/docs.html"]
         if icon := self._pages.get("/assets/icon.svg"):
             self._pages["/favicon.ico"] = icon

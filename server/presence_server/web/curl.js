@@ -1,6 +1,7 @@
 /** What a person just did over the socket, as lines for a terminal. */
 
 import { say } from "./language.js";
+import { inPath } from "./user_ids.js";
 import { fromTemplate } from "./words.js";
 
 const BASE = new URL("api/v1/presence", document.baseURI).href;
@@ -16,12 +17,12 @@ function lines({ userId, deviceId, platform }, { action, statusText }) {
   };
   const override = {
     invisible: () => ["turnInvisible", put(userId, { status: "OFFLINE" })],
-    clear: () => ["clearStatus", `curl -X DELETE ${BASE}/status/${userId}`],
+    clear: () => ["clearStatus", `curl -X DELETE ${BASE}/status/${inPath(userId)}`],
   };
   return [
     { slot: "device", ...named(connected[action]?.() ?? ["comeOnline", post("/online", { ...device, platform })]) },
     { slot: "status", ...named(override[action]?.() ?? ["beBusy", put(userId, busy)]) },
-    { slot: "read", ...named(["seeOthers", `curl ${BASE}/status/${userId}`]) },
+    { slot: "read", ...named(["seeOthers", `curl ${BASE}/status/${inPath(userId)}`]) },
   ];
 }
 
@@ -34,7 +35,7 @@ function post(path, body) {
 }
 
 function put(userId, body) {
-  return withBody("PUT", `${BASE}/status/${userId}`, body);
+  return withBody("PUT", `${BASE}/status/${inPath(userId)}`, body);
 }
 
 function withBody(method, url, body) {

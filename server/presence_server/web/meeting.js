@@ -1,6 +1,7 @@
 /** A meeting of 20 seconds that can be dragged onto a person: a claim of the calendar, which is seen to begin and end. */
 
 import { say } from "./language.js";
+import { inPath } from "./user_ids.js";
 
 const KIND = "application/x-presence-meeting";
 const LASTS = 20_000;
@@ -29,7 +30,7 @@ export function takesMeetings(root, userId, complain) {
 async function claim(userId) {
   const until = new Date(Date.now() + LASTS).toISOString();
   const meeting = { id: "page", status: "BUSY", statusText: say("meeting"), statusEmoji: "📅", until };
-  const url = new URL(`${encodeURIComponent(userId)}/calendar`, CLAIMS);
+  const url = new URL(`${inPath(userId)}/calendar`, CLAIMS);
   const headers = { "Content-Type": "application/json" };
   const answer = await fetch(url, { method: "PUT", headers, body: JSON.stringify({ claims: [meeting] }) });
   if (!answer.ok) throw new Error((await answer.json()).data.details[0]?.reason ?? answer.statusText);

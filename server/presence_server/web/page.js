@@ -10,11 +10,10 @@ import { Frames } from "./frames.js";
 import { choose, language, say, translate } from "./language.js";
 import { isMeeting } from "./meeting.js";
 import { Person, said } from "./person.js";
+import { compare, FIRST, keyOf, KIND, known, next as nextUserId, parse } from "./user_ids.js";
 import { duration } from "./words.js";
 
 const STORED = "presence.people";
-/** Not those of the API document or of the README: what is tried there must not meet what is tried here. */
-const FIRST = [501, 502];
 /** Milliseconds between two looks at what passes with time: ages and countdowns. */
 const TICK = 100;
 /** More cards than these are shown smaller. */
@@ -31,6 +30,12 @@ const form = document.getElementById("adder");
 isMeeting(document.getElementById("meeting"));
 const userField = document.getElementById("new-user");
 const platformField = document.getElementById("new-platform");
+const PLATFORMS = document.querySelector("meta[name=presence-platforms]").content.split(" ");
+platformField.replaceChildren(...PLATFORMS.map((platform) => new Option(platform)));
+if (KIND === "string") userField.inputMode = "text";
+else userField.pattern = KIND === "number" ? "[1-9][0-9]{0,15}" : "[1-9][0-9]{0,18}";
+if (KIND !== "number") userField.size = 14;
+userField.addEventListener("input", () => userField.setCustomValidity(""));
 const languageField = document.getElementById("language");
 const announcer = document.getElementById("announcer");
 
@@ -59,7 +64,7 @@ const told = {
   },
   another({ userId, who }) {
     forgetAddress();
-    add({ userId, platform: who.platform === "WEB" ? "IOS" : "WEB" }).connect();
+    add({ userId, platform: PLATFORMS.find((platform) => platform !== who.platform) ?? who.platform }).connect();
     changed();
   },
   removed({ key, root }) {
@@ -74,11 +79,10 @@ const told = {
 };
 
 /** A device of a user: the first has the user's id as its key, the others a number behind it. */
-function add({ userId, platform = "WEB" }) {
+function add({ userId, platform = PLATFORMS[0] }) {
   let number = 1;
-  const keyOf = () => (number === 1 ? String(userId) : `${userId}.${number}`);
-  while (people.has(keyOf())) number++;
-  const person = new Person({ userId, platform }, { key: keyOf(), number }, told);
+  while (people.has(keyOf(userId, number))) number++;
+  const person = new Person({ userId, platform, userIds: KIND }, { key: keyOf(userId, number), number }, told);
   const siblings = [...people.values()].filter((each) => each.userId === userId);
   people.set(person.key, person);
   const last = siblings.at(-1)?.root;
@@ -97,7 +101,7 @@ function changed() {
   document.getElementById("people").dataset.density = list.length > ROOMY ? "many" : "few";
   document.body.dataset.density = list.length > ROOMY ? "many" : "few";
   document.getElementById("nobody").hidden = list.length > 0;
-  userField.value = String(Math.max(FIRST[0] - 1, ...ids, ...watched) + 1);
+  userField.value = nextUserId([...ids, ...watched]);
   showWatched();
   store();
 }
@@ -113,7 +117,7 @@ function showWatched() {
   const list = document.getElementById("watched");
   list.hidden = watched.size === 0;
   list.replaceChildren(
-    ...[...watched].map((userId) => {
+    ...[...watched].sort(compare).map((userId) => {
       const item = document.createElement("li");
       const button = document.createElement("button");
       button.type = "button";
@@ -172,20 +176,24 @@ function restore() {
 function parsed(text) {
   try {
     const stored = JSON.parse(text);
-    return Array.isArray(stored?.people) && Array.isArray(stored.watched) ? stored : null;
+    if (!Array.isArray(stored?.people) || !Array.isArray(stored.watched)) return null;
+    const isHere = ({ userId, platform = PLATFORMS[0] }) => known([userId]).length > 0 && PLATFORMS.includes(platform);
+    const kept = { people: stored.people.filter(isHere), watched: known(stored.watched) };
+    return kept.people.length || !stored.people.length ? kept : null; // else of another kind: the server was told otherwise
   } catch {
     return null;
   }
 }
 
 function userIds(text) {
-  return text.split(",").map(Number).filter((userId) => Number.isSafeInteger(userId) && userId > 0);
+  return known(text.split(","));
 }
 
 form.addEventListener("submit", (event) => {
   event.preventDefault();
-  const userId = Number(userField.value);
-  if (!Number.isSafeInteger(userId) || userId < 1) return;
+  const userId = parse(userField.value);
+  userField.setCustomValidity(userId === null ? say(`noUserId_${KIND}`) : "");
+  if (!userField.reportValidity()) return;
   forgetAddress();
   if (event.submitter?.value === "watch") {
     watched.add(userId);

@@ -4,6 +4,7 @@ import { PresenceClient } from "../sdk/presence.js";
 import { Cable } from "./cable.js";
 import { say, translate } from "./language.js";
 import { takesMeetings } from "./meeting.js";
+import { compare } from "./user_ids.js";
 import { ago, duration, fromTemplate, showAvatar, showStatus } from "./words.js";
 
 const NEEDS_LINK = ["idle", "busy", "invisible", "clear", "pull"];
@@ -35,7 +36,7 @@ export class Person {
   #watched = [];
 
   /**
-   * @param who `{userId, platform}`; the device id is the SDK's affair
+   * @param who `{userId, platform, userIds}`; the device id is the SDK's affair
    * @param which `{key, number}`: what this card is told by, and which of the user's devices here it is
    * @param told what the page wants to hear, each with this card first: `frame(card, frame)`,
    *   `did(card, action, statusText)`, `became(card, state)`, `saw(card, changes)`, `another(card)`, `removed(card)`;
@@ -77,7 +78,7 @@ export class Person {
 
   /** See exactly these users. */
   setOthers(userIds) {
-    this.#watched = userIds.filter((userId) => userId !== this.userId).sort((a, b) => a - b);
+    this.#watched = userIds.filter((userId) => userId !== this.userId).sort(compare);
     this.#watch();
     this.#showOthers();
   }

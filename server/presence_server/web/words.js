@@ -1,6 +1,7 @@
 /** Statuses, ages and times, as the page shows them, and the copies of its templates. */
 
 import { say, translate } from "./language.js";
+import { badge } from "./user_ids.js";
 
 /** Fill `element` with a status: its mark and its name. */
 export function showStatus(element, status) {
@@ -34,10 +35,11 @@ export function clockTime(milliseconds) {
   return `${clock}.${String(date.getMilliseconds()).padStart(3, "0")}`;
 }
 
-/** Give `element` a user's colour and last two digits. */
+/** Give `element` a user's colour and two characters of their id. */
 export function showAvatar(element, userId) {
-  element.textContent = String(userId).slice(-2);
-  element.dataset.hue = String(userId % 6);
+  const { letters, hue } = badge(userId);
+  element.textContent = letters;
+  element.dataset.hue = String(hue);
   element.setAttribute("aria-hidden", "true");
 }
 
