@@ -12,23 +12,24 @@ from presence_server.application.hub_limits import HubLimits
 from presence_server.application.liveness import LinkFailure, LinkTimes, Liveness
 from presence_server.application.sessions import Session
 from presence_server.domain.shard import Lifetimes
-from presence_server.transports.websocket.frames import PING
 
 TIMES = LinkTimes(hello_timeout=10, ping_interval=25, pong_timeout=10, lag_limit=30)
 
 
 class Scene:
     def __init__(self, state: State = State.LIVE) -> None:
-        self.link = World().client().open().link
+        world = World()
+        self.link, self.turn = world.client().open().link, world.hub.turn
         self.session: Session = self.link.session
         self.session.state = state
-        self.liveness = Liveness(TIMES, lambda session: session.write(PING))
+        self.liveness = Liveness(TIMES, self.turn)
         self.liveness.add(self.session, START)
         if state is State.LIVE:
             self.liveness.start_pings(self.session, START)
 
     def at(self, seconds: float) -> list[LinkFailure]:
-        return [verdict for _, verdict in self.liveness.sweep(START + seconds)]
+        with self.turn:
+            return [verdict for _, verdict in self.liveness.sweep(START + seconds)]
 
     def block(self, seconds: float) -> None:
         self.session.blocked_since = START + seconds

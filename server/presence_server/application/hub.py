@@ -142,7 +142,7 @@ class Hub:
         self._journal = journal or NoJournal()
         self.common = Common(engine, turn, clock, keys, limits, self.refused, part_bytes(limits.max_message))
         self.roster = Roster()
-        self.liveness = Liveness(limits.times, turn.ping)
+        self.liveness = Liveness(limits.times, turn)
         self.draining = Draining(self.roster, self, random)
         self.credentials = Credentials(authenticator, allowances, self, clock)
         self.sight = Sight(visibility, engine, fanout.views, Privacy(), is_reciprocal)

@@ -8,12 +8,13 @@ gave a sign of life, so that the printed bound holds for a client that dies with
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from enum import Enum
 from typing import NamedTuple
 
 from presence_protocol.session import State
 from presence_server.application.sessions import Session
+from presence_server.application.turn import Turn
 from presence_server.domain.deadlines import Deadlines
 
 
@@ -33,9 +34,9 @@ class LinkTimes(NamedTuple):
 
 
 class Liveness:
-    def __init__(self, times: LinkTimes, ping: Callable[[Session], None]) -> None:
+    def __init__(self, times: LinkTimes, turn: Turn) -> None:
         self._times = times
-        self._ping = ping
+        self._turn = turn
         self._wheel: Deadlines[Session] = Deadlines()
 
     def add(self, session: Session, now: float) -> None:
@@ -68,7 +69,7 @@ class Liveness:
         self._wheel.discard(session)
 
     def sweep(self, now: float) -> Iterator[tuple[Session, LinkFailure]]:
-        """Ping who is due. Yields the sessions that are to end, and why."""
+        """Ping who is due, within an entry. Yields the sessions that are to end, and why."""
         for session in self._wheel.pop_due(now):
             failure = self._examine(session, now)
             if failure is not None:
@@ -93,7 +94,8 @@ class Liveness:
                 return None
         session.pinged_at = now
         self._wheel.set(session, now + self._times.pong_timeout)
-        self._ping(session)  # last: it may fill the socket, and then the time of who is blocked counts
+        # The wheel is set before: the ping may fill the socket, and then the time of who is blocked counts.
+        self._turn.items.append((session.link, self._turn.ping_frame))
         return None
 
     def __len__(self) -> int:

@@ -41,7 +41,7 @@ Item = tuple[Writable | None, Any]
 class Turn:
     """A context: `with turn:` is an entry. One within another is a part of it."""
 
-    __slots__ = ("_depth", "_ping_frame", "_reading_on", "before_end", "framers", "items", "wake")
+    __slots__ = ("_depth", "_reading_on", "before_end", "framers", "items", "ping_frame", "wake")
 
     def __init__(self, framers: Sequence[Framer], ping_frame: bytes, wake: Callable[[], None]) -> None:
         """`framers`: by codec number. `wake`: asks for a call of `run` soon; any number of times."""
@@ -50,7 +50,7 @@ class Turn:
         """What was put in. Whoever has opened a turn may append to it."""
         self.before_end: Callable[[], None] = _nothing
         """Called when the outermost entry ends: the time to put in what has come to be due."""
-        self._ping_frame = ping_frame
+        self.ping_frame = ping_frame
         self.wake = wake
         self._depth = 0
         self._reading_on: dict[Session, None] = {}
@@ -91,11 +91,11 @@ class Turn:
 
     def send(self, session: Session, message: AnyServerMessage) -> None:
         number = session.codec_number
-        self.put(session.link, self.framers[number](CODECS[number].encode(message)))
-
-    def ping(self, session: Session) -> None:
-        """Within an entry only: a sweep has many to ping."""
-        self.items.append((session.link, self._ping_frame))
+        frame = self.framers[number](CODECS[number].encode(message))
+        if self._depth:
+            self.items.append((session.link, frame))
+        else:
+            session.link.write(frame)
 
     def do(self, action: Callable[[], None]) -> None:
         """Something else: to close a link, or to drop it."""
