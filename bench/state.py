@@ -77,7 +77,7 @@ def users(count: int) -> None:
         gateway, state = _server(directory, hands)
         engine, key = gateway.hub.engine, gateway.hub.keys.key
         for user_id in range(1, count + 1):
-            number = gateway.hub.next_number()
+            number = gateway.hub.engine.next_number()
             engine.submit(Connect(key(user_id), f"device-{user_id}", Platform.WEB, number, number), 1.0, _nothing)
         print(f"{count:,} users, resident {resident_kb('self') / 1024:.0f} MB")  # type: ignore[arg-type]
         _steps("journal of all of them", hands, lambda: not state._keeper._marked)  # type: ignore[union-attr]

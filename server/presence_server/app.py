@@ -290,7 +290,9 @@ async def serve(settings: Settings) -> None:
         raise BindError(str(held)) from None
     gateway = build_gateway(settings, clock, Random(), limit, state)
     gateway.webhooks = webhooks_of(settings, gateway, PositionsInMemory() if state is None else state.positions)
+    engine = gateway.hub.engine
     gateway.driver.start()
+    await engine.start()
     await gateway.access.start()
     if gateway.webhooks is not None:
         gateway.webhooks.start()
@@ -328,6 +330,7 @@ async def serve(settings: Settings) -> None:
             await gateway.webhooks.stop()
         gateway.driver.stop()
         await gateway.access.stop()
+        await engine.stop()
         if state is not None:
             state.finish()
             await hands.close()

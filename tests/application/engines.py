@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from presence_server.application.ports import EngineEvent, Listener
-from presence_server.domain.model import Change, Kept, Shown, Truth, UserPresence
+from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserPresence
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Connect, Say, Transition
 from presence_server.engines.memory import MemoryEngine
@@ -100,6 +100,7 @@ class LateEngine:
         return self._inner.seq
 
     gaps: Sequence[tuple[int, int]] = ()
+    answers_at_once = False
 
     @property
     def floor(self) -> int:
@@ -166,6 +167,37 @@ class LateEngine:
 
     def sweep(self, now: float) -> None:
         self._inner.sweep(now)
+
+    @property
+    def is_reachable(self) -> bool:
+        return self._inner.is_reachable
+
+    async def start(self) -> None:
+        await self._inner.start()
+
+    async def stop(self) -> None:
+        await self._inner.stop()
+
+    def drain(self, now: float) -> None:
+        self._inner.drain(now)
+
+    def next_number(self) -> int:
+        return self._inner.next_number()
+
+    def session_id(self, number: int) -> str:
+        return self._inner.session_id(number)
+
+    def stretch(self, factor: float) -> None:
+        self._inner.stretch(factor)
+
+    def statuses(self, user_ids: Sequence[int], now: float, done: Callable[[list[Status] | None], None]) -> None:
+        def answer(well: bool) -> None:
+            if well:
+                self._inner.statuses(user_ids, self._clock.now(), done)
+            else:
+                done(None)
+
+        self.waiting.append(Waiting(None, answer, True, Counter()))
 
     def statistics(self) -> TableStatistics:
         return self._inner.statistics()

@@ -344,7 +344,7 @@ class World:
         self.hub.submit(transition, self.now, self.told.append)
 
     def online(self, user_id: int = ANN, device_id: str = "rest") -> None:
-        self.submit(Online(user_id, device_id, Platform.WEB, self.hub.next_number()))
+        self.submit(Online(user_id, device_id, Platform.WEB, self.hub.engine.next_number()))
 
     def offline(self, user_id: int = ANN, device_id: str = "rest") -> None:
         self.submit(Offline(user_id, device_id))

@@ -24,11 +24,16 @@ from engines.timeline import Timeline
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
 from presence_server.domain.causes import Cause
 from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserPresence
+from presence_server.domain.numbers import Numbers
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import AnyTransition, Connect, Disconnect, Leave
 
 STORE_SWEEP = 0.5
 """Seconds between two sweeps of other nodes, once the store has let go of this one."""
+
+
+NODE = 3
+"""The number that the store gave this node."""
 
 
 class LateStatistics(NamedTuple):
@@ -70,6 +75,7 @@ class LateEngine:
     """An `application.ports.Engine` on a store behind a line. Delays and times are in seconds, `delay` is a mean."""
 
     gaps: Sequence[tuple[int, int]] = ()
+    answers_at_once = False
 
     def __init__(
         self,
@@ -94,11 +100,46 @@ class LateEngine:
         self._listener: Listener = _nobody
         self._outages = 0
         self._sweep_under_way = False
+        self._is_draining = False
+        self._numbers = Numbers(NODE)
         self._known: dict[int, _Known] = {}
         self._hosted: dict[int, dict[int, _Hosted]] = {}
         self._truths: dict[int, Truth] = {}
         self._touches: dict[tuple[int, str, int], tuple[float, bool]] = {}
         self._store_floor = 0  # whoever was forgotten at a version up to this cannot be held as there by anybody
+
+    @property
+    def is_reachable(self) -> bool:
+        return not self.line.is_broken
+
+    async def start(self) -> None:
+        """The line is there."""
+
+    async def stop(self) -> None:
+        """The line stays."""
+
+    def drain(self, now: float) -> None:
+        self._is_draining = True
+
+    def next_number(self) -> int:
+        return self._numbers.next()
+
+    def session_id(self, number: int) -> str:
+        return f"{number:x}"
+
+    def stretch(self, factor: float) -> None:
+        self.line.send(Request(None, partial(self.store.table.stretch, factor), _ignore))
+
+    def statuses(self, user_ids: Sequence[int], now: float, done: Callable[[list[Status] | None], None]) -> None:
+        def answered(found: list[Status] | None) -> None:
+            done(None if found is None else list(map(self._status_of, user_ids, found)))
+
+        self.line.send(Request(None, partial(self.store.table.statuses, user_ids), answered))
+
+    def _status_of(self, user_id: int, found: Status) -> Status:
+        """Of a followed user no look-up says less, or more, than the listener was told."""
+        known = self._known.get(user_id)
+        return found if known is None or known.presence is None else known.presence.public.status
 
     def attach(self, listener: Listener) -> None:
         self._listener = listener
@@ -148,7 +189,7 @@ class LateEngine:
 
     def sweep(self, now: float) -> None:
         """Time passes at the store only after all that was submitted before has arrived there."""
-        if not self.line.is_broken and not self._sweep_under_way:
+        if not (self.line.is_broken or self._sweep_under_way or self._is_draining):
             self._send_touches()
             self._sweep_under_way = True
             self.line.send_last(partial(self._swept, now))

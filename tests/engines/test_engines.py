@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 from typing import Any
 
 import pytest
 
-from engines.late import LateEngine
+from engines.late import NODE, LateEngine
 from engines.suite import ANN, BOB, EVE, SETTLE, Answers, Bench, Make, submitting
 from engines.timeline import Timeline
 from presence_server.application.ports import TruthChanged
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word, own_status
 from presence_server.domain.model import Change, Platform, Status
+from presence_server.domain.numbers import node_of
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
@@ -373,3 +375,65 @@ def test_statistics_are_numbers(make: Make) -> None:
     assert all(isinstance(value, int) for value in bench.engine.statistics()._asdict().values())
     assert isinstance(bench.engine.epoch, int)
     assert repr(bench.engine)
+
+
+# -- life ------------------------------------------------------------------------------------------------------------
+
+
+def test_no_two_nodes_give_a_session_the_same_number_or_id() -> None:
+    benches = [memory(), late()]
+    numbers = [bench.engine.next_number() for bench in benches for _ in range(1_000)]
+    assert len(set(numbers)) == len(numbers)
+    assert len({bench.engine.session_id(bench.engine.next_number()) for bench in benches}) == len(benches)
+    assert min(numbers) > 0
+    assert {node_of(number) for number in numbers} == {0, NODE}
+
+
+def test_nothing_expires_once_it_drains(make: Make) -> None:
+    bench = make()
+    bench.follow(ANN, BOB)
+    holder = bench.connect(ANN)
+    bench.submit(Online(BOB, "rest", Platform.WEB, bench.next_holder()))
+    bench.submit(Disconnect(ANN, "web", holder))
+    bench.engine.drain(bench.now)
+    bench.take()
+    bench.advance(10 * REST)
+    assert not bench.changes(ANN)
+    assert not bench.changes(BOB)
+    assert [shown.presence.public.status for shown in bench.look_up(ANN, BOB)] == [Status.ONLINE] * 2
+
+
+def test_statuses_in_bulk_are_those_of_a_look_up(make: Make) -> None:
+    bench = make()
+    bench.follow(ANN)
+    bench.connect(ANN)
+    bench.connect(BOB)
+    bench.submit(Say(BOB, INVISIBLE))
+    bench.submit(Say(ANN, Word(Status.BUSY)))
+    answers = Answers()
+    bench.engine.statuses([EVE, BOB, ANN, EVE], bench.now, answers)
+    assert bool(answers.given) >= bench.engine.answers_at_once
+    bench.advance(SETTLE)
+    assert answers.only == [Status.OFFLINE, Status.OFFLINE, Status.BUSY, Status.OFFLINE]
+
+
+def test_it_starts_and_stops_and_says_whether_it_can_be_reached(make: Make) -> None:
+    bench = make()
+    asyncio.run(bench.engine.start())
+    assert bench.engine.is_reachable
+    bench.connect(ANN)
+    asyncio.run(bench.engine.stop())
+
+
+def test_while_its_store_is_away_it_cannot_be_reached_and_statuses_cannot_be_had() -> None:
+    bench = late()
+    engine = bench.engine
+    assert isinstance(engine, LateEngine)
+    engine.cut()
+    assert not engine.is_reachable
+    answers = Answers()
+    engine.statuses([ANN], bench.now, answers)
+    bench.advance(10)
+    assert answers.only is None
+    engine.mend()
+    assert engine.is_reachable

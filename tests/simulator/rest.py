@@ -100,7 +100,7 @@ class RestDevice:
         self._beat_later(self._beats)
 
     def _say_online(self, idle: bool | None, busy: bool | None = None) -> None:
-        number = self._world.hub.next_number()
+        number = self._world.hub.engine.next_number()
         online = Online(self.user_id, self.device_id, self._platform, number, idle, busy)
         self._world.requests.submit(online, _ignore)
 

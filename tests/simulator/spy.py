@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
 from presence_server.application.ports import Done, Engine, EngineEvent, EngineStatistics, Listener
-from presence_server.domain.model import Change, Kept, Shown, Truth, UserPresence
+from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserPresence
 from presence_server.domain.transitions import AnyTransition, Transition
 from simulator.failure import require
 
@@ -130,6 +130,38 @@ class SpyEngine:
 
     def sweep(self, now: float) -> None:
         self.inner.sweep(now)
+
+    @property
+    def answers_at_once(self) -> bool:
+        return self.inner.answers_at_once
+
+    @property
+    def is_reachable(self) -> bool:
+        return self.inner.is_reachable
+
+    async def start(self) -> None:
+        await self.inner.start()
+
+    async def stop(self) -> None:
+        await self.inner.stop()
+
+    def drain(self, now: float) -> None:
+        self.inner.drain(now)
+
+    def next_number(self) -> int:
+        return self.inner.next_number()
+
+    def session_id(self, number: int) -> str:
+        return self.inner.session_id(number)
+
+    def stretch(self, factor: float) -> None:
+        self.inner.stretch(factor)
+
+    def reveal(self, user_id: int, now: float, done: Callable[[Truth | None], None]) -> None:
+        self.inner.reveal(user_id, now, done)
+
+    def statuses(self, user_ids: Sequence[int], now: float, done: Callable[[list[Status] | None], None]) -> None:
+        self.inner.statuses(user_ids, now, done)
 
     def statistics(self) -> EngineStatistics:
         return self.inner.statistics()

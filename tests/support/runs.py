@@ -66,7 +66,7 @@ class Run:
         return made[0]
 
     def connect(self, user_id: int, device_id: str = "web", **more: Any) -> Transition:
-        number = self.hub.next_number()
+        number = self.hub.engine.next_number()
         return self.submit(Connect(self.key(user_id), device_id, Platform.WEB, number, number, **more))
 
     def wait(self, seconds: float) -> None:

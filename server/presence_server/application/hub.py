@@ -160,8 +160,6 @@ class Hub:
         self._metering = Metering(self)
         self.dismissals = Dismissals(engine, self.roster, self, self.permissions, turn, keys)
         self._handlers = self._conversation().handlers
-        self.last_number = 0
-        """The last one given to a session. What outlives the process sets it, so that none is given twice."""
         self._last_sweep = float("-inf")
         self._is_skipping = False
         self._messages = self._changes = 0
@@ -184,16 +182,11 @@ class Hub:
 
     def open(self, link: Link, codec_number: int, peer: Peer, now: float) -> Session:
         """A connection was accepted; it has yet to say hello."""
-        session = Session(self.next_number(), 0, codec_number, link, peer, now)
+        session = Session(self.engine.next_number(), 0, codec_number, link, peer, now)
         session.slot = self.fanout.attach(session, codec_number)
         self.roster.add(session)
         self.liveness.add(session, now)
         return session
-
-    def next_number(self) -> int:
-        """A number for a new session, unique in this process."""
-        self.last_number += 1
-        return self.last_number
 
     def heard(self, session: Session, now: float) -> None:
         """Something arrived on the session's link, and may be no message, or not yet."""
@@ -312,8 +305,7 @@ class Hub:
             if self._is_skipping:
                 return
             self.answering.catch_up(now)
-            if not self.is_draining:
-                self.engine.sweep(now)
+            self.engine.sweep(now)
             self._publishing.release(now)
             for session, failure in self.liveness.sweep(now):
                 if failure is LinkFailure.DEAD:
@@ -343,6 +335,7 @@ class Hub:
     def drain(self, spread: float) -> None:
         """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
         with self.turn:
+            self.engine.drain(self.clock.now())
             self.draining.begin(spread)
 
     # -- parts -----------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 from presence_protocol.user_ids import UserId
 from presence_server.application.principals import Denied, Principal
 from presence_server.domain.lenses import Lens
-from presence_server.domain.model import Change, Kept, Shown, Truth, UserKey, UserPresence
+from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.transitions import AnyTransition, Evicted, Transition
 
 
@@ -85,6 +85,10 @@ class Engine(Protocol):
     `now` counts what lasts. Calendar times are stamped by whoever keeps them, the engine, when a transition takes
     effect; a claim begins and ends when the engine's calendar reaches its `from` and `until`, however it got there.
 
+    **Life.** `start` comes after `attach`, before anything else is asked of the engine; `stop` last. From `drain` on
+    nothing expires here: the node's clients have been told to move, and are not to be shown as gone meanwhile. Numbers
+    of sessions and of holders are the engine's to give, since no two may be alike in the whole deployment.
+
     **Away.** An engine that cannot reach its store goes on answering for what is known. `follow` and `lookup` are told
     False and None in the end, and so is `submit`, which then may or may not have taken effect. When it is back, the
     engine first announces the connections that this node still holds, so that nobody is told that they had gone; then
@@ -108,8 +112,38 @@ class Engine(Protocol):
         """Seqs above the first number of each pair, up to the second, of which what they were given for may be lost."""
         ...
 
+    @property
+    def answers_at_once(self) -> bool:
+        """Whether each `done` is called before the call that it was given to returns, always."""
+        ...
+
+    @property
+    def is_reachable(self) -> bool:
+        """Whether its store can be reached now; always, if it has none."""
+        ...
+
     def attach(self, listener: Listener) -> None:
         """Whom to tell: the last one attached. Called before anything else."""
+        ...
+
+    async def start(self) -> None:
+        """Begin, on the running loop. Raises OSError: the store cannot be used."""
+        ...
+
+    async def stop(self) -> None:
+        """Let go of whatever is held outside of this process."""
+        ...
+
+    def drain(self, now: float) -> None:
+        """This node is about to end: nothing expires here any more."""
+        ...
+
+    def next_number(self) -> int:
+        """A number for a session, and for the connection that holds its device: unlike any other of the deployment."""
+        ...
+
+    def session_id(self, number: int) -> str:
+        """The session of that number as `welcome` and the log spell it: also unlike any before a restart."""
         ...
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None: ...
@@ -140,6 +174,14 @@ class Engine(Protocol):
 
     def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         """What anybody may ask of each of `user_ids`, in their order; None if it cannot be had now."""
+        ...
+
+    def statuses(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Status] | None], None]) -> None:
+        """The public status alone of each of `user_ids`, in their order; None if it cannot be had now."""
+        ...
+
+    def stretch(self, factor: float) -> None:
+        """From now on a heartbeat keeps its device for `factor` times the usual."""
         ...
 
     def export(self, user_id: UserKey, now: float, done: Callable[[Kept | None], None]) -> None:

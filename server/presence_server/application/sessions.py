@@ -27,7 +27,7 @@ _NEVER: Final = float("-inf")
 class Session:
     """A connection from its handshake to its end. Kept small: there is one for everybody who is online.
 
-    `number` is unique in the process and serves as the holder of the device. `slot` stands for it in the interest
+    `number` is unique in the deployment and serves as the holder of the device. `slot` stands for it in the interest
     index. A session that is `behind` gets no diffs and is not read from, until it was served what changed since
     `served`. It is so as well while it is answered piece by piece: `work` are answers that are still to be given, in
     their order, and `catching_up` is what is told of the meantime after them (see `slices`).
@@ -118,8 +118,3 @@ class Session:
     def __repr__(self) -> str:
         whose = f"{self.user_id}/{self.device_id}" if self.user_id else "observer"
         return f"<Session {self.number} {whose} {self.state.name}{' behind' if self.behind else ''}>"
-
-
-def session_id(epoch: int, session: Session) -> str:
-    """As `welcome` and the log spell it. Connections that continue one another's session have the same."""
-    return f"{epoch:x}-{session.session_number:x}"

@@ -21,7 +21,7 @@ from presence_server.application.journal import Journal
 from presence_server.application.liveness import Liveness
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
-from presence_server.application.sessions import Session, session_id
+from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.watching import Lookup, Watching
 from presence_server.domain.model import UserKey
@@ -120,7 +120,7 @@ class Welcoming:
         truth = self_view_of(self._engine.truth(session.user_id), self._keys) if session.user_id else None
         return Welcome(
             id=id,
-            session_id=session_id(self._engine.epoch, session),
+            session_id=self._engine.session_id(session.session_number),
             server_time=format_time(int(self._clock.utc())),
             continued=continued,
             resumed=resumed,

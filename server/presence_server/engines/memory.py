@@ -8,6 +8,7 @@ from presence_server.application.ports import Clock, Done, Listener, TruthChange
 from presence_server.domain.account import Account
 from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.model import Kept, Shown, Status, Truth, UserKey, UserPresence
+from presence_server.domain.numbers import Numbers
 from presence_server.domain.people import People
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import AnyTransition, Transition
@@ -17,15 +18,38 @@ class MemoryEngine:
     """An `application.ports.Engine` on one table. Everybody is always known, so following costs nothing."""
 
     gaps: Sequence[tuple[int, int]] = ()
+    answers_at_once = True
 
     def __init__(self, table: PresenceTable, epoch: int, clock: Clock) -> None:
         self.epoch = epoch
         self._table = table
         self._utc = clock.utc
         self._listener: Listener = _nobody
+        self.numbers = Numbers()
+        self.is_draining = False
 
     def attach(self, listener: Listener) -> None:
         self._listener = listener
+
+    @property
+    def is_reachable(self) -> bool:
+        return True
+
+    async def start(self) -> None:
+        """There is nothing to reach."""
+
+    async def stop(self) -> None:
+        """There is nothing to let go of."""
+
+    def drain(self, now: float) -> None:
+        self.is_draining = True
+
+    def next_number(self) -> int:
+        return self.numbers.next()
+
+    def session_id(self, number: int) -> str:
+        # The epoch is another at each start; where state is kept, the numbers go on.
+        return f"{self.epoch:x}-{number:x}"
 
     @property
     def seq(self) -> int:
@@ -65,7 +89,6 @@ class MemoryEngine:
         done([self._table.shown(user_id) for user_id in user_ids])
 
     def stretch(self, factor: float) -> None:
-        """From now on a heartbeat keeps its device for `factor` times the usual. (No part of the port.)"""
         self._table.stretch(factor)
 
     def account(self, user_id: UserKey) -> Account:
@@ -81,9 +104,8 @@ class MemoryEngine:
         """How many are there, who, and whether they can be reached. (No part of the port: see `rest.crowd`.)"""
         return self._table.people
 
-    def statuses(self, user_ids: Iterable[UserKey]) -> list[Status]:
-        """The public status of each of `user_ids`, at once. (No part of the port: see `transports.rest.quick`.)"""
-        return self._table.statuses(user_ids)
+    def statuses(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Status] | None], None]) -> None:
+        done(self._table.statuses(user_ids))
 
     def export(self, user_id: UserKey, now: float, done: Callable[[Kept | None], None]) -> None:
         done(self._table.kept(user_id, self._utc()))
@@ -95,6 +117,8 @@ class MemoryEngine:
         self._table.restamp(user_id, self._utc())
 
     def sweep(self, now: float) -> None:
+        if self.is_draining:
+            return
         for user_id, made in self._table.expire(now, self._utc()):
             self._tell(user_id, made, now)
 

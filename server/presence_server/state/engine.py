@@ -45,7 +45,8 @@ class LastingEngine(MemoryEngine):
 
     def sweep(self, now: float) -> None:
         super().sweep(now)
-        self._lived(now, self._utc())
+        if not self.is_draining:
+            self._lived(now, self._utc())
 
     def _tell(self, user_id: UserKey, made: Transition, now: float) -> None:
         if made is not NOTHING:

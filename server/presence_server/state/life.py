@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from presence_server.application.ports import Clock
+from presence_server.domain.numbers import Numbers
 from presence_server.domain.table import PresenceTable
 from presence_server.logs import get_logger
 from presence_server.state.disk import FolderDisk, Hands
@@ -52,6 +53,7 @@ class State:
         self._tell = tell or _warn
         self._disk = FolderDisk(self._folder, hands, syncs_all, self._failed)
         self._keeper: Keeper | None = None
+        self._numbers = Numbers()
         self.restored: Restored | None = None
         self.positions = PositionsSection()
 
@@ -70,7 +72,10 @@ class State:
     def engine(self, table: PresenceTable, infers: bool) -> LastingEngine:
         assert self.restored is not None
         origin = self.restored.origin
-        return LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, self._mark, self._lived)
+        made = LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, self._mark, self._lived)
+        made.numbers.last = origin.mark.number
+        self._numbers = made.numbers
+        return made
 
     def keep(self, hub: Hub, table: PresenceTable, revocations: Revocations) -> None:
         """Give the sections what was theirs, and from now on write whatever changes. Before anybody is served."""
@@ -87,7 +92,6 @@ class State:
         hub.sight.look_again()
         if not restored.is_sight_same:
             hub.sight.restore(0, table.seq)  # what was told before was told by other rules
-        hub.last_number = restored.origin.mark.number
         self._keeper = Keeper(
             restored.origin,
             table,
@@ -95,7 +99,7 @@ class State:
             sections,
             self._disk,
             self._clock,
-            lambda: hub.last_number,
+            lambda: self._numbers.last,
             self._wake,
             self._tell,
         )

@@ -27,13 +27,6 @@ class GatewayStatistics(NamedTuple):
 
 
 @runtime_checkable
-class CanStretch(Protocol):
-    """An engine that can let REST devices live longer than usual."""
-
-    def stretch(self, factor: float) -> None: ...
-
-
-@runtime_checkable
 class HasPeople(Protocol):
     """An engine that knows how many people are there, and who."""
 
@@ -101,7 +94,7 @@ class Gateway:
         """See how busy the server is. Some ten times a second."""
         self._count(now)
         self.admission.look(now, late, self.hub.fanout.longest_flush())
-        if self.admission.stretch != self._stretch and isinstance(self.hub.engine, CanStretch):
+        if self.admission.stretch != self._stretch:
             self._stretch = self.admission.stretch
             self.heartbeat_interval_ms = round(self._heartbeat_interval * self._stretch * 1000)
             self.hub.engine.stretch(self._stretch)

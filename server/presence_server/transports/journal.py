@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from presence_protocol.close_codes import CloseCode
-from presence_server.application.sessions import session_id
 from presence_server.domain.model import Change
 from presence_server.logs import get_logger
 
@@ -58,7 +57,7 @@ class LogJournal:
             _log.debug("session ended", **about, by=SERVER if is_ours else CLIENT)
 
     def _about(self, session: Session) -> dict[str, Any]:
-        about: dict[str, Any] = {"session": session_id(self._engine.epoch, session)}
+        about: dict[str, Any] = {"session": self._engine.session_id(session.session_number)}
         if session.user_id:
             about["userId"] = self._keys.user_id(session.user_id)
             about |= {"deviceId": session.device_id, "platform": session.platform}

@@ -41,6 +41,8 @@ class Operations:
         """200 while new connections are welcome; 503 when draining or full."""
         if self._gateway.hub.is_draining:
             return _json(503, {"status": "draining"})
+        if not self._gateway.hub.engine.is_reachable:
+            return _json(503, {"status": "unreachable"})
         if not self._gateway.has_room():
             return _json(503, {"status": "full"})
         return _json(200, {"status": "ready"})

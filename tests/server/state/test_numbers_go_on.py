@@ -132,7 +132,7 @@ def test_numbers_of_sessions_are_not_given_twice(tmp_path: Path, timeline: SetCl
     given: set[int] = set()
     for _ in range(5):
         run = Run(tmp_path, timeline)
-        numbers = {run.hub.next_number() for _ in range(1_000)}  # of observers: nothing is marked
+        numbers = {run.hub.engine.next_number() for _ in range(1_000)}  # of observers: nothing is marked
         assert not numbers & given
         given |= numbers
         run.kill()

@@ -35,7 +35,9 @@ def test_readyz(rest: Rest) -> None:
 
 
 def test_readyz_of_a_full_server() -> None:
-    gateway = SimpleNamespace(hub=SimpleNamespace(is_draining=False), has_room=lambda: False)
+    gateway = SimpleNamespace(
+        hub=SimpleNamespace(is_draining=False, engine=SimpleNamespace(is_reachable=True)), has_room=lambda: False
+    )
     operations = Operations(cast("Any", gateway), __version__)
     answer = asyncio.run(operations.readyz(cast("Any", None)))
     assert (answer.status_code, answer.body) == (503, b'{"status":"full"}')

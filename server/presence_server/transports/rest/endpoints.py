@@ -101,7 +101,7 @@ class RestApi:
         self._desk.refuse_if_draining()
         self._desk.refuse_if_busy()
         self._desk.change(who)
-        number = self._gateway.hub.next_number()
+        number = self._gateway.hub.engine.next_number()
         platform = self._gateway.hub.limits.platforms(body.platform)
         wanted = Online(self._keys.key(body.user_id), body.device_id, platform, number, body.idle, body.busy)
         if (await self._desk.submit(wanted)).is_full:

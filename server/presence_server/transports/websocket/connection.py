@@ -23,7 +23,7 @@ from websockets.server import ServerProtocol
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.errors import InvalidMessage, MalformedMessage
 from presence_server.application.ports import Peer
-from presence_server.application.sessions import Session, session_id
+from presence_server.application.sessions import Session
 from presence_server.logs import get_logger
 from presence_server.transports.addresses import peer_of
 from presence_server.transports.websocket import deflate
@@ -336,7 +336,7 @@ class WebSocketConnection(DirectProtocol):
         except InvalidMessage as invalid:
             hub.refuse(session, invalid, now)
         except Exception as bug:
-            _log.exception("message failed", bug, session=session_id(hub.engine.epoch, session))
+            _log.exception("message failed", bug, session=hub.engine.session_id(session.session_number))
             hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
 
     def _go_on(self, session: Session, now: float) -> None:
@@ -344,7 +344,7 @@ class WebSocketConnection(DirectProtocol):
         try:
             hub.go_on(session, now)
         except Exception as bug:
-            _log.exception("answer failed", bug, session=session_id(hub.engine.epoch, session))
+            _log.exception("answer failed", bug, session=hub.engine.session_id(session.session_number))
             hub.fail(session, CloseCode.INTERNAL_ERROR, "internal error", now)
 
     def _pause_reading(self) -> None:
