@@ -148,6 +148,7 @@ def build_gateway(
         settings.reciprocal_last_seen,
         journal,
         turns.claim,
+        feed,
     )
     engine.attach(journal.following(hub.receive))
     driver.drives(hub, fanout)

@@ -15,6 +15,7 @@ import msgspec
 
 from presence_protocol import fields, limits
 from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessage
+from presence_protocol.feed import FeedDiff
 from presence_protocol.large import LARGE, Flat, fields_of
 from presence_protocol.messages import (
     FIELDS,
@@ -56,7 +57,7 @@ class Codec:
         self.name = name
         self.subprotocol = subprotocol
         self.is_binary = is_binary
-        self.encode: Callable[[AnyClientMessage | AnyServerMessage | StatusEntry], bytes] = encode
+        self.encode: Callable[[AnyClientMessage | AnyServerMessage | StatusEntry | FeedDiff], bytes] = encode
         self.diff = diff
         """Encoded entries and a cursor -> the pieces of an encoded `Diff`, so that an entry is encoded once for all.
 

@@ -32,3 +32,16 @@ class FeedEntry(Struct, rename="camel", frozen=True, omit_defaults=True, gc=Fals
     status_emoji: str | None = None
     device: FeedDevice | None = None
     invisible: bool = False
+
+
+class FeedDiff(Struct, rename="camel", frozen=True, omit_defaults=True, tag_field="type", tag="diff"):
+    """What a connection that follows the feed is told. `resumed` False: what the client holds is void.
+
+    `gap`: something was not told, since it is not known any more. `more`: there is more now.
+    """
+
+    changes: list[FeedEntry]
+    cursor: str
+    resumed: bool = True
+    gap: bool = False
+    more: bool = False

@@ -112,6 +112,10 @@ def client(value: Any) -> str | None:
     return "must be a name and a version such as presence-js/1.0.0, each of 1 to 32 letters, digits and . _ - +"
 
 
+def transitions(value: Any) -> str | None:
+    return None if value in ("all", "last") else "must be all or last"
+
+
 def text(value: Any) -> str | None:
     return None if type(value) is str else "must be a string"
 

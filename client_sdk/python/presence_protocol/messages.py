@@ -7,7 +7,7 @@ The constraints stand in the types, so that one decode both parses and validates
 words, for the answer to a message that failed.
 """
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
@@ -65,6 +65,9 @@ class Hello(ClientMessage, tag="hello"):
     cursor: str | None = None
     client: str | None = None
     """What SDK it is, and of which version: `presence-js/1.0.0`."""
+    feed: bool | None = None
+    """True: a back end that follows everybody (see `presence_protocol.feed`)."""
+    transitions: Literal["all", "last"] | None = None
 
     def __post_init__(self) -> None:
         if self.client is not None:
@@ -72,10 +75,18 @@ class Hello(ClientMessage, tag="hello"):
         if self.observer:
             if self.user_id is not None or self.device_id is not None:
                 raise ValueError("an observer has no user and no device")
+            if self.feed and self.watch:
+                raise ValueError(FEED_WATCHES)
+        elif self.feed:
+            raise ValueError(FEED_OBSERVES)
         elif self.user_id is None or self.device_id is None or self.platform is None:
             raise ValueError("userId, deviceId and platform are required")
         else:
             require(fields.device_id(self.device_id))
+
+
+FEED_WATCHES: Final = "who follows the feed watches nobody"
+FEED_OBSERVES: Final = "the feed is for observers"
 
 
 class Watch(ClientMessage, tag="watch"):
@@ -363,6 +374,8 @@ def fields_by_type(user_id: Rule, platform: Rule) -> Fields:
                 "watch": Field(user_id, each=True),
                 "cursor": Field(fields.text),
                 "client": Field(fields.client),
+                "feed": Field(fields.boolean),
+                "transitions": Field(fields.transitions),
             },
         ),
         "watch": (Watch, _ID | user_ids),

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import (
+    FEED_WATCHES,
     Activity,
     Auth,
     Bye,
@@ -28,6 +29,7 @@ from presence_server.application import refusals, slices
 from presence_server.application.answering import Answering
 from presence_server.application.common import Common
 from presence_server.application.entries import entry_of
+from presence_server.application.following import Following
 from presence_server.application.greeting import Greeting
 from presence_server.application.lookups import look_up
 from presence_server.application.metering import Metering
@@ -64,6 +66,7 @@ class Conversation:
         answering: Answering,
         sight: Sight,
         metering: Metering,
+        following: Following,
     ) -> None:
         self._replies = replies
         self._engine = common.engine
@@ -71,6 +74,7 @@ class Conversation:
         self._answering = answering
         self._sight = sight
         self._metering = metering
+        self._following = following
         self._limits = common.limits
         self._refused = common.refused
         self._part_bytes = common.part_bytes
@@ -92,6 +96,9 @@ class Conversation:
 
     def watch(self, session: Session, message: Watch | Unwatch, now: float) -> None:
         if not self._may_watch(session, message.id):
+            return
+        if session in self._following:
+            self._replies.send(session, refusals.refusal(400, "invalid_request", "type", FEED_WATCHES, message.id))
             return
         if session.purse is not None:
             over = session.purse.watches(len(message.user_ids), now)

@@ -17,6 +17,7 @@ from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
 from presence_server.application.turn import Turn
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import UserKey
 from presence_server.domain.transitions import Erase, Leave
 
@@ -69,16 +70,21 @@ class Dismissals:
 
     def _end_revoked(self, ended: list[Session], now: float) -> None:
         for session in ended:
-            if session.user_id:
-                wanted = Leave(session.user_id, session.device_id, session.number)
-                self._engine.submit(wanted, now, _forget)
+            self._let_go(session, Cause.NOT_ALLOWED, now)
             self._replies.close(session, CloseCode.UNAUTHENTICATED, "the credentials were revoked", now)
+
+    def _let_go(self, session: Session, cause: Cause, now: float) -> None:
+        """Its device ends with it, for this cause."""
+        if session.user_id:
+            wanted = Leave(session.user_id, session.device_id, session.number, cause)
+            self._engine.submit(wanted, now, _forget)
 
     def erase(self, user_id: UserKey, now: float, done: Done) -> int:
         """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did."""
         with self._turn:
             ended = [session for session in self._roster if user_id in (session.user_id, session.viewer)]
             for session in ended:
+                self._let_go(session, Cause.ERASED, now)
                 self._replies.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
             if self._permissions.last_seen(user_id) is not LastSeen.EVERYONE:
                 self._permissions.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)

@@ -13,6 +13,12 @@ LOSS_CODES: Final = {
 }
 """For a connection that lost its device to something else than its own end."""
 
+LEAVING_CAUSES: Final[dict[int, Cause]] = {
+    CloseCode.FORBIDDEN: Cause.NOT_ALLOWED,
+    CloseCode.ENDED: Cause.ENDED_BY_BACKEND,
+}
+"""Why a device ends with its connection, by the close code; any other that ends one is a goodbye."""
+
 FAILURE_CODES: Final = {
     LinkFailure.HELLO_TIMEOUT: (CloseCode.HELLO_TIMEOUT, "no hello in time"),
     LinkFailure.TOO_SLOW: (CloseCode.TOO_SLOW, "too slow to read what is sent"),

@@ -126,6 +126,7 @@ class Feed:
         self._defer = defer
         self._window = window
         self._waiting: dict[object, Callable[[], None]] = {}
+        self._is_due = False
 
     def page(
         self,
@@ -164,6 +165,11 @@ class Feed:
         cursors = tuple(self._cursor(place._replace(seq=one.seq), mark) for one in told) if with_cursors else ()
         return FeedPage(entries, self._cursor(place._replace(seq=at), mark), resumed, gap, more, cursors)
 
+    def resumes(self, cursor: str, filter: FeedFilter, sees_invisible: bool) -> bool:
+        """Whether a page from `cursor` would be `resumed`."""
+        mark = ("t" if sees_invisible else "f") + filter.mark
+        return self._place(cursor, mark, self._engine.chronicle(), sees_invisible) is not None
+
     def _next(self, chronicle: Chronicle, place: _Place, most: int, sees_truth: bool, every: bool) -> tuple[Page, bool]:
         """What comes after `place`, and whether that is all that was asked for."""
         if not every or chronicle.window is None:
@@ -182,17 +188,10 @@ class Feed:
         Returns what cancels that; after the call it does nothing. What is newer may be nothing to this reader: its next
         page is empty then, and it waits again.
         """
-        chronicle = self._engine.chronicle()
-        at = parse(cursor)
-        if (
-            at is None
-            or at.epoch != self._engine.epoch
-            or not chronicle.build()
-            or chronicle.has_after(at.seq, at.digest.startswith("t"))
-        ):
+        if self._has_news(cursor):
             callback()
             return _nothing
-        token = object()
+        chronicle, token = self._engine.chronicle(), object()
         self._waiting[token] = callback
         chronicle.on_note = self._noted
 
@@ -203,8 +202,18 @@ class Feed:
 
         return cancel
 
+    def wait_a_moment(self, cursor: str, callback: Callable[[], None]) -> Callable[[], None]:
+        """As `wait`, for whoever is in the middle of something: `callback` is never called at once."""
+        if not self._has_news(cursor):
+            return self.wait(cursor, callback)
+        token = object()
+        self._waiting[token] = callback
+        self._soon()
+        return lambda: self._waiting.pop(token, None) and None
+
     def wake_all(self) -> None:
         """Call everybody who waits: the server is draining."""
+        self._is_due = False
         waiting, self._waiting = self._waiting, {}
         for callback in waiting.values():
             callback()
@@ -213,9 +222,21 @@ class Feed:
         """How many wait."""
         return len(self._waiting)
 
+    def _has_news(self, cursor: str) -> bool:
+        chronicle, at = self._engine.chronicle(), parse(cursor)
+        if at is None or at.epoch != self._engine.epoch or not chronicle.build():
+            return True
+        return chronicle.has_after(at.seq, at.digest.startswith("t"))
+
     def _noted(self) -> None:
         self._engine.chronicle().on_note = None
-        self._defer(self.wake_all)
+        self._soon()
+
+    def _soon(self) -> None:
+        """Wake everybody in a moment."""
+        if not self._is_due:
+            self._is_due = True
+            self._defer(self.wake_all)
 
     # -- cursors -----------------------------------------------------------------------------------------------------
 

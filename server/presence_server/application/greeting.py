@@ -17,6 +17,7 @@ from presence_server.application.ceilings import Ceilings
 from presence_server.application.common import Common
 from presence_server.application.credentials import Credentials
 from presence_server.application.draining import Draining
+from presence_server.application.following import Following
 from presence_server.application.metering import Metering
 from presence_server.application.permissions import Permissions
 from presence_server.application.ports import Wanted
@@ -52,6 +53,7 @@ class Greeting:
         metering: Metering,
         admission: Admission,
         ceilings: Ceilings,
+        following: Following,
     ) -> None:
         self._replies = replies
         self._engine = common.engine
@@ -62,6 +64,7 @@ class Greeting:
         self._metering = metering
         self._admission = admission
         self._ceilings = ceilings
+        self._following = following
         self._limits = common.limits
         self._refused = common.refused
         self._keys = common.keys
@@ -95,6 +98,8 @@ class Greeting:
             return
         seeing = hello.user_id or made.user_id
         session.viewer = 0 if seeing is None else self._keys.key(seeing)
+        if hello.feed and not self._following.prepare(session, hello, made):
+            return
         if session.viewer and (hello.observer or hello.user_id is None):
             self._permissions.join(session)
         limits, close = self._limits, self._replies.close

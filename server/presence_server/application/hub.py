@@ -37,9 +37,11 @@ from presence_server.application.credentials import Credentials
 from presence_server.application.dismissals import Dismissals
 from presence_server.application.draining import Draining
 from presence_server.application.edges import Edges
-from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LOSS_CODES
+from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LEAVING_CAUSES, LOSS_CODES
 from presence_server.application.entries import part_bytes
 from presence_server.application.fanout import Fanout
+from presence_server.application.feed import Feed
+from presence_server.application.following import Following
 from presence_server.application.greeting import Greeting
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.journal import Journal, NoJournal
@@ -124,8 +126,9 @@ class Hub:
         is_reciprocal: bool = False,
         journal: Journal | None = None,
         has_time: Callable[[], bool] | None = None,
+        feed: Feed | None = None,
     ) -> None:
-        """`is_reciprocal`: see `Sight`. `has_time`: see `Answering`."""
+        """`is_reciprocal`: see `Sight`. `has_time`: see `Answering`. `feed`: of the engine, if it keeps one."""
         self.engine = engine
         self.interest = interest
         self.fanout = fanout
@@ -157,6 +160,7 @@ class Hub:
         self.watching = Watching(
             self.common, interest, fanout, self.sight, self.edges, self.permissions, self, self.answering, self.ceilings
         )
+        self._following = Following(self.common, self, self.answering, feed)
         self._metering = Metering(self)
         self.dismissals = Dismissals(engine, self.roster, self, self.permissions, turn, keys)
         self._handlers = self._conversation().handlers
@@ -168,15 +172,15 @@ class Hub:
         engine.attach(self.receive)
 
     def _conversation(self) -> Conversation:
-        common, metering, sight = self.common, self._metering, self.sight
+        common, metering, sight, following = self.common, self._metering, self.sight, self._following
         welcoming = Welcoming(
-            common, self, self.roster, self.watching, sight, self.liveness, self.draining, self._journal
+            common, self, self.roster, self.watching, sight, self.liveness, self.draining, self._journal, following
         )
         who, admission, ceilings = self.credentials, self.admission, self.ceilings
         greeting = Greeting(
-            common, self, who, self.permissions, welcoming, self.draining, metering, admission, ceilings
+            common, self, who, self.permissions, welcoming, self.draining, metering, admission, ceilings, following
         )
-        return Conversation(common, self, greeting, self.watching, self.answering, sight, metering)
+        return Conversation(common, self, greeting, self.watching, self.answering, sight, metering, following)
 
     # -- entries: connections ------------------------------------------------------------------------------------
 
@@ -377,14 +381,16 @@ class Hub:
         if session.viewer:
             self.permissions.forget(session)
         self.answering.forget(session)
+        self._following.forget(session)
         self.watching.drop(session)
         self.fanout.detach(session.slot)
         if session.user_id:
             self._let_go(session, code, now)
 
     def _let_go(self, session: Session, code: int, now: float) -> None:
-        wanted = Leave if ends_device(code) else Disconnect
-        self.engine.submit(wanted(session.user_id, session.device_id, session.number), now, _forget)
+        whose = session.user_id, session.device_id, session.number
+        wanted = Leave(*whose, LEAVING_CAUSES.get(code, Cause.LEFT)) if ends_device(code) else Disconnect(*whose)
+        self.engine.submit(wanted, now, _forget)
 
     def statistics(self) -> HubStatistics:
         return HubStatistics(

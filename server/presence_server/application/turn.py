@@ -18,6 +18,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from presence_protocol.codec import CODECS
+from presence_protocol.feed import FeedDiff
 from presence_protocol.messages import AnyServerMessage
 from presence_server.application.sessions import Session
 
@@ -89,7 +90,7 @@ class Turn:
         else:
             outlet.write(frames)
 
-    def send(self, session: Session, message: AnyServerMessage) -> None:
+    def send(self, session: Session, message: AnyServerMessage | FeedDiff) -> None:
         number = session.codec_number
         frame = self.framers[number](CODECS[number].encode(message))
         if self._depth:

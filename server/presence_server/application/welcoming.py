@@ -17,6 +17,7 @@ from presence_server.application.common import Common
 from presence_server.application.cursors import digest_of, resumable_seq
 from presence_server.application.draining import Draining
 from presence_server.application.entries import self_view_of
+from presence_server.application.following import Following
 from presence_server.application.journal import Journal
 from presence_server.application.liveness import Liveness
 from presence_server.application.replies import Replies
@@ -39,6 +40,7 @@ class Welcoming:
         liveness: Liveness,
         draining: Draining,
         journal: Journal,
+        following: Following,
     ) -> None:
         self._replies = replies
         self._engine = common.engine
@@ -48,6 +50,7 @@ class Welcoming:
         self._liveness = liveness
         self._draining = draining
         self._journal = journal
+        self._following = following
         self._turn = common.turn
         self._refused = common.refused
         self._limits = common.limits
@@ -100,7 +103,9 @@ class Welcoming:
         session.state = advance(Role.SERVER, session.state, "welcome")
         self._liveness.start_pings(session, now)
         self._journal.began(session, now)
-        self._replies.send(session, self._words(session, id, continued, seq is not None))
+        follows = session in self._following
+        resumed = self._following.resumes(session) if follows else seq is not None
+        self._replies.send(session, self._words(session, id, continued, resumed))
         if not known:
             self._replies.send(session, watching.refusal(lookup, None))
         elif lookup is not None and watched is not None:
@@ -110,6 +115,8 @@ class Welcoming:
                 yield from watching.tell_changed(lookup, seq)
         elif watched is not None:
             watching.tell_nothing(session)
+        if follows:
+            self._following.begin(session)
         if self._draining.is_on:
             self._draining.ask(session)  # it was being greeted when all others were asked
         self._turn.read_on(session)

@@ -160,10 +160,6 @@ class ChangesBody(Body):
 _limit: Final = fields.integer(1, MOST)
 
 
-def _transitions(raw: Any) -> str | None:
-    return None if raw in ("all", "last") else "must be all or last"
-
-
 def _issued_before(raw: Any) -> str | None:
     """A time as REST writes it, or as tokens do: whole seconds since 1970."""
     if type(raw) is int and 0 <= raw <= 1e11:
@@ -210,7 +206,7 @@ def rules_of(user_id: Rule, platform: Rule) -> Rules:
             "cursor": Field(fields.text),
             "waitMs": Field(fields.wait),
             "limit": Field(_limit),
-            "transitions": Field(_transitions),
+            "transitions": Field(fields.transitions),
         },
     }
 
