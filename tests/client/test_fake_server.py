@@ -204,7 +204,7 @@ def test_a_replaced_client_stops_and_says_why() -> None:
             server.connect(user_id=1) as older,
             server.connect(user_id=1),
         ):
-            with pytest.raises(ConnectionClosed, match="give each its own") as closed:
+            with pytest.raises(ConnectionClosed, match="give each its own device_id") as closed:
                 async for _ in older.changes():
                     pass
             assert (closed.value.code, older.state.phase) == (4409, Phase.CLOSED)

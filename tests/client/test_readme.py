@@ -21,7 +21,7 @@ from presence_client.testing import FakePresenceServer
 from support.server import Server, run_server
 
 README = Path(__file__).parents[2] / "client_sdk/python/README.md"
-FIRST, REST, CLAIMS, WEBHOOKS, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+FIRST, REST, CLAIMS, PEOPLE, WEBHOOKS, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
 URL = "http://127.0.0.1:8004"
 
 
@@ -97,6 +97,16 @@ def test_the_example_of_claims(server: Server, capsys: pytest.CaptureFixture[str
     said = capsys.readouterr().out
     assert said.startswith("calendar 10001 is BUSY until ")
     assert "the source calendar says so" in said
+
+
+def test_the_example_of_everybody(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.online(20001)
+    server.request("PUT", "/status/20001", {"status": "BUSY"})
+    example = PEOPLE.replace("10001, 10002", "20001, 20002").replace(URL, server.url)
+    run(example, PresenceApi=presence_client.PresenceApi)
+    pushed, busy = capsys.readouterr().out.splitlines()
+    assert pushed == "push 20002"
+    assert 20001 in json.loads(busy)
 
 
 def test_the_example_of_webhooks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -23,7 +23,7 @@ HINTS: Final = {
     CloseCode.MALFORMED: "the server did not understand this client, or a limit was exceeded; the reason says which",
     CloseCode.UNAUTHENTICATED: "pass a valid `token`, or a function that gets a new one",
     CloseCode.FORBIDDEN: "this token may not act for this user",
-    CloseCode.REPLACED: "another device of the user took over, or one has the same device_id: give each its own",
+    CloseCode.REPLACED: "another device of the user took over, or one with this id: give each its own device_id",
     CloseCode.ENDED: "the back end ended this device; connect anew if the person comes back",
     CloseCode.TOO_MANY_DEVICES: "the user has too many devices: reuse device ids",
     CloseCode.TOO_LARGE: "a message was too large: watch or query fewer users at once",
