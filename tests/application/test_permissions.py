@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from application.kit import ANN, BOB, EVE, Client, World
-from presence_protocol.messages import Diff
+from presence_protocol.messages import Diff, Watch
 from presence_server.application.fanout import Fanout
 from presence_server.application.permissions import Permissions
+from presence_server.application.privacy import LastSeen
 from presence_server.domain.lenses import Lens
 from support.who import ByRule
 
@@ -68,3 +71,47 @@ def test_that_finds_a_diff_that_is_left_where_it_waits(unchecked: pytest.MonkeyP
 def test_that_finds_one_of_very_many_who_is_not_taken_out(unchecked: pytest.MonkeyPatch) -> None:
     unchecked.setattr(Fanout, "take_out", lambda self, topic, slot: None)
     assert Stage(heavy=1).leaked()
+
+
+def test_what_is_reciprocal_follows_when_the_other_side_changes() -> None:
+    """Ann shows the time to her contacts only. As long as Bob is one, she is shown his."""
+    lens = {(BOB, ANN): Lens.FULL}
+    rule = ByRule(lambda viewer, user: lens.get((viewer, user), Lens.FULL))
+    world = World(visibility=rule, is_reciprocal=True)
+    world.hub.permissions.set_last_seen(ANN, LastSeen.CONTACTS, world.now, lambda _made: None)
+    world.online(BOB)
+    ann = world.connect(ANN, watch=[BOB])
+    assert ann.view.entries[BOB].last_active_time is not None
+    lens[BOB, ANN] = Lens.COARSE
+    with world.hub.turn:
+        rule.tell(BOB, [ANN])
+    world.wait(1)
+    assert ann.view.entries[BOB].last_active_time is None
+    assert ann.status(BOB) == "ONLINE"
+
+
+class Expiring(ByRule):
+    """What it says holds for a second."""
+
+    def __init__(self) -> None:
+        super().__init__(lambda _viewer, _user: Lens.FULL)
+        self.asked = 0
+
+    def learn(self, viewer: int, keys: Sequence[int], now: float, done: Callable[[float | None], None]) -> None:
+        self.asked += 1
+        done(1.0)
+
+
+def test_what_is_out_of_date_before_the_engine_has_answered_is_asked_about_again() -> None:
+    rule = Expiring()
+    world = World(is_late=True, visibility=rule)
+    ann = world.connect(ANN)
+    world.late.answer_all()
+    ann.say(Watch(user_ids=[BOB]))
+    assert rule.asked == 1
+    world.wait(3)
+    world.late.answer_all()
+    world.wait(0.5)
+    assert rule.asked == 2
+    world.wait(2)
+    assert rule.asked >= 3

@@ -27,6 +27,7 @@ from presence_server.application.privacy import LastSeen
 from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Shown, Status
 from support.frames import frames_of
+from support.knowledge import Model, leak_in
 
 USERS = (1, 2, 3)
 NEVER = 9
@@ -36,49 +37,8 @@ user = st.sampled_from(USERS)
 users = st.lists(st.sampled_from((*USERS, NEVER)), max_size=4, unique=True)
 
 
-class Model:
-    """Who may know what of whom: the whole of it."""
-
-    def __init__(self, strangers: Lens | None, reciprocal: bool) -> None:
-        self.strangers = strangers
-        self.reciprocal = reciprocal
-        self.lists: dict[int, dict[int, bool]] = {}
-        self.blocks: dict[int, set[int]] = {}
-        self.privacy: dict[int, str] = {}
-
-    def is_contact(self, viewer: int, whom: int) -> bool:
-        return viewer in self.lists.get(whom, {}) or self.lists.get(viewer, {}).get(whom, False)
-
-    def shows_time(self, whom: int, viewer: int) -> bool:
-        said = self.privacy.get(whom, "everyone")
-        known = self.strangers is not None and self.is_contact(viewer, whom)
-        return said == "everyone" or (said == "contacts" and known)
-
-    def may_know(self, viewer: int, whom: int) -> str:
-        """all, untimed (all but the last seen), status, bare (nothing but the status), or nothing."""
-        if viewer == whom:
-            return "all"
-        if self.strangers is None:
-            sees = "all"
-        elif viewer in self.blocks.get(whom, ()):
-            return "nothing"
-        elif self.is_contact(viewer, whom):
-            sees = "all"
-        else:
-            sees = {Lens.FULL: "all", Lens.COARSE: "status", Lens.HIDDEN: "nothing"}[self.strangers]
-        timed = self.shows_time(whom, viewer) and (not self.reciprocal or self.shows_time(viewer, whom))
-        return sees if timed else {"all": "untimed", "status": "bare"}.get(sees, sees)
-
-
 def check_entry(may: str, entry: StatusEntry, context: object) -> None:
-    if may == "nothing":
-        assert entry.status == "OFFLINE", ("told of who is hidden", context, entry)
-    if may in ("nothing", "status", "bare"):
-        assert (entry.platforms, entry.status_text) == ([], None), ("details", context, entry)
-    if may != "all":
-        assert entry.last_active_time is None, ("a time", context, entry)
-    if may in ("nothing", "untimed", "bare"):  # who may know all may be told the rough time, of an answer from before
-        assert entry.last_seen is None, ("a rough time", context, entry)
+    assert leak_in(may, entry) is None, (context, entry)
 
 
 class Viewer(Client):

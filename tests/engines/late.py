@@ -48,15 +48,17 @@ class _Known:
     """A user who is followed. `presence` is None until the store has answered.
 
     `floor` is the store's as of that answer: of a user who was forgotten by then, no lower version is news. A look-up,
-    which keeps no order, may still bring one.
+    which keeps no order, may still bring one. `version` is the store's; that of `presence` is greater where a greater
+    one was given out here before (see `next_version`).
     """
 
-    __slots__ = ("floor", "follows", "presence", "waiters")
+    __slots__ = ("floor", "follows", "presence", "version", "waiters")
 
     def __init__(self) -> None:
         self.floor = 0
         self.follows = 0
         self.presence: UserPresence | None = None
+        self.version = 0
         self.waiters: list[Callable[[int], None]] = []
 
 
@@ -106,6 +108,7 @@ class LateEngine:
         self._hosted: dict[int, dict[int, _Hosted]] = {}
         self._truths: dict[int, Truth] = {}
         self._touches: dict[tuple[int, str, int], tuple[float, bool]] = {}
+        self._given = 0  # the last version that was drawn here
         self._store_floor = 0  # whoever was forgotten at a version up to this cannot be held as there by anybody
 
     @property
@@ -234,7 +237,8 @@ class LateEngine:
         if known is not None and known.presence is None:
             # Nobody here saw what happened to this user before: no cursor that was given out speaks for that.
             self.seq += 1
-            known.presence = fetched.presence._replace(seq=self.seq if fetched.presence.version else 0)
+            known.version = fetched.presence.version
+            known.presence = self._numbered(fetched.presence, self.seq if known.version else 0)
             known.floor = 0 if fetched.presence.version else fetched.floor
             if not fetched.presence.version and fetched.floor > self._store_floor:
                 # Forgotten, perhaps: whoever holds this user from before could not be told so by version.
@@ -258,8 +262,8 @@ class LateEngine:
             known.follows -= 1
             if not known.follows:
                 del self._known[user_id]
-                if known.presence is not None and known.presence.version:
-                    self._dropped(known.presence)
+                if known.presence is not None and known.version:
+                    self._dropped(known.presence._replace(version=known.version))
 
     def _dropped(self, presence: UserPresence) -> None:
         """Nobody follows this user any more. Cursors that were given out may speak of them all the same.
@@ -300,7 +304,15 @@ class LateEngine:
 
     def next_version(self) -> int:
         self.seq += 1
-        return self.store.table.next_version(self._clock.utc())
+        self._given = self.store.table.next_version(self._clock.utc())
+        return self._given
+
+    def _numbered(self, presence: UserPresence, seq: int) -> UserPresence:
+        """As it is told here: what was on its way comes after the versions that were given out meanwhile."""
+        version = presence.version
+        if 0 < version <= self._given:
+            version = self._given = self.store.table.next_version(self._clock.utc())
+        return presence._replace(seq=seq, version=version)
 
     def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
         def answered(found: list[Shown] | None) -> None:
@@ -316,7 +328,7 @@ class LateEngine:
         if known is None or known.presence is None:
             return shown
         self._learn(presence)
-        if known.presence.version == presence.version:
+        if known.version == presence.version:
             return shown._replace(presence=known.presence)
         is_offline = Status.OFFLINE in (known.presence.public.status, presence.public.status)
         return Shown(known.presence, known.presence.last_active, () if is_offline else shown.devices)
@@ -347,13 +359,14 @@ class LateEngine:
         if known is None or known.presence is None:
             return
         held = known.presence
-        if not presence.version and held.public.status is not Status.OFFLINE and floor > held.version:
+        if not presence.version and held.public.status is not Status.OFFLINE and floor > known.version:
             # Forgotten while nobody told us. Versions only grow, and those of the forgotten end at the floor.
             presence = presence._replace(version=floor, last_active=held.last_active)
-        if presence.version > max(held.version, known.floor):
+        if presence.version > max(known.version, known.floor):
             self.seq += 1
-            known.presence = presence._replace(seq=self.seq)
-            change = Change(presence.user_id, held.public, presence.public, presence.version, Cause.RESTORED)
+            known.version = presence.version
+            known.presence = self._numbered(presence, self.seq)
+            change = Change(presence.user_id, held.public, presence.public, known.presence.version, Cause.RESTORED)
             self._listener(change, self._clock.now())
 
     # -- away ----------------------------------------------------------------------------------------------------------

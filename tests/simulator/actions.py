@@ -12,6 +12,7 @@ from presence_server.domain.claims import Word
 from presence_server.domain.model import Claim, Source, Status
 from simulator.clients import Client
 from simulator.loop import LONGEST_STALL
+from simulator.permission_actions import PERMISSION_ACTIONS
 from simulator.rest import Poller, RestDevice
 from simulator.scenario import Action
 from simulator.world import World
@@ -31,6 +32,9 @@ def perform(world: World, action: Action) -> None:
         DEVICE_ACTIONS[action.kind](world.devices[action.who % len(world.devices)], random)
     elif action.kind in POLL_ACTIONS:
         POLL_ACTIONS[action.kind](world, world.pollers[action.who % len(world.pollers)], random, action.what)
+    elif action.kind in PERMISSION_ACTIONS:
+        if world.permissions is not None:
+            PERMISSION_ACTIONS[action.kind](world, world.permissions, random)
     else:
         WORLD_ACTIONS[action.kind](world, random, action.what)
 

@@ -38,11 +38,14 @@ class Checker:
     def entry(self, viewer: int | None, entry: StatusEntry) -> None:
         """A version says the same to everybody, for ever; and of whom one may not see, nothing is ever said."""
         world = self._world
-        if not world.may_see(viewer, entry.user_id):
+        sees_by_permission = viewer and world.permissions is not None  # looked at when it was written: see `leaks`
+        if not sees_by_permission and not world.may_see(viewer, entry.user_id):
             require(not entry.version and entry.status == OFFLINE, "seen by who may not see", viewer, entry)
         if not entry.version:
             is_blank = entry.status == OFFLINE and not entry.platforms and entry.last_active_time is None
             require(is_blank and entry.status_text is None, "an unknown user shows something", entry)
+            return
+        if sees_by_permission:
             return
         known = world.spy.entries.setdefault((entry.user_id, entry.version), entry)
         if world.scenario.forgets and OFFLINE in (entry.status, known.status):
@@ -97,12 +100,17 @@ class Checker:
         require(cursor.seq <= world.spy.seq, "a cursor from the future", text)
         if cursor.seq < world.spy.floor:
             return
+        viewer = world.viewer_of(whose)
+        if viewer and world.leaks is not None and not world.hub.sight.covers(viewer, cursor.seq):
+            return
         held_back = world.held_back()
         for user_id, entry in entries.items():
             presence = world.known_presence(user_id)
             if presence is None or presence.seq > cursor.seq or user_id in held_back:
                 continue
-            if entry.version or world.may_see(world.viewer_of(whose), user_id):
+            if viewer and world.leaks is not None:
+                world.leaks.claims(viewer, whose, entry, presence)
+            elif entry.version or world.may_see(viewer, user_id):
                 require(
                     is_same(entry, presence, self._world.people.keys),
                     "a cursor claims what was not sent",
@@ -171,6 +179,9 @@ class Checker:
         """A watcher holds exactly what the engine says of everybody whom it watches."""
         world = self._world
         require(set(entries) == set(watched), "watched and not held", whose, set(entries) ^ set(watched))
+        if world.leaks is not None and (viewer := world.viewer_of(whose)):
+            world.leaks.at_rest(viewer, whose, entries)
+            return
         for user_id, entry in entries.items():
             if not world.may_see(world.viewer_of(whose), user_id):
                 require(not entry.version, "seen by who may not see", whose, entry)
@@ -180,6 +191,9 @@ class Checker:
             if presence is None:
                 presence = kept
             require(presence.public == kept.public, "the replica differs", presence, kept)
+            if world.is_late and world.permissions is not None and entry.version and presence.version:
+                # Of whom nobody watches any more it is not known under which version it was told.
+                presence = presence._replace(version=entry.version)
             require(is_same(entry, presence, self._world.people.keys), "not converged", whose, entry, presence)
 
     def empty(self) -> None:

@@ -35,6 +35,7 @@ from presence_protocol.session import CLOSE, LOST, Role, Session, State, event_o
 from presence_protocol.view import View
 from simulator.failure import Violation, require
 from simulator.network import IS_PING, MESSAGE, Link
+from simulator.permissions import SEES
 from support.frames import frames_of
 
 if TYPE_CHECKING:
@@ -54,6 +55,9 @@ class Client:
         self.user_id = user_id
         self.device_id = device_id
         self.platform = platform
+        self.viewer = user_id or None
+        """Through whose eyes it sees; None: a service's."""
+        self._token: str | None = None
         self.codec = world.people.codecs[codec_number]
         self.view = View(world.loop.time)
         self.link: Link | None = None
@@ -81,6 +85,10 @@ class Client:
     def is_live(self) -> bool:
         return self.link is not None and self.session.state is State.LIVE
 
+    def sees_as(self, viewer: int) -> None:
+        """An observer who is somebody."""
+        self.viewer, self._token = viewer, f"{SEES}{viewer}"
+
     # -- connections ---------------------------------------------------------------------------------------------------
 
     def connect(self, is_mute: bool = False, **hello: Any) -> None:
@@ -103,7 +111,7 @@ class Client:
         if self.user_id:
             fields |= {"user_id": self.user_id, "device_id": self.device_id, "platform": self.platform}
         else:
-            fields = {"watch": ids or None, "cursor": cursor, "observer": True}
+            fields = {"watch": ids or None, "cursor": cursor, "observer": True, "token": self._token}
         self.outstanding = {}
         link.said_hello = True
         self.say(Hello(**fields))
@@ -298,7 +306,9 @@ class Client:
                 self._fold[entry.user_id] = entry
 
     def _see(self, entry: StatusEntry, replaces: bool) -> None:
-        self.world.checker.entry(self.user_id or None, entry)
+        self.world.checker.entry(self.viewer, entry)
+        if self.viewer and self.world.permissions is not None:
+            return  # a permission that was given is told under a version of its own, which a later answer need not have
         held = self._fold.get(entry.user_id)
         if held is not None and (entry.version or not replaces):
             require(entry.version >= held.version, "a version went back", self, held, entry)

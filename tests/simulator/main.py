@@ -13,6 +13,7 @@ from random import SystemRandom
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from simulator.permissions import WAYS
 from simulator.run import Outcome, simulate
 from simulator.shrink import shorten
 
@@ -28,7 +29,7 @@ def say(line: str) -> None:
 
 
 def replay_command(outcome: Outcome, steps: int, only: list[int] | None = None) -> str:
-    command = f"{COMMAND} --seed {outcome.seed} --engine {outcome.engine}"
+    command = f"{COMMAND} --seed {outcome.seed} --engine {outcome.engine} --sees {outcome.sees}"
     return f"{command} --only {','.join(map(str, only))}" if only is not None else f"{command} --steps {steps}"
 
 
@@ -40,7 +41,7 @@ def report(outcome: Outcome, steps: int, shorten_for: float) -> None:
     say(f"replay: {replay_command(outcome, steps)}")
     only = shorten(outcome, shorten_for)
     if only is not None:
-        again = simulate(outcome.seed, None, outcome.engine == "late", only)
+        again = simulate(outcome.seed, None, outcome.engine == "late", only, sees=outcome.sees)
         say(f"shortened from {len(outcome.actions)} actions to {len(only)}: {again.violation}")
         if len(only) <= MOST_SHOWN:
             for action in again.actions:
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--steps", type=int, default=20_000, help="steps of each run, before it comes to rest")
     parser.add_argument("--engine", choices=("memory", "late", "both"), default="both")
     parser.add_argument("--user-ids", choices=("number", "int64", "string"), default="number")
+    parser.add_argument("--sees", choices=WAYS, help="who may see whom; left out: all of them, one seed after another")
     parser.add_argument("--only", help="numbers of the plan's actions: a shortened trace")
     parser.add_argument("--shorten", type=float, default=30.0, help="seconds to spend on shortening a failing trace")
     parser.add_argument("--stop-at", type=int, default=1, help="failures after which to stop")
@@ -66,10 +68,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     began = time.perf_counter()
     for seed in range(first, first + given.seeds):
         for engine in engines:
-            outcome = simulate(seed, given.steps, engine == "late", only, user_ids=given.user_ids)
+            sees = given.sees or WAYS[seed % len(WAYS)]
+            outcome = simulate(seed, given.steps, engine == "late", only, user_ids=given.user_ids, sees=sees)
             total += outcome.steps
             if outcome.violation is None:
-                say(f"seed {seed} on {engine}: {outcome.steps} steps, {outcome.virtual:.0f} s of virtual time: fine")
+                run = f"{outcome.steps} steps, {outcome.virtual:.0f} s of virtual time"
+                say(f"seed {seed} on {engine}, {sees}: {run}: fine")
             else:
                 report(outcome, given.steps, given.shorten if only is None else 0.0)
                 failures += 1

@@ -203,6 +203,8 @@ class Link:
             return
         if not self._greets and self.session is not None:
             self._greets = self._world.checker.greeting(self._world.people.codecs[self.session.codec_number], frame)
+        if self._world.leaks is not None and self.session is not None:
+            self._world.leaks.written(self.session, frame)
         if self.is_read and not self.is_cut and not self.unsent:
             self._put(frame)
             return

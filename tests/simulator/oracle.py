@@ -478,6 +478,9 @@ class Oracle:
             user.pushed_out = event.holder
         if not isinstance(event, Change):
             return
+        permissions = self._world.permissions
+        if event.before == event.after and permissions is not None and event.user_id in permissions.restated:
+            return  # told once more as they were: whether that is still so is for the next sweep
         user, now, ghost_now = self.user(event.user_id), self._world.clock.now(), self._world.ghost_now()
         is_sure, after = self._knows(user), event.after
         must = [device for device in user.devices.values() if device.must_live(now)]

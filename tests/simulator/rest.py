@@ -28,6 +28,7 @@ from simulator.failure import require
 from simulator.loop import SOCKET, SOON, Handle
 
 if TYPE_CHECKING:
+    from simulator.leaks import Leaks
     from simulator.world import World
 
 ENGINE_TIMEOUT: Final = 10.0
@@ -70,16 +71,19 @@ class Requests:
     def claim(self, user_id: int, source: Source, claims: tuple[Claim, ...]) -> None:
         self.submit(SetClaims(user_id, source, claims), _ignore)
 
-    def look_up(self, user_ids: list[int]) -> None:
+    def look_up(self, user_ids: list[int], viewer: int | None = None) -> None:
         world = self._world
 
         def done(found: list[Shown] | None) -> None:
             require(found is not None or world.may_be_away(), "a look-up was refused")
             for user_id, shown in zip(user_ids, found or (), strict=found is not None):
-                require(shown.presence.user_id == user_id, "another order", user_ids)
-                world.checker.shown(None, shown)
+                require(world.people.keys.user_id(shown.presence.user_id) == user_id, "another order", user_ids)
+                if viewer and world.leaks is not None:
+                    world.leaks.shown(viewer, shown)
+                else:
+                    world.checker.shown(None, shown)
 
-        self.send(lambda: world.hub.lookup(None, user_ids, world.clock.now(), done))
+        self.send(lambda: world.hub.lookup(viewer or 0, user_ids, world.clock.now(), done))
 
 
 class RestDevice:
@@ -134,6 +138,10 @@ class Poller:
         self._world = world
         self._number = number
         self.user_id = 0
+        self.viewer: int | None = None
+        """Through whose eyes it sees; None: a service's."""
+        if world.permissions is not None and number % 2:
+            self.viewer = world.people.of(number % world.scenario.users)
         self.user_ids: list[int] = []
         self.entries: dict[int, StatusEntry] = {}
         self.cursor: str | None = None
@@ -182,15 +190,17 @@ class Poller:
             self.ask(self._world.scenario.poll_wait)
 
     def _fold(self, answer: PollAnswer) -> None:
+        world = self._world
+        is_free = self.viewer is not None and world.permissions is not None  # see `Client._see`
         for presence in answer.changes:
-            entry = entry_of(presence, self._world.people.keys)
-            self._world.checker.entry(None, entry)
+            entry = entry_of(presence, world.people.keys)
+            world.checker.entry(self.viewer, entry)
             held = self.entries.get(entry.user_id)
-            if held is not None and (answer.resumed or entry.version):
+            if held is not None and (answer.resumed or entry.version) and not is_free:
                 require(entry.version >= held.version, "a version went back", self, held, entry)
             self.entries[entry.user_id] = entry
         if not answer.resumed:
-            named = {presence.user_id for presence in answer.changes}
+            named = {entry_of(presence, world.people.keys).user_id for presence in answer.changes}
             require(named == set(self.user_ids), "not everybody was told of", self, named)
         self.cursor, self.is_fresh = answer.cursor, True
         self.entries = {user_id: self.entries[user_id] for user_id in self.user_ids if user_id in self.entries}
@@ -222,7 +232,13 @@ class _Poll:
         now = world.clock.now()
         self._timer = world.loop.serve(1, ENGINE_TIMEOUT, self._finish)
         self._poll = world.polls.open(
-            None, list(dict.fromkeys(self.user_ids)), self._cursor, self._wait > 0, now, self._answered, self._knows
+            self._poller.viewer or 0,
+            list(dict.fromkeys(self.user_ids)),
+            self._cursor,
+            self._wait > 0,
+            now,
+            self._answered,
+            self._knows,
         )
         if self._answers:
             self._finish()
@@ -237,6 +253,14 @@ class _Poll:
             self._timer.cancel()
         self._timer = self._world.loop.serve(2, self._wait, self._finish)
 
+    def _worded(self, answer: PollAnswer, leaks: Leaks) -> PollAnswer:
+        """As the endpoint does: if a permission has changed since it was read, what may still be told of it."""
+        sight, viewer = self._world.hub.sight, self._poller.viewer or 0
+        if sight.stamp(viewer) != answer.stamp:
+            answer = answer._replace(changes=sight.still(viewer, answer.changes))
+        leaks.entries(viewer, [entry_of(presence, self._world.people.keys) for presence in answer.changes])
+        return answer
+
     def hang_up(self) -> None:
         self._is_hung_up = True
         self._world.loop.serve(SOCKET, self._world.delay(), self._finish)
@@ -249,6 +273,8 @@ class _Poll:
             self._timer.cancel()
         late = self._world.polls.close(self._poll)
         answer = (self._answers[0] if self._answers else None) or late
+        if answer is not None and self._world.leaks is not None:
+            answer = self._worded(answer, self._world.leaks)
         if not self._is_hung_up:
             self._world.loop.call_later(self._world.delay(), self._poller.answered, self, answer)
 

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from presence_protocol.close_codes import CloseCode
-from presence_server.application import entries, fanout, slices
+from presence_server.application import entries, fanout, lists, slices
 from presence_server.application.entries import self_view_of
 from simulator.actions import LONGEST_CLAIM, perform
 from simulator.clients import Client
@@ -31,6 +31,7 @@ PART_SIZES = (
     (fanout, "SNAPSHOT_PART"),
     (fanout, "FEW"),
     (slices, "PIECE"),
+    (lists, "PIECE"),
     (slices, "AT_ONCE"),
 )
 
@@ -46,6 +47,7 @@ class Outcome(NamedTuple):
     virtual: float
     """Seconds of virtual time."""
     violation: Violation | Exception | None
+    sees: str = "everyone"
 
     @property
     def kind(self) -> str:
@@ -94,6 +96,8 @@ class Run:
     def _check(self) -> None:
         if not self.world.loop.is_stalled:
             self.world.checker.structure()
+            if self.world.leaks is not None:
+                self.world.leaks.statistics()
             if not self.world.hub.is_draining:  # then no grace runs out any more
                 self.world.oracle.check_ghosts()
                 self.world.oracle.check_winners()
@@ -119,6 +123,8 @@ class Run:
     def come_to_rest(self) -> None:
         world, scenario = self.world, self.scenario
         world.mend_engine()
+        if world.permissions is not None:
+            world.permissions.mend()
         for client in world.clients:
             if client.link is not None:
                 client.link.read_again()
@@ -167,12 +173,13 @@ class Run:
         whose: list[Client | Poller] = [*world.clients, *world.pollers]
         if world.scenario.hides_some:
             whose = [*world.pollers, *(client for client in world.clients if not client.user_id)]
-        given = [item for each in whose for item in each.given if item[1]]
+        given = [(item, world.viewer_of(each)) for each in whose for item in each.given if item[1]]
         chosen = given if len(given) <= MOST_RESUMED else world.random.sample(given, MOST_RESUMED)
         resumed = []
-        for number, (cursor, held) in enumerate(chosen):
+        for number, ((cursor, held), viewer) in enumerate(chosen):
+            viewer = None if world.permissions is None else viewer
             # A poller's cursor has a digest: over WebSocket it stands for the same seq.
-            resumed.append(world.resumed_from(".".join(cursor.split(".")[:2]), held, 100_000 + number))
+            resumed.append(world.resumed_from(".".join(cursor.split(".")[:2]), held, 100_000 + number, viewer))
         self.until(8)
         self._let_arrive()
         for client in resumed:
@@ -221,9 +228,10 @@ def simulate(
     only: list[int] | None = None,
     make_world: MakeWorld = World,
     user_ids: str = "number",
+    sees: str = "everyone",
 ) -> Outcome:
     """One run. With `only`, the actions of the plan with these numbers, and no others."""
-    scenario = scenario_of(seed, is_late)
+    scenario = scenario_of(seed, is_late, sees)
     actions: Iterable[Action] = plan(scenario)
     if only is not None:
         wanted = set(only)
@@ -239,4 +247,4 @@ def simulate(
     except Exception as failure:
         violation = failure
     virtual = run.world.loop.time - run._start
-    return Outcome(seed, "late" if is_late else "memory", run.steps, run.performed, virtual, violation)
+    return Outcome(seed, "late" if is_late else "memory", run.steps, run.performed, virtual, violation, sees)

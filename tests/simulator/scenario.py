@@ -63,6 +63,13 @@ FULL: Final = {"full": 1.0}
 CROWD: Final = {"crowd": 0.7}
 FLAPS: Final = 6
 SLOW: Final = 4
+SEEING: Final = {"privacy": 0.5, "look_up_as": 1.5, "steal": 0.4}
+"""Of each second, as in `AWAY`, where not everybody sees everybody; and beside them what decides."""
+DECIDING: Final = {
+    "everyone": {},
+    "contacts": SEEING | {"put_contacts": 0.5, "patch_contacts": 1.0, "put_blocks": 0.5, "patch_blocks": 0.5},
+    "ask": SEEING | {"say": 2.5, "fail": 0.3},
+}
 AWAY: Final = {"engine_cut": 0.06, "engine_mend": 0.4}
 
 
@@ -95,6 +102,7 @@ class Scenario(NamedTuple):
     comes_both_ways: bool  # devices that have a connection send heartbeats as well
     tells_platforms: bool  # the status on each platform is told
     lapses: dict[Status, int]  # seconds after which what a person says without an end lapses
+    sees: str = "everyone"  # who may see whom: see `permissions.WAYS`
 
     @property
     def evicts(self) -> bool:
@@ -117,7 +125,7 @@ class Scenario(NamedTuple):
         return 3 * self.socket_room + 300 * (self.most_watched + 40) + 20_000
 
 
-def scenario_of(seed: int, is_late: bool) -> Scenario:
+def scenario_of(seed: int, is_late: bool, sees: str = "everyone") -> Scenario:
     random = Random(f"scenario {seed}")
     is_big = random.random() < 0.3
     users = random.randint(30, 120) if is_big else random.randint(3, 15)
@@ -127,7 +135,7 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
     grace = random.choice((1.0, 2.0, 3.0))
     is_slow = random.random() < 0.3
     ping_interval, pong_timeout = random.choice(((3.0, 1.5), (4.0, 2.0)))
-    return Scenario(
+    drawn = Scenario(
         seed,
         is_late,
         users,
@@ -152,7 +160,7 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         slices=random.choice(((20_000, 500, 2_000), (3, 2, 1_000), (4, 2, 3), (50, 2, 5))),
         socket_room=random.choice((0, 400, 2_000)) if not is_slow else 0,
         mean_delay=random.choice((0.005, 0.03, 0.1)),
-        hides_some=random.random() < 0.2,
+        hides_some=random.random() < 0.2 and sees == "everyone",
         part=random.choice((500, 500, 3)),
         drains=random.random() < 0.5,
         turn=random.choice((0.0, 0.002, 0.02)) if not is_slow else 0.02,
@@ -161,7 +169,12 @@ def scenario_of(seed: int, is_late: bool) -> Scenario:
         comes_both_ways=random.random() < 0.6,
         tells_platforms=random.random() < 0.3,
         lapses=random.choice(({}, {Status.BUSY: 4, Status.AWAY: 9, Status.ONLINE: 9})),
+        sees=sees,
     )
+    if sees == "everyone":
+        return drawn
+    # What leaks is what is under way. By itself, so that all else of a seed stays as it is.
+    return drawn._replace(slices=Random(f"slices {seed}").choice(((3, 2, 1_000), (4, 2, 3), (4, 2, 3))))
 
 
 def plan(scenario: Scenario) -> Iterator[Action]:
@@ -181,6 +194,7 @@ def plan(scenario: Scenario) -> Iterator[Action]:
     total = sum(weights.values())
     others = WORLD | (AWAY if scenario.is_late else {})
     others |= {kind: weight * (SLOW if scenario.is_slow else 1) for kind, weight in FULL.items()}
+    others |= DECIDING[scenario.sees]
     others |= (BOTH if scenario.comes_both_ways else {}) | (CROWD if scenario.evicts else {})
     # So many in a second, whatever the size: they concern everybody.
     weights |= {kind: weight * total / scenario.actions_per_second for kind, weight in others.items()}

@@ -14,7 +14,7 @@ def shorten(outcome: Outcome, seconds: float, make_world: MakeWorld = World) -> 
     is_late = outcome.engine == "late"
 
     def fails(only: list[int]) -> bool:
-        again = simulate(outcome.seed, None, is_late, only, make_world)
+        again = simulate(outcome.seed, None, is_late, only, make_world, sees=outcome.sees)
         return again.violation is not None and again.kind == outcome.kind
 
     kept = [action.number for action in outcome.actions]

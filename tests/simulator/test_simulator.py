@@ -20,6 +20,14 @@ def test_seeds(engine: str, first: int, count: int, capsys: pytest.CaptureFixtur
         assert outcome.violation is None, f"{replay_command(outcome, STEPS)}: {outcome.violation}"
 
 
+@pytest.mark.parametrize(("sees", "count"), [("contacts", 15), ("ask", 10)])
+@pytest.mark.parametrize("engine", ["memory", "late"])
+def test_nobody_is_told_what_they_may_not_know(engine: str, sees: str, count: int) -> None:
+    for seed in range(1, count + 1):
+        outcome = simulate(seed, STEPS, engine == "late", sees=sees)
+        assert outcome.violation is None, f"{replay_command(outcome, STEPS)}: {outcome.violation}"
+
+
 @pytest.mark.parametrize("user_ids", ["int64", "string"])
 @pytest.mark.parametrize("engine", ["memory", "late"])
 def test_user_ids_of_each_kind(engine: str, user_ids: str) -> None:

@@ -26,10 +26,12 @@ from presence_server.engines.memory import MemoryEngine
 from presence_server.transports.websocket.frames import FRAMERS, PING
 from simulator.checker import Checker
 from simulator.clients import Client
+from simulator.leaks import Leaks
 from simulator.loop import Loop, MachineClock, ServerTimeline, SimulatedDriver
 from simulator.network import Link
 from simulator.oracle import Oracle
 from simulator.people import People, number_of
+from simulator.permissions import ByEyes, Permissions, rules_of
 from simulator.rest import Poller, Requests, RestDevice
 from simulator.scenario import Scenario
 from simulator.sdk import SdkClient
@@ -62,6 +64,12 @@ class World:
         rules = Rules(lifetimes=scenario.lapses)
         self.table = people.table(scenario.lifetimes, shards=4, max_remembered=scenario.max_remembered, rules=rules)
         self.visibility: Visibility = ByRule(some_hidden) if scenario.hides_some else Everyone()
+        self.permissions: Permissions | None = None
+        self.leaks: Leaks | None = None
+        if scenario.sees != "everyone":
+            self.permissions = Permissions(self, rules_of(scenario.seed, scenario.sees))
+            self.leaks = Leaks(self, self.permissions)
+            self.visibility = self.permissions.policy
         self.oracle = Oracle(self)
         self.checker = Checker(self)
         self.requests = Requests(self)
@@ -82,13 +90,14 @@ class World:
             self.spy,
             self.interest,
             self.fanout,
-            trusting(),
+            trusting() if self.permissions is None else ByEyes(),
             self.visibility,
             limits,
             self.clock,
             people.keys,
             Random(scenario.seed),
             self.turn,
+            is_reciprocal=self.permissions is not None and self.permissions.rules.is_reciprocal,
         )
         self.driver.of(self.hub, self.fanout).start_on(self.loop, scenario.turn)
         self.polls = Polls(self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
@@ -135,7 +144,10 @@ class World:
         """Some share a user, some a device; every eighth only watches; every fourth is the Python SDK."""
         make = SdkClient if number % 4 == 1 or number % 16 == 15 else Client
         if number % 8 == 7:
-            return make(self, number, number // 8 % 2, 0, "", "")
+            observer = make(self, number, number // 8 % 2, 0, "", "")
+            if self.permissions is not None and number % 32 == 7:
+                observer.sees_as(self.people.of(number // 8 % self.scenario.users))
+            return observer
         user_id = self.people.of(number % self.scenario.users)
         device = number % 3
         return make(self, number, number % 2, user_id, f"web{device}", self._platform(device).value)
@@ -161,7 +173,7 @@ class World:
         return not viewer or viewer == user_id or self.visibility.lens(viewer, user_id) is not Lens.HIDDEN
 
     def viewer_of(self, whose: object) -> int | None:
-        return whose.user_id or None if isinstance(whose, Client) else None
+        return whose.viewer if isinstance(whose, Client | Poller) else None
 
     # -- time ----------------------------------------------------------------------------------------------------------
 
@@ -179,8 +191,9 @@ class World:
 
     def may_be_away(self) -> bool:
         """Whether something may be refused because the engine is away, or was a moment ago; or the machine slept."""
-        since = self.loop.time - max(self._back_at, self.clock.woke_at if self.is_late else NEVER)
-        return self._away_since is not None or since < AWAY_ECHO
+        asks = self.permissions is not None and self.permissions.asks
+        since = self.loop.time - max(self._back_at, self.clock.woke_at if self.is_late or asks else NEVER)
+        return self._away_since is not None or since < AWAY_ECHO or (asks and self.loop.stalled_lately(AWAY_ECHO))
 
     def cut_engine(self) -> None:
         if self.late is not None and self._away_since is None:
@@ -210,9 +223,18 @@ class World:
     def held_back(self) -> dict[int, int]:
         return self.hub._publishing.pacing._held_version
 
-    def resumed_from(self, cursor: str, entries: dict[int, StatusEntry], number: int) -> Client:
+    def resumed_from(
+        self,
+        cursor: str,
+        entries: dict[int, StatusEntry],
+        number: int,
+        viewer: int | None = None,
+        make: type[Client] = Client,
+    ) -> Client:
         """An observer who comes back with a cursor that somebody was given, holding what they held."""
-        client = Client(self, number, number % 2, 0, "", "")
+        client = make(self, number, number % 2, 0, "", "")
+        if viewer:
+            client.sees_as(viewer)
         client.view.watched = set(entries)
         client.view.entries = dict(entries)
         client.view.cursor = cursor

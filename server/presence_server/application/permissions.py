@@ -11,7 +11,7 @@ one whose connection ended before it was told.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Protocol, cast
 
@@ -104,13 +104,22 @@ class Permissions:
 
     # -- changes ---------------------------------------------------------------------------------------------------
 
-    def changed(self, viewer: UserKey, keys: Iterable[UserKey]) -> None:
+    def changed(self, viewer: UserKey, keys: Sequence[UserKey]) -> None:
         """The policy's word that `viewer` sees the users otherwise from now on."""
+        self._changed(viewer, keys)
+        if self._sight.is_reciprocal:
+            for key in keys:
+                if (
+                    self.last_seen(key) is LastSeen.CONTACTS
+                ):  # to whom they show has changed, and so what they are shown
+                    self._changed(key, (viewer,))
+        self._turn.note()
+
+    def _changed(self, viewer: UserKey, keys: Iterable[UserKey]) -> None:
         self._sight.note(viewer)
         for outlet in self._outlets_of(viewer):
             for key in keys if outlet.slot is not None and self._edges.count(outlet.slot) else ():
                 self._move(outlet, key)
-        self._turn.note()
 
     def changed_altogether(self, viewer: UserKey) -> None:
         """`viewer` may see everybody otherwise from now on."""

@@ -120,10 +120,9 @@ class Polls:
         if poll.is_closed:
             poll.on_answer(None)
             return
-        self._permissions.hold_for(poll.viewer, seconds, now)
-        self._views.follow(poll.user_ids, now, partial(self._known, poll))
+        self._views.follow(poll.user_ids, now, partial(self._known, poll, now, seconds))
 
-    def _known(self, poll: Poll, known: bool) -> None:
+    def _known(self, poll: Poll, asked_at: float, seconds: float | None, known: bool) -> None:
         if poll.is_closed or not known:
             self._views.unfollow(poll.user_ids)
             poll.on_answer(None)
@@ -141,6 +140,7 @@ class Polls:
         self._edges.add(poll.slot, poll.viewer, poll.user_ids)
         poll.user_ids = []
         self._waiting[poll] = None
+        self._permissions.hold_for(poll.viewer, seconds, asked_at)  # as in `Watching`
         if not self._sight.policy.is_open or self._sight.is_reciprocal:
             self._permissions.join(poll)
         poll.on_wait()

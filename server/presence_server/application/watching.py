@@ -139,7 +139,6 @@ class Watching:
         """It is known how the session sees them."""
         if self._lookups.get(lookup.session) is not lookup:
             return  # withdrawn meanwhile
-        self._permissions.hold_for(lookup.session.viewer, seconds, now)
         new = self._edges.missing(lookup.session.slot, user_ids)
         if (over := self._ceilings.edges(self._interest, new)) is not None:
             lookup.over = over
@@ -147,15 +146,19 @@ class Watching:
             self._run(lookup, False)
             return
         lookup.user_ids = new
-        self._views.follow(lookup.user_ids, now, partial(self._known, lookup))
+        self._views.follow(lookup.user_ids, now, partial(self._known, lookup, now, seconds))
 
-    def _known(self, lookup: Lookup, known: bool) -> None:
+    def _known(self, lookup: Lookup, asked_at: float, seconds: float | None, known: bool) -> None:
+        """The lenses hold for so many seconds since `asked_at`, which may be over: the engine had its time as well."""
         if self._lookups.get(lookup.session) is not lookup:
             self._views.unfollow(lookup.user_ids)  # withdrawn meanwhile
             return
         del self._lookups[lookup.session]
         if known:
             self._edges.add(lookup.session.slot, lookup.session.viewer, lookup.user_ids)
+            self._permissions.hold_for(
+                lookup.session.viewer, seconds, asked_at
+            )  # not before there is an edge to look at again
         else:
             self._views.unfollow(lookup.user_ids)
         self._run(lookup, known)
