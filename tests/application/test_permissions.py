@@ -115,3 +115,23 @@ def test_what_is_out_of_date_before_the_engine_has_answered_is_asked_about_again
     assert rule.asked == 2
     world.wait(2)
     assert rule.asked >= 3
+
+
+def test_who_is_erased_shows_no_more_than_before_until_they_are_forgotten() -> None:
+    """Ann hides when she was last seen, and an engine takes its time to forget her."""
+    world = World(is_late=True)
+    world.hub.permissions.set_last_seen(ANN, LastSeen.NOBODY, world.now, lambda _made: None)
+    world.online(ANN)
+    world.late.answer_all()
+    bob = world.connect(BOB, watch=[ANN])
+    world.late.answer_all()
+    assert (bob.status(ANN), bob.view.entries[ANN].last_active_time) == ("ONLINE", None)
+    bob.take()
+    world.hub.dismissals.erase(ANN, world.now, lambda _made: None)
+    for _ in range(3):
+        world.wait(1)
+        world.late.answer_all()
+    assert bob.status(ANN) == "OFFLINE"
+    told = [entry for diff in bob.take(Diff) for entry in diff.changes]
+    assert [entry.last_active_time for entry in told] == [None] * len(told)
+    assert world.hub.permissions.last_seen(ANN) is LastSeen.EVERYONE

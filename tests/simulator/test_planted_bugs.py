@@ -20,7 +20,17 @@ from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
 from presence_server.domain import aggregate, claims, shard
 from presence_server.domain.claims import next_edge
-from presence_server.domain.model import OFFLINE, REST, Device, PublicState, Shown, Status, UserPresence, UserRecord
+from presence_server.domain.model import (
+    OFFLINE,
+    REST,
+    Cause,
+    Device,
+    PublicState,
+    Shown,
+    Status,
+    UserPresence,
+    UserRecord,
+)
 from presence_server.domain.promises import Promises
 from presence_server.domain.shard import Shard, Shared
 from presence_server.domain.table import PresenceTable
@@ -50,7 +60,7 @@ def grace_not_cancelled(patch: Patch) -> None:
     def end(self: Shard, key: Device | UserRecord, now: float, utc: float) -> Transition:
         record = self.users.get(key.user_id)
         if isinstance(key, Device) and record is not None and key in record.devices:
-            return self._end(record, key, utc)
+            return self._end(record, key, utc, Cause.GRACE_OVER)
         return expire(self, key, now, utc)
 
     patch.setattr(Shard, "_watch_activity", lambda self, device: None)

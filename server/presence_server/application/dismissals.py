@@ -19,7 +19,7 @@ from presence_server.application.sessions import Session
 from presence_server.application.turn import Turn
 from presence_server.domain.causes import Cause
 from presence_server.domain.model import UserKey
-from presence_server.domain.transitions import Erase, Leave
+from presence_server.domain.transitions import Erase, Leave, Transition
 
 Refuses = Callable[[Principal], bool]
 """Whether the credentials that a principal came with are refused now."""
@@ -80,15 +80,22 @@ class Dismissals:
             self._engine.submit(wanted, now, _forget)
 
     def erase(self, user_id: UserKey, now: float, done: Done) -> int:
-        """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did."""
+        """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did.
+
+        What they said of their privacy holds until the engine has forgotten them: what it keeps may be told until then.
+        """
+
+        def erased(made: Transition | None) -> None:
+            if made is not None and self._permissions.last_seen(user_id) is not LastSeen.EVERYONE:
+                self._permissions.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
+            done(made)
+
         with self._turn:
             ended = [session for session in self._roster if user_id in (session.user_id, session.viewer)]
             for session in ended:
                 self._let_go(session, Cause.ERASED, now)
                 self._replies.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
-            if self._permissions.last_seen(user_id) is not LastSeen.EVERYONE:
-                self._permissions.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
-            self._engine.submit(Erase(user_id), now, done)
+            self._engine.submit(Erase(user_id), now, erased)
             return len(ended)
 
     def close_all(self, code: CloseCode, reason: str, now: float) -> None:
