@@ -42,9 +42,12 @@ from presence_server.domain.platforms import AnyPlatform, platforms_of
 from presence_server.domain.table import PresenceTable, TableOfStrings
 from presence_server.engines.memory import MemoryEngine
 from presence_server.garbage import collect_when_due, settle
+from presence_server.handover.giving import Giving
+from presence_server.handover.place import ServerPlace
+from presence_server.handover.taking import NotGiven, take
 from presence_server.identity.networks import Networks
 from presence_server.limits import allowances_of, http_limits_of, hub_limits_of, lifetimes_of, limit_of, logins_of
-from presence_server.listening import BindError, listen, listen_at, page_url
+from presence_server.listening import BindError, opened, url_of
 from presence_server.log_output import say
 from presence_server.logs import get_logger
 from presence_server.process import PresenceServer
@@ -277,10 +280,16 @@ async def serve(settings: Settings) -> None:
         BindError: the address is taken, or not this machine's.
     """
     certificate = _certificate(settings)
-    listeners = listen(settings.host, settings.port)
-    url = page_url(settings.hosts[0], listeners[0].getsockname()[1], certificate is not None)
-    if settings.uds:
-        listeners.append(listen_at(settings.uds))
+    taking = None
+    try:
+        if settings.takeover:
+            taking = take(Path(settings.state))
+        settings, sockets, listeners = opened(settings, () if taking is None else taking.sockets)
+        if taking is not None:
+            taking.wait_released()
+    except NotGiven as refused:
+        raise BindError(str(refused)) from None
+    url = url_of(settings, listeners, certificate is not None)
     open_files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = settings.connection_limit(open_files)
     clock = SystemClock()
@@ -309,7 +318,14 @@ async def serve(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    server = PresenceServer(config, gateway, settings.drain_timeout, certificate)
+    server = PresenceServer(config, gateway, settings.drain_timeout, certificate, sockets)
+    if taking is not None:
+        server.on_started.append(taking.ready)
+    place = giving = None
+    if state is not None:
+        place = ServerPlace(server, gateway, state, hands, settings.returning / 2)
+        giving = Giving(Path(settings.state), place)
+        server.on_started.append(giving.start)
     gateway.http.books.on_crowd = server.on_crowd
     settle()
     returning = ""
@@ -325,8 +341,12 @@ async def serve(settings: Settings) -> None:
     collecting = asyncio.ensure_future(collect_when_due())
     try:
         await server.serve(sockets=listeners)
+    except NotGiven as refused:
+        raise BindError(str(refused)) from None
     finally:
         collecting.cancel()
+        if giving is not None:
+            await giving.stop()
         if gateway.webhooks is not None:
             await gateway.webhooks.stop()
         gateway.driver.stop()
@@ -336,7 +356,7 @@ async def serve(settings: Settings) -> None:
             state.finish()
             await hands.close()
             state.close()
-        if settings.uds:
+        if settings.uds and not sockets.are_held and (place is None or not place.is_left):
             with suppress(OSError):
                 os.unlink(settings.uds)
     _log.info("ended")

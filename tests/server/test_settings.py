@@ -96,6 +96,7 @@ DESIGN = {
     "jwt_issuer": "",
     "jwt_audience": "",
     "jwt_leeway": 5,
+    "reuse_port": False,
     "uds": "",
     "tls_cert": "",
     "tls_key": "",
@@ -113,6 +114,7 @@ DESIGN = {
     "reciprocal_last_seen": False,
     "state": "",
     "return_period": 30,
+    "takeover": False,
     "fsync": False,
     "engine": "memory",
 }
@@ -142,6 +144,7 @@ NEEDED = {
     "visibility_url": ["--visibility", "ask"],
     "fsync": ["--state", "/var/lib/presence"],
     "device_classes": ["--login-policy", "one-per-class"],
+    "takeover": ["--state", "/var/lib/presence"],
 }
 """Without which a setting means nothing, and is refused."""
 
@@ -157,7 +160,7 @@ def test_every_setting_is_a_flag_and_a_variable() -> None:
     raw["max_unsent"] = "2097152"
     raw |= {"max_header": "2048", "limits": "on", "sources": "self=1,boss=9", "lifetimes": "BUSY=60"}
     raw |= {"no_invisible": "on", "show_idle_since": "on", "reciprocal_last_seen": "on"}
-    raw |= {"state": "/var/lib/presence", "fsync": "on"}
+    raw |= {"state": "/var/lib/presence", "fsync": "on", "takeover": "on", "reuse_port": "on"}
     raw |= {"visibility": "contacts", "strangers": "coarse", "visibility_url": "http://a.example/may"}
     for one in DECLARATIONS:
         text = raw.get(one.name, "0.4" if isinstance(one.default, float) else "2")

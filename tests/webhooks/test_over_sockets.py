@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import signal
 import subprocess
 import time
@@ -233,13 +234,9 @@ def test_replay_over_rest(receiver: Receiver, file: Path) -> None:
 
 
 def test_only_the_scope_admin_sees_webhooks(receiver: Receiver, file: Path, tmp_path: Path) -> None:
-    keys = {
-        scope: new_key(lambda size, scope=scope: scope.encode().ljust(size, b"."))  # type: ignore[misc]
-        for scope in ("read", "write", "admin")
-    }
-    (tmp_path / "keys").write_text(
-        "".join(f"{line_of(scope, key, frozenset((scope,)))}\n" for scope, key in keys.items())
-    )
+    keys = {scope: new_key(secrets.token_bytes) for scope in ("read", "write", "admin")}
+    lines = [line_of(scope, key, frozenset((scope,))) for scope, key in keys.items()]
+    (tmp_path / "keys").write_text("\n".join(lines))
     file.write_text(entry_of(receiver.url))
     with run_server(webhooks=file, auth="jwt", jwt_key=JWT_SECRET, service_keys=tmp_path / "keys") as server:
         for method, path, body in (("GET", "/webhooks", None), ("POST", "/webhooks/crm/replay", {})):

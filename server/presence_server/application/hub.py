@@ -336,6 +336,19 @@ class Hub:
     def is_draining(self) -> bool:
         return self.draining.is_on
 
+    @property
+    def greeting(self) -> int:
+        """Sessions that have connected, and are not greeted yet. Looks at all of them."""
+        return sum(session.state is not State.LIVE for session in self.roster)
+
+    def publish_held(self, now: float) -> None:
+        """Publish what is held of flapping users: whoever goes on from the records knows nothing of it.
+
+        Else a cursor from after such a change, which was not told yet, would pass it over there.
+        """
+        with self.turn:
+            self._publishing.release_all(now)
+
     def drain(self, spread: float) -> None:
         """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
         with self.turn:

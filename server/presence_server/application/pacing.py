@@ -51,6 +51,13 @@ class Pacing:
         """The held changes that may be published now: user and the version last held."""
         return [(user_id, self._held_version.pop(user_id)) for user_id in self._held.pop_due(now)]
 
+    def release_all(self) -> list[tuple[UserKey, int]]:
+        """All held changes, whenever they might be published."""
+        held, self._held_version = self._held_version, {}
+        for user_id in held:
+            self._held.discard(user_id)
+        return list(held.items())
+
     def __len__(self) -> int:
         """How many changes are held."""
         return len(self._held)

@@ -36,7 +36,14 @@ class Publishing:
 
     def release(self, now: float) -> None:
         """Publish what was held back for long enough, under a seq of its own."""
-        for user_id, version in self.pacing.release(now):
+        self._publish(self.pacing.release(now), now)
+
+    def release_all(self, now: float) -> None:
+        """Publish everything that is held back, now."""
+        self._publish(self.pacing.release_all(), now)
+
+    def _publish(self, held: list[tuple[UserKey, int]], now: float) -> None:
+        for user_id, version in held:
             self._engine.restamp(user_id, now)
             is_restated = user_id in self._restated
             self._restated.discard(user_id)

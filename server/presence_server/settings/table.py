@@ -51,6 +51,7 @@ class Settings:
         "127.0.0.1", "address or host name to listen on; several: separated by commas, or --host again", repeats=True
     )
     port: int = count(8004, "port to listen on; 0 takes any free one", least=0, most=65535)
+    reuse_port: bool = switch(False, "others may listen there as well that say so: a new server beside the old one")
     uds: str = text("", "path of a Unix socket to listen on as well, for a proxy in front", empty="none")
     tls_cert: str = text("", "PEM file of the certificate and its chain; with tls_key: serves TLS only", empty="none")
     tls_key: str = text("", "PEM file of the certificate's key, without a passphrase", empty="none")
@@ -208,6 +209,9 @@ class Settings:
         30.0,
         "after a start from state for devices to come back unnoticed; at least grace_period",
         least=0.0,
+    )
+    takeover: bool = switch(
+        False, "take the listening sockets and the state from the server that holds the directory of state"
     )
     fsync: bool = switch(False, "lose nothing of state at power loss, where up to a second may be lost otherwise")
     engine: str = text("memory", "where the table of users lives")
@@ -412,6 +416,8 @@ def _check_visibility(settings: Settings) -> None:
 
 
 def _check_together(settings: Settings) -> None:
+    if settings.takeover and not settings.state:
+        raise SettingsError("takeover", "needs state", ("takeover", "state"))
     if settings.fsync and not settings.state:
         raise SettingsError("fsync", "means nothing without state", ("fsync", "state"))
     if bool(settings.tls_cert) != bool(settings.tls_key):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from presence_server.application.ports import Clock
+from presence_server.application.ports import Clock, Done
 from presence_server.domain.model import UserKey
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.transitions import NOTHING, Transition
+from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
 from presence_server.engines.memory import MemoryEngine
 from presence_server.state.form import Gap
 
@@ -33,17 +33,32 @@ class LastingEngine(MemoryEngine):
         self._infers = infers
         self._mark = mark
         self._lived = lived
+        self.is_released = False
+        """The records are another process's. Those here are read as they were, and nothing changes any more: to
+        transitions it is as if the store could not be reached."""
+
+    def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
+        if self.is_released:
+            done(None)
+        else:
+            super().submit(transition, now, done)
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, spoke: bool) -> None:
+        if self.is_released:
+            return
         if spoke and self._infers:
             self._mark(user_id)
         super().touch(user_id, device_id, holder, now, spoke)
 
     def restamp(self, user_id: UserKey, now: float) -> None:
+        if self.is_released:
+            return
         super().restamp(user_id, now)
         self._mark(user_id)
 
     def sweep(self, now: float) -> None:
+        if self.is_released:
+            return
         super().sweep(now)
         if not self.is_draining:
             self._lived(now, self._utc())

@@ -35,10 +35,14 @@ class ThreadHands:
         else:
             self._loop.call_soon(call)
 
-    async def close(self) -> None:
+    async def rest(self) -> None:
         """Wait for what is under way."""
         await self._loop.run_in_executor(self._thread, _nothing)
         await asyncio.sleep(0)  # for what is told of the last job
+
+    async def close(self) -> None:
+        """Wait for what is under way, and take nothing more on."""
+        await self.rest()
         self._thread.shutdown()
 
 

@@ -54,6 +54,7 @@ class State:
         self._disk = FolderDisk(self._folder, hands, syncs_all, self._failed)
         self._keeper: Keeper | None = None
         self._numbers = Numbers()
+        self._finished: Keeper | None = None
         self.restored: Restored | None = None
         self.positions = PositionsSection()
 
@@ -140,7 +141,14 @@ class State:
         """Hand over all that there is to write. Nothing is written that happens later."""
         if self._keeper is not None:
             self._keeper.finish()
-            self._keeper = None
+            self._finished, self._keeper = self._keeper, None
+
+    def take_back(self) -> None:
+        """After `close`: whoever has held the directory meanwhile is gone. What it has written is written over."""
+        self._keeper, self._finished = self._finished, None
+        if self._keeper is not None:
+            self._disk.reopen()
+            self._keeper.begin()
 
     def close(self) -> None:
         """After `finish`, and once no hand is at work any more: all is on the disk, and nobody holds the directory."""

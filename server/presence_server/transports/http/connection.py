@@ -548,6 +548,22 @@ class HttpConnection(asyncio.Protocol):
         else:
             self._exchange.keeps_alive = False
 
+    def end_when_idle(self) -> None:
+        """Another server answers from now on: what was asked here is still answered, and nothing more is awaited."""
+        if self._exchange is not None:
+            self._exchange.keeps_alive = False
+        elif not (self._reader.is_in_head or self._reader.is_in_body or self._ahead or self._has_unread()):
+            self._close()
+
+    def _has_unread(self) -> bool:
+        """Whether something has arrived that the loop has not read yet."""
+        found = None if self._transport is None else self._transport.get_extra_info("socket")
+        if found is None or found.fileno() < 0:
+            return False
+        poll = select.poll()
+        poll.register(found.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def give_way(self) -> None:
         """The place is another's. Nothing is under way here."""
         if self._reader.is_in_head:

@@ -113,6 +113,9 @@ class Door(asyncio.Protocol):
 
     give_way = shutdown
 
+    def end_when_idle(self) -> None:
+        """It is about to say its first word, which is still heard."""
+
     def _leave(self) -> asyncio.Transport | None:
         """It is this one's no more: neither to time nor to end."""
         transport, self._transport = self._transport, None
