@@ -21,6 +21,8 @@ export interface FeedEntry {
   readonly statusText?: string;
   readonly statusEmoji?: string;
   readonly device?: FeedDevice;
+  /** For all others the user is OFFLINE, by their own word: told to webhooks with the scope `admin` only. */
+  readonly invisible?: true;
 }
 
 export interface PresenceChanges {

@@ -21,7 +21,8 @@ from presence_client.testing import FakePresenceServer
 from support.server import Server, run_server
 
 README = Path(__file__).parents[2] / "client_sdk/python/README.md"
-FIRST, REST, CLAIMS, PEOPLE, WEBHOOKS, FAKE = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+EXAMPLES = re.findall(r"```python\n(.*?)```", README.read_text("utf-8"), re.DOTALL)
+FIRST, REST, CLAIMS, PEOPLE, FEED, WEBHOOKS, FAKE = EXAMPLES
 URL = "http://127.0.0.1:8004"
 
 
@@ -107,6 +108,13 @@ def test_the_example_of_everybody(server: Server, capsys: pytest.CaptureFixture[
     pushed, busy = capsys.readouterr().out.splitlines()
     assert pushed == "push 20002"
     assert 20001 in json.loads(busy)
+
+
+def test_the_example_of_the_feed(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
+    server.online(10001)
+    example = FEED.replace(URL, server.url) + "        break\n"
+    run(example, PresenceApi=presence_client.PresenceApi, Presences=presence_client.Presences)
+    assert "10001 " in capsys.readouterr().out
 
 
 def test_the_example_of_webhooks(capsys: pytest.CaptureFixture[str]) -> None:

@@ -35,6 +35,7 @@ from presence_client.claims import Claim
 from presence_client.client import PresenceClient, connect
 from presence_client.client_view import ClientView
 from presence_client.conversation import Kind
+from presence_client.cursors import CursorStore, FileCursor, MemoryCursor
 from presence_client.errors import (
     ConnectionClosed,
     InvalidSetting,
@@ -47,6 +48,7 @@ from presence_client.errors import (
     Unreachable,
     UsageError,
 )
+from presence_client.feed import Feed, FeedBatch, Gap
 from presence_client.people import Peak, Peaks, ReachedUser, Statistics
 from presence_client.presences import Presences
 from presence_client.scripts import run
@@ -66,16 +68,22 @@ __all__ = [
     "CloseCode",
     "ConnectionClosed",
     "ConnectionState",
+    "CursorStore",
     "Decision",
     "DeviceStatus",
     "ExplainedChange",
     "ExplainedDevice",
     "Explanation",
+    "Feed",
+    "FeedBatch",
     "FeedDevice",
     "FeedEntry",
+    "FileCursor",
+    "Gap",
     "HeldClaim",
     "InvalidSetting",
     "Kind",
+    "MemoryCursor",
     "NotConnected",
     "Override",
     "Peak",

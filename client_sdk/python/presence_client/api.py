@@ -16,7 +16,7 @@ import time
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -35,8 +35,11 @@ from presence_client.answers import (
     UserStatus,
     UserSummary,
 )
+from presence_client.backoff import Backoff
 from presence_client.claims import Claim, claims_body, patch_body
+from presence_client.cursors import CursorStore, MemoryCursor
 from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
+from presence_client.feed import MOST, Feed, FeedAnswer
 from presence_client.http import Exchanges, Http
 from presence_client.people import PeopleCalls
 from presence_client.rest_link import HttpAnswer
@@ -238,6 +241,41 @@ class PresenceApi(PeopleCalls):
         if cursor is not None:
             body["cursor"] = cursor
         return await self._ask("POST", "/changes", ChangeSet, body, wait)
+
+    def feed(
+        self,
+        cursors: CursorStore | None = None,
+        *,
+        wait: float = 25.0,
+        limit: int = 1_000,
+        transitions: Literal["last", "all"] = "last",
+        backoff: Backoff = Backoff(),  # noqa: B008 - immutable
+    ) -> Feed:
+        """Everybody's changes, from the cursor that `cursors` holds, without an end: `async for entry in api.feed()`.
+
+        For services with the scope `read` (or `admin`, which sees who is invisible). Begins with everybody present if
+        there is no cursor. Goes on by itself after an outage, of either side: see `presence_client.feed`.
+
+        `cursors`: None: the place is kept in memory (`MemoryCursor`). `wait`: seconds that each request waits for
+        something, 0 to 60. `limit`: entries of a batch, 1 to 10,000. `transitions`: `last` tells the last state of
+        whoever changed, `all` every transition that the server still holds. `backoff`: between tries.
+
+        Raises:
+            ValueError: an argument cannot be right.
+        """
+        if not 0 <= wait * 1000 <= MAX_WAIT:
+            raise ValueError(f"wait must be from 0 to {MAX_WAIT // 1000} seconds")
+        if not 1 <= limit <= MOST:
+            raise ValueError(f"limit must be from 1 to {MOST}")
+        if transitions not in ("last", "all"):
+            raise ValueError("transitions must be last or all")
+        body: dict[str, Any] = {"waitMs": int(wait * 1000), "limit": limit, "transitions": transitions}
+
+        async def ask(cursor: str | None) -> FeedAnswer:
+            asked = body if cursor is None else body | {"cursor": cursor}
+            return await self._ask("POST", "/changes", FeedAnswer, asked, wait)
+
+        return Feed(ask, cursors or MemoryCursor(), self._ids, backoff)
 
     # -- parts -------------------------------------------------------------------------------------------------------
 

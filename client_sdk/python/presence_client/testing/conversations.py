@@ -400,9 +400,9 @@ class Conversations:
         link.close_from_server(code, reason)
         self._leave(link, code)
 
-    def cursor(self) -> str:
-        """As of now."""
-        return f"{self._epoch}.{self.users.seq}"
+    def cursor(self, seq: int | None = None) -> str:
+        """As of `seq`; None: as of now."""
+        return f"{self._epoch}.{self.users.seq if seq is None else seq}"
 
     def seq_of(self, cursor: str | None) -> int | None:
         """What a cursor covers; None: nothing that is known."""

@@ -26,7 +26,7 @@ from presence_client.testing.claims import (
     taken_back,
 )
 from presence_client.testing.explained import explain, standing
-from presence_client.testing.feed import feed_page
+from presence_client.testing.feed import feed_page, poll_page
 from presence_client.testing.users import Device, User, Users, time_of, without_none
 from presence_protocol import fields
 from presence_protocol.close_codes import CloseCode
@@ -50,6 +50,12 @@ _CLAIM: Final = {
 }
 _STATUS: Final = {name: rule for name, rule in FIELDS["status"][1].items() if name != "id"}
 _LEVELS: Final = {"idle": Field(fields.boolean), "busy": Field(fields.boolean)}
+_CHANGES: Final = {
+    "cursor": Field(fields.text),
+    "waitMs": Field(fields.wait),
+    "limit": Field(fields.integer(1, 10_000)),
+    "transitions": Field(fields.one_of(("all", "last"))),
+}
 _ERRORS: Final = {
     400: "invalid_request",
     401: "unauthenticated",
@@ -92,7 +98,7 @@ class World(Protocol):
 
     def remove_device(self, user_id: UserId, device_id: str, cause: str) -> None: ...
 
-    def cursor(self) -> str: ...
+    def cursor(self, seq: int | None = None) -> str: ...
 
     def seq_of(self, cursor: str | None) -> int | None: ...
 
@@ -403,11 +409,13 @@ class FakeRest:
     # -- following ---------------------------------------------------------------------------------------------------
 
     async def _changes(self, raw: dict[str, Any]) -> Any:
-        watched = set(self._ids_of(raw)) if "userIds" in raw else None
+        _check(raw, _CHANGES)
+        watched = None if raw.get("userIds") is None else set(self._ids_of(raw))
         wait = (raw.get("waitMs") or 0) / 1000
         deadline = asyncio.get_running_loop().time() + wait
         while True:
-            page = feed_page(self._world, watched, raw)
+            world = self._world
+            page = feed_page(world, raw) if watched is None else poll_page(world, watched, raw.get("cursor"))
             left = deadline - asyncio.get_running_loop().time()
             if page["changes"] or not page["resumed"] or left <= 0:
                 return page

@@ -92,6 +92,7 @@ class Users:
         self._tells_idle = show_idle_since
         self._users: dict[UserId, User] = {}
         self._entries: dict[UserId, StatusEntry] = {}
+        self._last: dict[UserId, Happened] = {}
 
     def user(self, user_id: UserId) -> User:
         return self._users.setdefault(user_id, User())
@@ -108,9 +109,11 @@ class Users:
     def entries(self, user_ids: Iterable[UserId]) -> list[StatusEntry]:
         return [self.entry(user_id) for user_id in user_ids]
 
-    def since(self, seq: int) -> list[StatusEntry]:
-        """Whoever has changed after `seq`, in that order."""
-        return sorted((each for each in self._entries.values() if each.version > seq), key=lambda each: each.version)
+    def last_of_each(self, seq: int) -> list[Happened]:
+        """The last change of whoever has changed after `seq`, in that order."""
+        return sorted(
+            (one for one in self._last.values() if one.entry.version > seq), key=lambda one: one.entry.version
+        )
 
     def self_view(self, user_id: UserId) -> SelfView:
         user, now = self.user(user_id), self.clock()
@@ -150,7 +153,8 @@ class Users:
         after.version = self.seq
         after.last_active_time = format_time(int(now)) if after.last_seen is None else None
         self._entries[user_id] = after
-        self.happened.append(Happened(after, before, cause, int(now * 1000), device))
+        happened = self._last[user_id] = Happened(after, before, cause, int(now * 1000), device)
+        self.happened.append(happened)
         del self.happened[:-REMEMBERED]
         return after
 
