@@ -205,6 +205,75 @@ def test_a_private_address_is_refused_unless_it_is_allowed(receiver: Receiver, f
         receiver.wait(lambda: receiver.fold().statuses == {1: "ONLINE"})
 
 
+def test_a_filter_lets_through_what_it_names(receiver: Receiver, file: Path) -> None:
+    with receiving() as all_of_it:
+        some = {"status": ["ONLINE", "OFFLINE"], "platforms": ["IOS"], "users": [1, 2, 3]}
+        file.write_text(entry_of(receiver.url, filter=some) + entry_of(all_of_it.url, "all"))
+        with run_server(webhooks=file) as server:
+            server.online(1, platform="IOS")
+            server.online(2, platform="WEB")
+            server.online(4, platform="IOS")
+            server.online(3, platform="IOS")
+            server.request("PUT", "/status/3", {"status": "BUSY"})
+            server.post("/offline", {"userId": 1, "deviceId": "rest"})
+            all_of_it.wait(lambda: all_of_it.fold().statuses == {2: "ONLINE", 3: "BUSY", 4: "ONLINE"})
+            wait(lambda: all(one["lagMs"] == 0 for one in server.get("/webhooks").data))
+            # A position passes what the filter leaves out: a replay from it sends nothing again.
+            before = len(receiver.asked)
+            assert server.post("/webhooks/crm/replay", {"cursor": standing(server)["cursor"]}).status == 200
+            server.online(1, platform="IOS")
+            receiver.wait(
+                lambda: receiver.received[-1].changes[-1]["status"] == "ONLINE" and len(receiver.asked) > before
+            )
+            assert not receiver.received[-1].json["data"]["gap"]
+        told = {entry["userId"] for one in receiver.received for entry in one.changes}
+        assert told <= {1, 3}
+        assert {entry["status"] for one in receiver.received for entry in one.changes} <= {"ONLINE", "OFFLINE"}
+
+
+def test_who_is_invisible_is_so_for_read_and_not_for_admin(receiver: Receiver, file: Path) -> None:
+    with receiving() as admin:
+        file.write_text(entry_of(receiver.url) + entry_of(admin.url, "admin", scope="admin"))
+        with run_server(webhooks=file) as server:
+            for user in (1, 2):
+                server.online(user)
+            server.request("PUT", "/status/1", {"status": "OFFLINE"})
+            server.online(3)
+            receiver.wait(lambda: receiver.fold().statuses == {2: "ONLINE", 3: "ONLINE"})
+            admin.wait(lambda: admin.fold().statuses == {1: "ONLINE", 2: "ONLINE", 3: "ONLINE"})
+            server.post("/webhooks/crm/replay", {})
+            server.post("/webhooks/admin/replay", {})
+            receiver.wait(lambda: len([one for one in receiver.received if one.json["data"]["gap"]]) == 2)
+            admin.wait(lambda: len([one for one in admin.received if one.json["data"]["gap"]]) == 2)
+            receiver.wait(lambda: receiver.fold().statuses == {2: "ONLINE", 3: "ONLINE"})
+            admin.wait(lambda: admin.fold().statuses == {1: "ONLINE", 2: "ONLINE", 3: "ONLINE"})
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_with_state_a_position_outlives_a_restart(
+    receiver: Receiver, file: Path, tmp_path: Path, end: signal.Signals
+) -> None:
+    file.write_text(entry_of(receiver.url))
+    settings: dict[str, Any] = {"webhooks": file, "state": tmp_path / "state"}
+    with run_server(**settings) as server:
+        for user in (1, 2, 3):
+            server.online(user)
+        receiver.wait(lambda: len(receiver.fold().statuses) == 3)
+        receiver.behave = lambda _delivered, _handler: 503  # what happens now is missed
+        server.post("/offline", {"userId": 2, "deviceId": "rest"})
+        position = standing(server)["cursor"].split(".")[0]
+        receiver.wait(lambda: any(one.changes[-1]["status"] == "OFFLINE" for one in receiver.asked))
+        server.process.send_signal(end)
+        server.wait()
+    missed = len(receiver.received)
+    receiver.behave = lambda _delivered, _handler: 200
+    with run_server(**settings) as server:
+        receiver.wait(lambda: receiver.fold().statuses == {1: "ONLINE", 3: "ONLINE"})
+        assert not any(one.json["data"]["gap"] for one in receiver.received[missed:])
+        assert standing(server)["cursor"].split(".")[0] == position
+        assert receiver.fold().out_of_order == []
+
+
 def test_replay_over_rest(receiver: Receiver, file: Path) -> None:
     file.write_text(entry_of(f"{receiver.url}?key=hush"))
     with run_server(webhooks=file) as server:
