@@ -67,6 +67,7 @@ export class Core {
   #idle = null; // {idle, since} once it was said
   #lastEnd = End(0);
   #hasEnded = false;
+  #isReturning = false; // it was welcomed since the program said connect
   #noticeAt = null;
   #retryAt = null;
   #moveAt = null;
@@ -137,7 +138,7 @@ export class Core {
   restart(now) {
     if (!this.#hasEnded) return;
     this.#attempts = new Attempts(this.#policy, this.#chance);
-    this.#hasEnded = false;
+    this.#hasEnded = this.#isReturning = false;
     this.state = ConnectionState(Phase.CLOSED);
     this.#connect(now);
   }
@@ -193,7 +194,7 @@ export class Core {
       conversation.saidIdle = this.#idle;
       conversation.told = new Set(this.#waitingFor("activity").map(([ticket]) => ticket));
     }
-    this.#send(conversation, this.#identity.hello(asked, idleness(this.#idle, now), this.welcome === null));
+    this.#send(conversation, this.#identity.hello(asked, idleness(this.#idle, now), this.welcome === null, this.#isReturning));
   }
 
   /** Something came that is no message. */
@@ -355,6 +356,7 @@ export class Core {
     const former = this.#main;
     if (conversation === this.#successor) this.#promote(conversation);
     this.welcome = welcome;
+    this.#isReturning = true;
     this.#noticeAt = this.#moveAt = this.#renewAt = null;
     this.view.receive(welcome);
     if (welcome.self) this.self = selfOf(welcome.self);

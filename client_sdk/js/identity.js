@@ -40,8 +40,8 @@ export class Identity {
     return this.userId === null;
   }
 
-  /** The first message of a connection. `isFirst`: nobody was welcomed so far; `idleness`: see `values.js`. */
-  hello({ userIds, cursor }, idleness, isFirst) {
+  /** The first message of a connection. `isFirst`: nobody was welcomed so far; `idleness`: see `values.js`; `isReturning`: it comes back by itself. */
+  hello({ userIds, cursor }, idleness, isFirst, isReturning = false) {
     const { userId, deviceId, platform, token, status } = this;
     const hello = { type: "hello", ...(this.isObserver ? { observer: true } : { userId, deviceId, platform }) };
     if (token !== null && !this.hasTickets) hello.token = token;
@@ -49,7 +49,10 @@ export class Identity {
     if (isFirst && status !== undefined) hello.status = status;
     if (userIds.length) hello.watch = userIds;
     if (cursor !== null) hello.cursor = cursor;
-    if (this.client !== null) hello.client = this.client;
+    if (this.client !== null) {
+      hello.client = this.client;
+      if (isReturning && !this.isObserver) hello.returning = true;
+    }
     return hello;
   }
 }

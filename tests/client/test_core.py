@@ -153,6 +153,18 @@ def test_an_observer_names_neither_user_nor_device() -> None:
     assert world.sent() == [Hello(observer=True)]
 
 
+def test_an_sdk_says_what_it_is_and_that_it_comes_back_by_itself() -> None:
+    world = World(client="presence-python/1.0.0").begin()
+    first = world.open().link
+    assert world.sent() == [Hello(user_id=1, device_id="d", platform="PC", client="presence-python/1.0.0")]
+    world.hear(first, welcome())
+    world.lose(first)
+    again = world.next_open()
+    world.core.opened(again.link, world.now)
+    (hello,) = world.sent()
+    assert (hello.client, hello.returning) == ("presence-python/1.0.0", True)
+
+
 def test_a_watch_is_settled_when_the_entries_are_there() -> None:
     world = World().begin()
     link = world.live()

@@ -17,7 +17,8 @@ class Identity:
 
     `status` is an override to begin with: it goes into hello until the first welcome and never again, and the server
     heeds it only when the device's session is a new one. `has_tokens`: before each connection a token is asked for,
-    and `token` is the last one. `ids`: the kind of user ids that the server speaks. `client`: what SDK it says it is.
+    and `token` is the last one. `ids`: the kind of user ids that the server speaks. `client`: what SDK it says it is;
+    it then says as well that it comes back by itself.
 
     Raises:
         ValueError: an argument is missing, or cannot be right.
@@ -60,6 +61,7 @@ class Identity:
             watch=watch or None,
             cursor=cursor,
             client=self.client,
+            returning=None if is_first or self.observer or self.client is None else True,
         )
 
 

@@ -366,7 +366,7 @@ class RestLink:
 
     def _failed(self, purpose: str, context: Any, answer: HttpAnswer, now: float) -> None:
         error = _error_of(answer)
-        if error in ENDINGS and purpose != "greet":
+        if error in ENDINGS and (purpose != "greet" or self._me().returning):
             details = _details_of(answer)
             self._end(End(ENDINGS[error], details[0].reason if details else answer.reason))
         elif purpose == "greet" and error in GONE and context is None:  # whoever connects anew may take over again

@@ -65,6 +65,8 @@ class Hello(ClientMessage, tag="hello"):
     cursor: str | None = None
     client: str | None = None
     """What SDK it is, and of which version: `presence-js/1.0.0`."""
+    returning: bool | None = None
+    """Nobody has signed in: the client has come back by itself."""
     feed: bool | None = None
     """True: a back end that follows everybody (see `presence_protocol.feed`)."""
     transitions: Literal["all", "last"] | None = None
@@ -374,6 +376,7 @@ def fields_by_type(user_id: Rule, platform: Rule) -> Fields:
                 "watch": Field(user_id, each=True),
                 "cursor": Field(fields.text),
                 "client": Field(fields.client),
+                "returning": Field(fields.boolean),
                 "feed": Field(fields.boolean),
                 "transitions": Field(fields.transitions),
             },

@@ -125,6 +125,7 @@ class Greeting:
                 None if hello.idle_for_ms is None else hello.idle_for_ms / 1000,
                 None if hello.status is None else Status(hello.status),
                 hello.busy,
+                returning=bool(hello.returning),
             )
             self._engine.submit(connect, now, partial(self._welcoming.connected, session, hello, watch, now))
 

@@ -13,9 +13,11 @@ from presence_protocol.close_codes import CloseCode
 from presence_protocol.fields import format_time
 from presence_protocol.messages import Hello, Limits, Welcome
 from presence_protocol.session import Role, advance
+from presence_server.application import refusals
 from presence_server.application.common import Common
 from presence_server.application.cursors import digest_of, resumable_seq
 from presence_server.application.draining import Draining
+from presence_server.application.endings import LOSS_CODES
 from presence_server.application.entries import self_view_of
 from presence_server.application.following import Following
 from presence_server.application.journal import Journal
@@ -25,6 +27,7 @@ from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.watching import Lookup, Watching
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import UserKey
 from presence_server.domain.transitions import Transition
 
@@ -63,7 +66,10 @@ class Welcoming:
         """What came of the session's Connect. `watch` are the keys of whom the hello names."""
         if session.is_over:
             return  # it left while the engine was at it; its end was submitted after its beginning
-        if made is not None and made.is_full:
+        if made is not None and made.farewell is not None:
+            cause, reason = made.farewell
+            self._dismissed(session, cause, reason, now)
+        elif made is not None and made.is_full:
             self._refused["max_devices"] += 1
             reason = "the user has as many devices as one may have"
             self._replies.close(session, CloseCode.TOO_MANY_DEVICES, reason, now)
@@ -73,6 +79,13 @@ class Welcoming:
             session.session_number = made.device.session
             self._roster.join(session, hello.client)
             self.watch_first(session, hello, watch, made.continued, now)
+
+    def _dismissed(self, session: Session, cause: Cause, reason: str, now: float) -> None:
+        """The session's device was ended while nobody could tell its client, which has come back by itself."""
+        code, usual = LOSS_CODES[cause]
+        if cause is Cause.REPLACED:
+            self._replies.send(session, refusals.replaced(reason))
+        self._replies.close(session, code, reason or usual, now)
 
     def watch_first(self, session: Session, hello: Hello, watch: list[UserKey], continued: bool, now: float) -> None:
         """Look the users up whom the hello names, then welcome the session."""

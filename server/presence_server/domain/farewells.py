@@ -1,7 +1,8 @@
-"""What REST clients are still to be told of devices that were ended: by a login elsewhere, or by a back end.
+"""What clients are to be told of devices that were ended: by a login elsewhere, or by a back end.
 
-A WebSocket client is told by the code of its close. A REST client learns of it with its next heartbeat, and must not
-take it for a heartbeat that was lost: it would call `/online` again, and end whoever has taken its place.
+A WebSocket client is told by the code of its close, if it can hear it: one whose link was lost learns of it when it
+comes back by itself (`returning` of a hello). A REST client learns of it with its next heartbeat, and must not take it
+for a heartbeat that was lost. Else either would come back, and end whoever has taken its place.
 """
 
 from __future__ import annotations
@@ -15,6 +16,10 @@ MOST: Final = 100_000
 """Devices of which it is remembered, some 300 bytes each; then the oldest is forgotten."""
 
 
+KEPT: Final = 3_600.0
+"""Seconds for which it is: who was out of reach for longer than that comes as a stranger."""
+
+
 class Farewell(NamedTuple):
     """Why a device was ended, and in words for the person at it."""
 
@@ -23,16 +28,16 @@ class Farewell(NamedTuple):
 
 
 class Farewells:
-    """The last ended devices, for `seconds` each. Costs nothing while there is none."""
+    """The last ended devices. Costs nothing while there is none."""
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._said: dict[tuple[UserKey, str], tuple[float, Farewell]] = {}
 
-    def say(self, user_id: UserKey, device_id: str, farewell: Farewell, until: float) -> None:
-        """Tell it to who asks before `until`, by the clock of durations."""
+    def say(self, user_id: UserKey, device_id: str, farewell: Farewell, now: float) -> None:
+        """The device was ended."""
         self._said.pop((user_id, device_id), None)
-        self._said[user_id, device_id] = (until, farewell)
+        self._said[user_id, device_id] = (now + KEPT, farewell)
         if len(self._said) > self._most:
             del self._said[next(iter(self._said))]
 

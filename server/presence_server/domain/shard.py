@@ -188,6 +188,8 @@ class Shard:
     # -- transitions -------------------------------------------------------------------------------------------
 
     def connect(self, wanted: Connect, now: float, utc: float) -> Transition:
+        if wanted.returning and (farewell := self._farewell_to(wanted, now)) is not None:
+            return Transition(farewell=farewell)
         record = self._record(wanted.user_id)
         device = record.find(wanted.device_id)
         continued, cause = device is not None, Cause.RESUMED
@@ -459,6 +461,19 @@ class Shard:
         if not record.devices:
             self._shared.with_devices -= 1
 
+    def _farewell_to(self, wanted: Connect, now: float) -> Farewell | None:
+        """What is to be told to a client that comes back by itself, and whose session is over; None: it may come."""
+        shared, record = self._shared, self.users.get(wanted.user_id)
+        if record is not None and record.find(wanted.device_id) is not None:
+            return None
+        farewell = shared.farewells.to(wanted.user_id, wanted.device_id, now)
+        if farewell is None and record is not None:
+            rivals = shared.logins.rivals(record.devices, wanted.device_id, wanted.platform)
+            if rivals:
+                newest = max(rivals, key=lambda device: device.session)
+                return Farewell(Cause.REPLACED, signed_in(newest.device_id, newest.platform.value))
+        return farewell
+
     def _has_room(self, record: UserRecord, less: int) -> bool:
         """Whether one more device may come, once so many have gone: always, where it ends another."""
         shared = self._shared
@@ -476,12 +491,10 @@ class Shard:
     def _end_all(
         self, record: UserRecord, devices: list[Device], farewell: Farewell, now: float
     ) -> tuple[Evicted, ...]:
-        """End devices, and see to it that each is told: those of connections by a close, of REST by a heartbeat."""
-        shared, evicted = self._shared, []
+        """End devices, and see to it that each is told: at once by a close, or else when it is heard again."""
+        evicted = []
         for device in devices:
-            if device.holder == REST or shared.promises.of(device) is not None:
-                until = now + shared.lifetimes.rest * shared.stretch
-                shared.farewells.say(record.user_id, device.device_id, farewell, until)
+            self._shared.farewells.say(record.user_id, device.device_id, farewell, now)
             if device.holder > 0:
                 evicted.append(Evicted(device.holder, *farewell))
             self._detach(record, device)

@@ -18,6 +18,8 @@ class Connect(NamedTuple):
     """A connection takes hold of a device. `session` is the number that a new session gets.
 
     `idle` and `busy` None keep what a continued session was, and make a new one active. `status` counts only for that.
+    `returning`: nobody has signed in, the client has come back by itself. If its session was ended, or others are there
+    that may not stand beside it, it is not let in (`Transition.farewell`).
     """
 
     user_id: UserKey
@@ -29,6 +31,7 @@ class Connect(NamedTuple):
     idle_for: float | None = None
     status: Status | None = None
     busy: bool | None = None
+    returning: bool = False
 
 
 class Disconnect(NamedTuple):
@@ -170,7 +173,7 @@ class Transition(NamedTuple):
     `is_refused`: it was not carried out, since there is no room for the claims of one more user who never came.
     `wrong`: it was not carried out, since it does not fit what is known of the user.
     `is_full`: it was not carried out, since the user has as many devices as one may have.
-    `ended`: how many devices a `Kick` ended. `farewell`: the device of a `Heartbeat` was ended lately, and why.
+    `ended`: how many devices a `Kick` ended. `farewell`: the device was ended lately, and why.
     """
 
     change: Change | None = None

@@ -401,6 +401,20 @@ test("4409 after the error `replaced`: another device took over, and it drives t
   assert.equal(client.state, "online", "unless the program says so");
 });
 
+test("hello says that it comes back by itself, unless the program has said connect", () => {
+  const { client, socket, time } = start();
+  socket().welcome();
+  assert.equal(socket().last("hello").returning, undefined);
+  socket().drop(1006);
+  time.pass(60_000);
+  socket().welcome();
+  assert.equal(socket().last("hello").returning, true);
+  client.bye();
+  client.connect();
+  socket().welcome();
+  assert.equal(socket().last("hello").returning, undefined);
+});
+
 test("4409 to a device id that the program chose closes the client", () => {
   const { client, socket } = start();
   socket().welcome();

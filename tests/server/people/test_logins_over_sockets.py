@@ -106,6 +106,32 @@ def test_a_device_in_grace_gives_way(one: Rest) -> None:
     asyncio.run(live())
 
 
+def test_who_comes_back_by_itself_ends_nobody(one: Rest) -> None:
+    async def live() -> None:
+        lost = await Client.hello(one.server, 24, "lost")
+        await vanish(lost)
+        newer = await Client.hello(one.server, 24, "phone-2", platform="IOS")
+        back = await Client.open(one.server)
+        await back.send(type="hello", userId=24, deviceId="lost", platform="WEB", returning=True)
+        code, reason = await ended(back)
+        assert (code, reason) == (4409, "signed in on another device: IOS, phone-2")
+        assert [message["error"] for message in back.heard] == ["replaced"]
+        assert (await newer.ask(type="ping"))["type"] == "pong"
+        assert devices_of(one, 24) == ["phone-2"]
+        await vanish(newer)
+        again = await Client.hello(one.server, 24, "phone-2", platform="IOS", returning=True)
+        assert again.heard[-1]["continued"]
+        kicked = one.post("/kick", {"userId": 24, "reason": "enough"}).data["ended"]
+        assert (kicked, await ended(again)) == (1, (4410, "enough"))
+        back = await Client.open(one.server)
+        await back.send(type="hello", userId=24, deviceId="phone-2", platform="IOS", returning=True)
+        assert await ended(back) == (4410, "enough")
+        signed_in = await Client.hello(one.server, 24, "phone-2", platform="IOS")
+        await signed_in.close()
+
+    asyncio.run(live())
+
+
 def test_a_rest_device_learns_of_it_with_its_next_heartbeat(one: Rest) -> None:
     one.online(23, "old")
     one.online(23, "new", "IOS")

@@ -176,6 +176,12 @@ class Conversations:
             return
         continued = False
         link.client = hello.client or "unknown"
+        if hello.returning and (told := self._told_when_returning(hello)) is not None:
+            error, reason = told
+            if error == "device_replaced":
+                self._tell(link, Error(code=409, error="replaced", message=reason))
+            self.end(link, CloseCode.REPLACED if error == "device_replaced" else CloseCode.ENDED, reason)
+            return
         if hello.user_id is not None:
             continued = self._arrive(link, hello)
         link.watched = set(hello.watch or ())
@@ -265,14 +271,9 @@ class Conversations:
         devices = self.users.user(user_id).devices
         self._farewells.pop((user_id, device_id), None)
         here = devices.get(device_id)
-        if self._login_policy == "many" or (here is not None and here.platform == platform):
-            return
-        rivals = [
-            device
-            for device in devices.values()
-            if device.device_id != device_id and (self._login_policy == "one" or device.platform == platform)
-        ]
-        self._end(user_id, rivals, "replaced", f"signed in on another device: {platform}, {device_id}")
+        if here is None or here.platform != platform:
+            reason = _signed_in(Device(device_id, platform, 0))
+            self._end(user_id, self._rivals(user_id, device_id, platform), "replaced", reason)
 
     def end_devices(self, user_id: UserId, devices: Sequence[Device], cause: str, reason: str) -> None:
         """A back end ends devices. For REST."""
@@ -285,14 +286,37 @@ class Conversations:
         usual = ("device_not_online", "is not online; call /online again")
         return self._farewells.get((user_id, device_id), usual)
 
+    def _told_when_returning(self, hello: Hello) -> tuple[str, str] | None:
+        """Why a client that comes back by itself may not, and the error that REST would be told; None: it may."""
+        assert hello.user_id is not None
+        assert hello.device_id is not None
+        if hello.device_id in self.users.user(hello.user_id).devices:
+            return None
+        if (told := self._farewells.get((hello.user_id, hello.device_id))) is not None:
+            return told
+        rivals = self._rivals(hello.user_id, hello.device_id, hello.platform or "WEB")
+        return ("device_replaced", _signed_in(rivals[-1])) if rivals else None
+
+    def _rivals(self, user_id: UserId, device_id: str, platform: str) -> list[Device]:
+        """Which devices of the user may not stand beside this one; the newest last."""
+        if self._login_policy == "many":
+            return []
+        return [
+            device
+            for device in self.users.user(user_id).devices.values()
+            if device.device_id != device_id and (self._login_policy == "one" or device.platform == platform)
+        ]
+
     def _end(self, user_id: UserId, devices: Sequence[Device], cause: str, reason: str) -> None:
         is_replaced = cause == "replaced"
         for device in devices:
             key = user_id, device.device_id
             self.users.user(user_id).devices.pop(device.device_id)
             self._stop_timer(key)
-            if device.holder == "rest":
-                self._farewells[key] = ("device_replaced" if is_replaced else "device_ended", reason or "was ended")
+            self._farewells[key] = (
+                "device_replaced" if is_replaced else "device_ended",
+                reason or "ended by the back end",
+            )
             for link in [link for link in self._of(user_id) if link.device_id == device.device_id]:
                 link.user_id = None  # its end is not the device's
                 if is_replaced:
@@ -426,3 +450,7 @@ def _parts(entries: list[StatusEntry]) -> list[list[StatusEntry]]:
 def level_cause(idle: bool | None, busy: bool | None) -> str:
     """Why a device's word changes something."""
     return "busy" if busy else "idle" if idle else "active"
+
+
+def _signed_in(device: Device) -> str:
+    return f"signed in on another device: {device.platform}, {device.device_id}"
