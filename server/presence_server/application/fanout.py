@@ -178,6 +178,10 @@ class Fanout:
     def cursor(self) -> str:
         return self._cursor_text(self.settled)
 
+    def _cursor_now(self) -> str:
+        """What everybody may claim to whom something is written now."""
+        return self._cursor_text(self._settled)
+
     def _cursor_text(self, seq: int) -> str:
         return str(Cursor(self.views.epoch, seq))
 
@@ -293,7 +297,7 @@ class Fanout:
         for start in range(0, len(dirty), self._slice_writes):
             if start:
                 yield
-            self._write(dirty[start : start + self._slice_writes], shared)
+            self._turn.do(partial(self._write, dirty[start : start + self._slice_writes], shared, self._cursor_now()))
         if not self._heavy:
             self._settled = target
 
@@ -347,10 +351,8 @@ class Fanout:
         )
         return json, msgpack
 
-    def _write(self, slots: Sequence[int], shared: tuple[bytes, bytes] | None) -> None:
-        """Put the boxes of `slots` into the turn, and what rides. A write takes some 6 us, nearly all the kernel's."""
-        items = self._turn.items
-        cursor = self._cursor_text(self._settled)
+    def _write(self, slots: Sequence[int], shared: tuple[bytes, bytes] | None, cursor: str) -> None:
+        """Write the boxes of `slots`, and what rides. Some 6 us each, nearly all of it the kernel's."""
         boxes, outlets, riders = self._outlets.boxes, self._outlets.by_slot, self._outlets.riders
         framers = self._framers
         for slot in slots:
@@ -363,9 +365,9 @@ class Fanout:
                 elif shared is not None and len(box) == 1:
                     frame = shared[slot & 1]
                 else:
-                    last = box if len(box) <= self._few else self._write_parts(slot, box, outlet)
+                    last = box if len(box) <= self._few else self._put_parts(slot, box, outlet.write)
                     frame = framers[slot & 1](*CODECS[slot & 1].diff(last, cursor))
-                items.append((outlet, rider + frame if rider else frame))
+                outlet.write(rider + frame if rider else frame)
             box.clear()
 
     def _share(self, slots: array[int], frames: tuple[bytes, bytes]) -> None:
@@ -383,22 +385,27 @@ class Fanout:
             else:
                 outlet.write(rest)
 
-    def _write_parts(self, slot: int, box: list[bytes], outlet: Outlet) -> list[bytes]:
-        """Put in all parts but the last, which is returned: only that one's cursor covers the tick.
+    def _put_parts(self, slot: int, box: list[bytes], put: Callable[[bytes], None]) -> list[bytes]:
+        """Put all parts but the last, which is returned: only that one's cursor covers the tick.
 
         A client that is lost between two parts must not claim the later one.
         """
         *earlier, last = _parts(box, self._part_bytes)
         cursor = self._cursor_text(self._settled_before)
         for part in earlier:
-            self._turn.put(outlet, self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
+            put(self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
         return last
 
     def empty(self, slot: int) -> None:
         """Put what waits for its slice into the turn, since something else is about to be: no version goes back."""
-        if self._outlets.boxes[slot]:
+        box, outlet = self._outlets.boxes[slot], self._outlets.by_slot[slot]
+        if box and outlet is not None and not outlet.behind:
+            self._writes += 1
             with self._turn:
-                self._write((slot,), None)
+                self._turn.put(outlet, self._outlets.riders.pop(slot, b""))
+                last = self._put_parts(slot, box, partial(self._turn.put, outlet))
+                self._turn.put(outlet, self._framers[slot & 1](*CODECS[slot & 1].diff(last, self._cursor_now())))
+        box.clear()
 
     def skip(self, slot: int) -> bool:
         """Drop what waits for its slice: the outlet fell behind and is served from its seq instead.

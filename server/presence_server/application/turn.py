@@ -8,8 +8,9 @@ what was decided before it, whoever decided it: an answer, a ping, a diff, a clo
 What comes outside of any entry, an engine's late answer, finds nothing before it: it is done at once. What such an
 answer leaves due (a user's own truth, reading on) nobody would see to: the driver is woken, and opens a turn for it.
 
-The fan-out goes this way as well: 60 ns for each write, which takes 6 us on TCP. What was tried before: an object for
-each effect, handed back to whoever called, which made a `ping` of a client dearer by 0.7 us.
+A slice of a flush, or of a change to very many, is one item: it writes some 500 frames itself. An item for each of
+them was tried, and cost 0.06 to 0.35 us a write, since each connection is looked at twice. What was tried before all
+this: an object for each effect, handed back to whoever called, which made a client's `ping` dearer by 0.7 us.
 """
 
 from __future__ import annotations

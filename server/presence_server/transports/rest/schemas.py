@@ -282,7 +282,7 @@ HEARTBEAT: Final = record(
 )
 HEALTH: Final = record({"status": {"const": "ok"}, "version": {"type": "string"}})
 READY: Final = record({"status": {"const": "ready"}})
-NOT_READY: Final = record({"status": {"enum": ["draining", "full"]}})
+NOT_READY: Final = record({"status": {"enum": ["draining", "full", "unreachable"]}})
 
 COMPONENTS: Final = {
     "Device": DEVICE,
