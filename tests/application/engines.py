@@ -147,10 +147,16 @@ class LateEngine:
     def reveal(self, user_id: int, now: float, done: Callable[[Truth | None], None]) -> None:
         self._inner.reveal(user_id, now, done)
 
-    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+    def lookup(
+        self,
+        user_ids: Sequence[int],
+        now: float,
+        done: Callable[[list[Shown] | None], None],
+        with_devices: bool = False,
+    ) -> None:
         def answer(well: bool) -> None:
             if well:
-                self._inner.lookup(user_ids, self._clock.now(), done)
+                self._inner.lookup(user_ids, self._clock.now(), done, with_devices)
             else:
                 done(None)
 

@@ -294,7 +294,7 @@ def test_users_see_the_truth_about_themselves() -> None:
     truth = scene.table.truth(ANN, scene.utc)
     assert truth.public == OFFLINE
     assert scene.own() == (Status.OFFLINE, 60)
-    assert truth.devices == (scene.device(),)
+    assert truth.devices == (scene.device().view(),)
 
 
 # -- said on top of something ----------------------------------------------------------------------------------------

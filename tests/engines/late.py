@@ -314,12 +314,20 @@ class LateEngine:
             version = self._given = self.store.table.next_version(self._clock.utc())
         return presence._replace(seq=seq, version=version)
 
-    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+    def lookup(
+        self,
+        user_ids: Sequence[int],
+        now: float,
+        done: Callable[[list[Shown] | None], None],
+        with_devices: bool = False,
+    ) -> None:
         def answered(found: list[Shown] | None) -> None:
             done(None if found is None else [self._reconciled(shown) for shown in found])
 
         # Without an order: a look-up may overtake what the store told before, and be overtaken.
-        self.line.send(Request(None, lambda: [self.store.shown(user_id) for user_id in user_ids], answered))
+        self.line.send(
+            Request(None, lambda: [self.store.table.shown(user_id, with_devices) for user_id in user_ids], answered)
+        )
 
     def _reconciled(self, shown: Shown) -> Shown:
         """Of a followed user no look-up says less, or more, than the listener was told."""

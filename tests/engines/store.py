@@ -59,7 +59,6 @@ class Store:
 
     def fetch(self, user_id: int, made: Transition = NOTHING) -> Fetched:
         truth = self.table.truth(user_id, self._clock.utc())
-        truth = truth._replace(devices=tuple(map(copy_of, truth.devices)))
         if made.device is not None:
             made = made._replace(device=copy_of(made.device))
         return Fetched(user_id, self.table.presence(user_id), truth, self.table.floor, made)
@@ -106,13 +105,10 @@ class Store:
         self.elsewhere(Disconnect(connect.user_id, connect.device_id, connect.holder))
 
     def shown(self, user_id: int) -> Shown:
-        shown = self.table.shown(user_id)
-        return shown._replace(devices=tuple(map(copy_of, shown.devices)))
+        return self.table.shown(user_id)
 
     def kept(self, user_id: int) -> Kept:
-        kept = self.table.kept(user_id, self._clock.utc())
-        truth = kept.truth
-        return kept._replace(truth=truth._replace(devices=tuple(map(copy_of, truth.devices))))
+        return self.table.kept(user_id, self._clock.utc())
 
     def _told(self, user_id: int, made: Transition) -> None:
         if made is not NOTHING:

@@ -120,7 +120,7 @@ class Bench:
 
     def look_up(self, *user_ids: int) -> list[Shown]:
         answers = Answers()
-        self.engine.lookup(user_ids, self.now, answers)
+        self.engine.lookup(user_ids, self.now, answers, with_devices=True)
         self.advance(0 if answers.given else SETTLE)
         found: list[Shown] = answers.only
         return found

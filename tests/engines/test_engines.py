@@ -437,3 +437,20 @@ def test_while_its_store_is_away_it_cannot_be_reached_and_statuses_cannot_be_had
     assert answers.only is None
     engine.mend()
     assert engine.is_reachable
+
+
+def test_what_is_told_of_a_device_does_not_change_after_it_was_told(make: Make) -> None:
+    bench = make()
+    bench.follow(ANN)
+    holder = bench.connect(ANN)
+    truth, (shown,) = bench.engine.truth(ANN), bench.look_up(ANN)
+    bench.advance(5)
+    bench.engine.touch(ANN, "web", holder, bench.now, spoke=True)
+    bench.submit(SetActivity(ANN, "web", holder, True))
+    bench.advance(SETTLE)
+    assert (truth.devices[0].idle, shown.devices[0].idle) == (None, None)
+    assert bench.engine.truth(ANN).devices[0].idle is not None
+    plain = Answers()
+    bench.engine.lookup([ANN], bench.now, plain)
+    bench.advance(SETTLE)
+    assert plain.only[0].devices == ()

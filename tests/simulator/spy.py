@@ -119,8 +119,14 @@ class SpyEngine:
     def truth(self, user_id: int) -> Truth:
         return self.inner.truth(user_id)
 
-    def lookup(self, user_ids: Sequence[int], now: float, done: Callable[[list[Shown] | None], None]) -> None:
-        self.inner.lookup(user_ids, now, done)
+    def lookup(
+        self,
+        user_ids: Sequence[int],
+        now: float,
+        done: Callable[[list[Shown] | None], None],
+        with_devices: bool = False,
+    ) -> None:
+        self.inner.lookup(user_ids, now, done, with_devices)
 
     def export(self, user_id: int, now: float, done: Callable[[Kept | None], None]) -> None:
         self.inner.export(user_id, now, done)

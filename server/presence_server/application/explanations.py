@@ -18,7 +18,7 @@ from presence_server.domain.account import Account, Noted
 from presence_server.domain.aggregate import Verdict, decide
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import is_own
-from presence_server.domain.model import GRACE, REST, Device, Status
+from presence_server.domain.model import GRACE, REST, DeviceView, Status
 from presence_server.domain.platforms import Platform
 
 HOLDERS: Final = {GRACE: "grace", REST: "rest"}
@@ -96,7 +96,7 @@ def device_views(
     return devices
 
 
-def _by(verdict: Verdict, ended: Device | None = None) -> dict[str, Any]:
+def _by(verdict: Verdict, ended: DeviceView | None = None) -> dict[str, Any]:
     """Whose word it is. `ended`: the device whose end brings it, if one's does."""
     if verdict.by is not None:
         told: dict[str, Any] = to_builtins(deciding(verdict.by))
@@ -155,5 +155,5 @@ def _sentence(user_id: UserId, account: Account, verdict: Verdict, coming: dict[
     return Sentence(en + ".", zh + "。")
 
 
-_ANY: Final = Device(0, "", Platform.WEB, 0, 0.0, 0)
+_ANY: Final = DeviceView("", Platform.WEB, 0, 0, 0, 0, 0.0, False)
 """Stands for a device that may come."""

@@ -286,9 +286,11 @@ class Hub:
         with self.turn:
             self.engine.submit(transition, now, done)
 
-    def lookup(self, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found) -> None:
+    def lookup(
+        self, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found, with_devices: bool = False
+    ) -> None:
         """What `viewer` may ask of each of `user_ids`, in their order; None if it cannot be had now. All are keys."""
-        look_up(self.engine, self.clock, self.sight, viewer, user_ids, now, done)
+        look_up(self.engine, self.clock, self.sight, viewer, user_ids, now, done, with_devices)
 
     def authenticate(
         self, peer: Peer, token: str | None, wanted: Wanted, now: float, done: Callable[[Principal | Denied], None]

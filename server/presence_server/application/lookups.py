@@ -15,23 +15,39 @@ Found = Callable[[list[Shown] | None], None]
 
 
 def look_up(
-    engine: Engine, clock: Clock, sight: Sight, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found
+    engine: Engine,
+    clock: Clock,
+    sight: Sight,
+    viewer: UserKey,
+    user_ids: list[UserKey],
+    now: float,
+    done: Found,
+    with_devices: bool = False,
 ) -> None:
     """What `viewer` may ask of each of `user_ids`: whom one may not see looks never heard of."""
     if not viewer:
-        engine.lookup(user_ids, now, done)
+        engine.lookup(user_ids, now, done, with_devices)
     elif sight.is_open:
-        engine.lookup(user_ids, now, partial(_through, engine, clock, sight, viewer, done))
+        engine.lookup(user_ids, now, partial(_through, engine, clock, sight, viewer, done), with_devices)
     else:
-        sight.learn(viewer, user_ids, now, lambda _seconds: _learned(engine, clock, sight, viewer, user_ids, now, done))
+        ask = partial(_learned, engine, clock, sight, viewer, user_ids, now, done, with_devices)
+        sight.learn(viewer, user_ids, now, ask)
 
 
 def _learned(
-    engine: Engine, clock: Clock, sight: Sight, viewer: UserKey, user_ids: list[UserKey], now: float, done: Found
+    engine: Engine,
+    clock: Clock,
+    sight: Sight,
+    viewer: UserKey,
+    user_ids: list[UserKey],
+    now: float,
+    done: Found,
+    with_devices: bool,
+    _seconds: float | None,
 ) -> None:
     """Ask for a hidden user by a key that nobody has: the engine takes as long as for somebody who never came."""
     asked = [topic_of(key, Lens.HIDDEN) if sight.lens(viewer, key) is Lens.HIDDEN else key for key in user_ids]
-    engine.lookup(asked, now, partial(_through, engine, clock, sight, viewer, done))
+    engine.lookup(asked, now, partial(_through, engine, clock, sight, viewer, done), with_devices)
 
 
 def _through(

@@ -172,7 +172,13 @@ class Engine(Protocol):
         """The truth of any user, known here or not, as of its `utc`; None if it cannot be had now."""
         ...
 
-    def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:
+    def lookup(
+        self,
+        user_ids: Sequence[UserKey],
+        now: float,
+        done: Callable[[list[Shown] | None], None],
+        with_devices: bool = False,
+    ) -> None:
         """What anybody may ask of each of `user_ids`, in their order; None if it cannot be had now."""
         ...
 

@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from presence_server.domain.aggregate import Verdict, decide
 from presence_server.domain.claims import next_edge, settled
-from presence_server.domain.model import Change, Device, Truth, UserKey
+from presence_server.domain.model import Change, DeviceView, Truth, UserKey
 
 RING: Final = 8192
 """Changes that are remembered, of all users: some 2 MB."""
@@ -69,7 +69,7 @@ class Account(NamedTuple):
         truth = self.truth
         return decide(truth.claims, truth.devices, truth.utc)
 
-    def next(self, now: float) -> tuple[float, Verdict, Device | None] | None:
+    def next(self, now: float) -> tuple[float, Verdict, DeviceView | None] | None:
         """When another status, or another claim, decides by itself (seconds since 1970), which, and the device whose
         end it is, if it is one's; None: never. `now` is by the clock of durations."""
         claims, left, at = self.truth.claims, list(self.truth.devices), self.truth.utc

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from presence_server.domain.claims import is_in_force
-from presence_server.domain.model import OFFLINE, SELF, Claim, Device, Idle, PublicState, Status
+from presence_server.domain.model import OFFLINE, SELF, AnyDevice, Claim, Idle, PublicState, Status
 from presence_server.domain.platforms import AnyPlatform, PlatformSets, sets_of
 
 # The common states without a text are shared: a million users have a few dozen.
@@ -36,7 +36,7 @@ class Verdict(NamedTuple):
 
 
 def aggregate(
-    claims: Sequence[Claim], devices: Sequence[Device], now: float, show_idle_since: bool = False
+    claims: Sequence[Claim], devices: Sequence[AnyDevice], now: float, show_idle_since: bool = False
 ) -> PublicState:
     """What anybody may see at `now`, in seconds since 1970. `claims` are in the order of who wins."""
     by: Claim | None = None
@@ -81,7 +81,7 @@ def _share(state: PublicState) -> PublicState:
     return state
 
 
-def decide(claims: Sequence[Claim], devices: Sequence[Device], now: float) -> Verdict:
+def decide(claims: Sequence[Claim], devices: Sequence[AnyDevice], now: float) -> Verdict:
     """Who decides. `claims` are in the order of who wins."""
     by = own = None
     for claim in claims:
@@ -105,7 +105,7 @@ def decide(claims: Sequence[Claim], devices: Sequence[Device], now: float) -> Ve
     return Verdict(status, by, None)
 
 
-def _from_devices(devices: Sequence[Device]) -> Status:
+def _from_devices(devices: Sequence[AnyDevice]) -> Status:
     status = _AWAY
     for device in devices:
         if device.busy:
@@ -115,18 +115,18 @@ def _from_devices(devices: Sequence[Device]) -> Status:
     return status
 
 
-def _idle_since(devices: Sequence[Device]) -> int | None:
+def _idle_since(devices: Sequence[AnyDevice]) -> int | None:
     """Since when the last of `devices` is idle; None while one is active."""
     return None if any(device.idle is None for device in devices) else max(device.last_active for device in devices)
 
 
-def _platforms(sets: PlatformSets, devices: Sequence[Device]) -> tuple[AnyPlatform, ...]:
+def _platforms(sets: PlatformSets, devices: Sequence[AnyDevice]) -> tuple[AnyPlatform, ...]:
     mask = 0
     for device in devices:
         mask |= device.platform.bit
     return sets.of(mask)
 
 
-def _statuses(platforms: Iterable[AnyPlatform], devices: Sequence[Device]) -> tuple[Status, ...]:
+def _statuses(platforms: Iterable[AnyPlatform], devices: Sequence[AnyDevice]) -> tuple[Status, ...]:
     """What the devices of each platform say."""
     return tuple(_from_devices([device for device in devices if device.platform is platform]) for platform in platforms)

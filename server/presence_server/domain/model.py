@@ -89,6 +89,23 @@ class Idle(NamedTuple):
     is_said: bool
 
 
+class DeviceView(NamedTuple):
+    """A device as it was when it was looked at: what leaves the table. Each field is as in `Device`."""
+
+    device_id: str
+    platform: AnyPlatform
+    session: int
+    holder: int
+    online_time: int
+    last_active: int
+    activity: float | Idle
+    busy: bool
+
+    @property
+    def idle(self) -> Idle | None:
+        return self.activity if isinstance(self.activity, Idle) else None
+
+
 class Device:
     """One device of one user: the session of (userId, deviceId).
 
@@ -122,6 +139,18 @@ class Device:
         activity = self.activity
         return activity if isinstance(activity, Idle) else None
 
+    def view(self) -> DeviceView:
+        return DeviceView(
+            self.device_id,
+            self.platform,
+            self.session,
+            self.holder,
+            self.online_time,
+            self.last_active,
+            self.activity,
+            self.busy,
+        )
+
     def set_busy(self, busy: bool) -> None:
         self.__class__ = BusyDevice if busy else Device
 
@@ -141,6 +170,9 @@ class BusyDevice(Device):
 
     busy = True
     __slots__ = ()
+
+
+AnyDevice = Device | DeviceView
 
 
 class UserRecord:
@@ -191,6 +223,11 @@ class UserRecord:
     def devices(self, devices: tuple[Device, ...]) -> None:
         self._devices = devices[0] if len(devices) == 1 else devices
 
+    def views(self) -> tuple[DeviceView, ...]:
+        """The devices as they are now."""
+        held = self._devices
+        return tuple([device.view() for device in held]) if type(held) is tuple else (held.view(),)  # type: ignore[union-attr]
+
     def find(self, device_id: str) -> Device | None:
         for device in self.devices:
             if device.device_id == device_id:
@@ -233,11 +270,11 @@ class UserPresence(NamedTuple):
 
 
 class Shown(NamedTuple):
-    """What anybody may ask of one user: the public state, the last activity live, and the devices."""
+    """What anybody may ask of one user: the public state, the last activity live, and the devices if asked for."""
 
     presence: UserPresence
     last_active: int | None
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceView, ...]
 
 
 class Truth(NamedTuple):
@@ -246,7 +283,7 @@ class Truth(NamedTuple):
     user_id: UserKey
     public: PublicState
     claims: tuple[Claim, ...]
-    devices: tuple[Device, ...]
+    devices: tuple[DeviceView, ...]
     utc: float
 
 

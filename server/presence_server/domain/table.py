@@ -233,13 +233,13 @@ class PresenceTable:
             shared.chronicle = Chronicle(records, self.seq, self.floor, shared.versions.take, utc, shows)
         return shared.chronicle
 
-    def shown(self, user_id: UserKey) -> Shown:
+    def shown(self, user_id: UserKey, with_devices: bool = True) -> Shown:
         """What anybody may ask of `user_id`: no devices while OFFLINE to all, the last activity live otherwise."""
         record = self.record(user_id)
         presence = self.presence(user_id)
         if record is None or record.public.status is Status.OFFLINE:
             return Shown(presence, presence.last_active, ())
-        return Shown(presence, record.shown_active(), record.devices)
+        return Shown(presence, record.shown_active(), record.views() if with_devices else ())
 
     def stretch(self, factor: float) -> None:
         """From now on a heartbeat keeps its device for `factor` times the usual."""
@@ -255,12 +255,13 @@ class PresenceTable:
         record = self.record(user_id)
         if record is None:
             return Truth(user_id, OFFLINE, (), (), utc)
-        return Truth(user_id, record.public, record.claims, record.devices, utc)
+        return Truth(user_id, record.public, record.claims, record.views(), utc)
 
     def account(self, user_id: UserKey, utc: float) -> Account:
         """Why `user_id` is shown as they are: for themselves, and for who may know everything."""
         truth, record = self.truth(user_id, utc), self.record(user_id)
-        due = tuple(self._shared.deadlines.of(device) if device.holder <= 0 else None for device in truth.devices)
+        devices = () if record is None else record.devices
+        due = tuple(self._shared.deadlines.of(device) if device.holder <= 0 else None for device in devices)
         last = None if record is None else record.live_active() or None
         return Account(truth, due, last, self._history.of(user_id))
 

@@ -85,8 +85,14 @@ class MemoryEngine:
     def reveal(self, user_id: UserKey, now: float, done: Callable[[Truth | None], None]) -> None:
         done(self.truth(user_id))
 
-    def lookup(self, user_ids: Sequence[UserKey], now: float, done: Callable[[list[Shown] | None], None]) -> None:
-        done([self._table.shown(user_id) for user_id in user_ids])
+    def lookup(
+        self,
+        user_ids: Sequence[UserKey],
+        now: float,
+        done: Callable[[list[Shown] | None], None],
+        with_devices: bool = False,
+    ) -> None:
+        done([self._table.shown(user_id, with_devices) for user_id in user_ids])
 
     def stretch(self, factor: float) -> None:
         self._table.stretch(factor)

@@ -60,7 +60,14 @@ class BrokenHub:
         done(None)
         return []
 
-    def lookup(self, _viewer: int | None, _ids: Sequence[int], _now: float, done: Callable[[None], None]) -> None:
+    def lookup(
+        self,
+        _viewer: int | None,
+        _ids: Sequence[int],
+        _now: float,
+        done: Callable[[None], None],
+        with_devices: bool = False,
+    ) -> None:
         self.submit(None, 0, done)
 
 
@@ -91,7 +98,7 @@ def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, st
     )
 
     async def call() -> httpx.Response:
-        app = Starlette(routes=RestApi(cast("Any", gateway), Desk(cast("Any", gateway))).routes())
+        app = Starlette(routes=RestApi(cast("Any", gateway), Desk(cast("Any", gateway)), cast("Any", None)).routes())
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://server") as client:
             return await client.request(method, BASE_PATH + path, json=body, headers=headers)
 

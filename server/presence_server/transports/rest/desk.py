@@ -165,16 +165,16 @@ class Desk:
     async def look_up(self, viewer: UserId | None, user_id: UserId) -> Shown:
         """What `viewer` (None: a service) may ask of `user_id`; both as clients write them."""
         who = 0 if viewer is None else self._keys.key(viewer)
-        return (await self.look_up_all(who, [self._keys.key(user_id)]))[0]
+        return (await self.look_up_all(who, [self._keys.key(user_id)], with_devices=True))[0]
 
-    async def look_up_all(self, viewer: UserKey, keys: list[UserKey]) -> list[Shown]:
+    async def look_up_all(self, viewer: UserKey, keys: list[UserKey], with_devices: bool = False) -> list[Shown]:
         """What `viewer` may ask of each of `keys` at the moment at which this returns; all are keys."""
         hub = self._gateway.hub
         if not viewer:
-            return await self.ask(partial(hub.lookup, viewer, keys))
+            return await self.ask(partial(hub.lookup, viewer, keys, with_devices=with_devices))
         for _ in range(LOOKS):
             stamp = hub.sight.stamp(viewer)
-            found: list[Shown] = await self.ask(partial(hub.lookup, viewer, keys))
+            found: list[Shown] = await self.ask(partial(hub.lookup, viewer, keys, with_devices=with_devices))
             if hub.sight.stamp(viewer) == stamp:
                 return found
         raise unavailable()

@@ -26,7 +26,7 @@ from presence_server.application.polls import PollAnswer, Polls
 from presence_server.application.words import INVISIBLE_FORBIDDEN, check_word, word_of
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Word
-from presence_server.domain.model import Device, Shown, Status, UserKey
+from presence_server.domain.model import DeviceView, Shown, Status, UserKey
 from presence_server.domain.transitions import Heartbeat, Offline, Online, Say
 from presence_server.logs import get_logger
 from presence_server.transports.rest import bodies
@@ -363,7 +363,7 @@ def status_body(user_id: UserId, shown: Shown) -> bytes:
     return success_body(_status_of(user_id, shown))
 
 
-def _device_of(device: Device) -> dict[str, Any]:
+def _device_of(device: DeviceView) -> dict[str, Any]:
     return {
         "deviceId": device.device_id,
         "platform": device.platform.value,

@@ -136,7 +136,7 @@ class QuickAnswers:
             return None
         found: list[Sequence[Shown] | None] = []
         viewer = 0 if who.viewer is None else self._keys.key(who.viewer)
-        self._gateway.hub.lookup(viewer, [self._keys.key(user_id)], self._gateway.clock.now(), found.append)
+        self._gateway.hub.lookup(viewer, [self._keys.key(user_id)], self._gateway.clock.now(), found.append, True)
         return status_body(user_id, found[0][0]) if found and found[0] is not None else None
 
     def _batch(self, peer: Peer, data: bytes) -> bytes | None:
