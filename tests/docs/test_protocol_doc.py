@@ -13,6 +13,7 @@ from presence_protocol import limits
 from presence_protocol.close_codes import Advice, CloseCode, advice, ends_device
 from presence_protocol.codec import CODECS, JSON
 from presence_protocol.errors import InvalidMessage
+from presence_protocol.feed import FeedDevice
 from presence_protocol.fields import PLATFORMS, STATUSES
 from presence_protocol.messages import (
     FIELDS,
@@ -73,7 +74,13 @@ WITHOUT_ID = {"self", "diff", "reconnect", "expiring"}
 
 SUBFIELDS: dict[str, dict[str, Any]] = {
     "welcome": {"limits": Limits},
-    "self": {"override": Override, "devices": SelfDevice, "statusBy": Deciding, "textBy": Deciding},
+    "self": {
+        "override": Override,
+        "devices": SelfDevice,
+        "statusBy": Deciding,
+        "textBy": Deciding,
+        "device": FeedDevice,
+    },
     "error": {"details": Detail},
 }
 

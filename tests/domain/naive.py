@@ -10,7 +10,7 @@ from operator import itemgetter
 
 from domain.naive_claims import NaiveClaims
 from presence_server.domain.causes import Cause
-from presence_server.domain.claims import Word
+from presence_server.domain.claims import LEAVE, Word
 from presence_server.domain.model import GRACE, OFFLINE, REST, Platform, PublicState, Status
 from presence_server.domain.shard import Lifetimes
 from presence_server.domain.transitions import (
@@ -57,6 +57,9 @@ class Naive:
         self.ends: dict[int, float] = {}  # when the next claim begins or ends, by the calendar
         self.utc = 0.0
         self.as_of: dict[int, float] = {}  # when anything last happened to a user: till then nobody looks at the clock
+        self.why_faded: dict[int, set[Cause]] = {}
+        self.why: dict[int, set[Cause]] = {}
+        """What happened to each user by the last call, as causes: one, unless time brought some as well."""
         self.deadlines: dict[Key, float] = {}
         self.told: dict[int, PublicState] = {}  # what watchers were told last
         self.seen: dict[int, float] = {}  # the user's last activity
@@ -103,6 +106,64 @@ class Naive:
     def apply(self, made: AnyTransition, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         """Returns whether a session goes on, and who lost a device."""
         self.utc = utc
+        self.why = {made.user_id: self._edge_causes(made.user_id)}
+        before = self._level(made)
+        cause_before = self._speaks(made)
+        continued, evicted = self._apply(made, now, utc)
+        self.why[made.user_id].add(self._cause_of(made, continued, evicted, before, cause_before))
+        return continued, evicted
+
+    def _level(self, made: AnyTransition) -> tuple[int, bool, bool] | None:
+        """Who holds the device that it is about, and whether that is idle or busy."""
+        device = self.devices.get((made.user_id, getattr(made, "device_id", "")))
+        return None if device is None else (device.holder, device.idle_since is not None, device.busy)
+
+    def _speaks(self, made: AnyTransition) -> bool:
+        """Whether the source that it is of says something now."""
+        return isinstance(made, SetClaims) and any(
+            said.source == made.source.name and said.holds(self.utc) for said in self.claims_of(made.user_id).said
+        )
+
+    def _cause_of(
+        self,
+        made: AnyTransition,
+        continued: bool,
+        evicted: tuple[Evicted, ...],
+        before: tuple[int, bool, bool] | None,
+        spoke: bool,
+    ) -> Cause:
+        if isinstance(made, Say):
+            said = made.word is not None and any(each not in (LEAVE, None, "") for each in made.word)
+            return Cause.STATUS_SET if said else Cause.STATUS_ENDED
+        if isinstance(made, SetClaims):
+            stopped = not self._speaks(made) and (spoke or not made.claims)
+            return Cause.CLAIM_ENDED if stopped else Cause.CLAIM_BEGAN
+        after = self._level(made)
+        if isinstance(made, Leave | Offline):
+            held = before is not None and before[0] > 0
+            return Cause.ENDED_BY_BACKEND if isinstance(made, Offline) and held else Cause.LEFT
+        if isinstance(made, Disconnect) or before is None or after is None:
+            return Cause.LINK_LOST if isinstance(made, Disconnect) else Cause.CONNECTED
+        if isinstance(made, Connect):
+            return Cause.REPLACED if evicted else Cause.RESUMED
+        if isinstance(made, Online) and before[1:] == after[1:]:
+            return Cause.RESUMED
+        if after[2] and not before[2]:
+            return Cause.BUSY
+        return Cause.IDLE if after[1] else Cause.ACTIVE
+
+    def _edge_causes(self, user_id: int) -> set[Cause]:
+        """What the calendar has brought that nobody looked at yet."""
+        found = set()
+        for said in self.claims_of(user_id).said:
+            own = said.source == "self"
+            if said.until is not None and said.until <= self.utc:
+                found.add(Cause.STATUS_ENDED if own else Cause.CLAIM_ENDED)
+            elif said.is_planned and said.since <= self.utc:
+                found.add(Cause.STATUS_SET if own else Cause.CLAIM_BEGAN)
+        return found
+
+    def _apply(self, made: AnyTransition, now: float, utc: float) -> tuple[bool, tuple[Evicted, ...]]:
         if isinstance(made, Say | SetClaims) and not self.has_room_for(made):
             return False, ()
         if isinstance(made, Say):
@@ -189,6 +250,7 @@ class Naive:
 
     def touch(self, key: Key, holder: int, now: float, utc: float, spoke: bool) -> None:
         self.utc = utc
+        self.why = {key[0]: self._edge_causes(key[0]) | {Cause.ACTIVE}}
         device = self.devices.get(key)
         if device is not None and device.holder == holder:
             device.heard, device.heard_utc = now, utc
@@ -200,17 +262,27 @@ class Naive:
 
     def sweep(self, now: float, utc: float) -> None:
         self.utc = utc
+        concerned = {*self.claims, *self.why_faded}
+        self.why = {user_id: self._edge_causes(user_id) | self.why_faded.pop(user_id, set()) for user_id in concerned}
         for user_id in [user_id for user_id, end in self.ends.items() if end <= utc]:
             self.claims_of(user_id).prune(utc)
             self._conclude(user_id)
         due = [(deadline, key) for key, deadline in self.deadlines.items() if deadline <= now]
         for _, key in sorted(due, key=itemgetter(0)):
             device = self.devices[key]
+            self.why.setdefault(key[0], set()).add(self._cause_of_end(device))
             if device.holder <= 0:
                 del self.devices[key]
             else:
                 device.idle_since, device.idle_utc, device.said = now, utc, False
             self._conclude(key[0])
+
+    def _cause_of_end(self, device: NaiveDevice) -> Cause:
+        if device.holder > 0:
+            return Cause.IDLE
+        if device.holder == REST:
+            return Cause.HEARTBEAT_MISSED
+        return Cause.GRACE_OVER if self.lifetimes.grace else Cause.LINK_LOST
 
     def _edges(self, user_id: int) -> None:
         self.ends.pop(user_id, None)
@@ -250,6 +322,7 @@ class Naive:
 
     def fade(self, user_id: int) -> None:
         """There is no more room for what is claimed of `user_id`."""
+        self.why_faded[user_id] = {Cause.STATUS_ENDED, Cause.CLAIM_ENDED}
         self.claims.pop(user_id, None)
         self._conclude(user_id)
 

@@ -303,6 +303,10 @@ class TableMachine(RuleBasedStateMachine):
         assert made.is_refused is is_refused
         continued, evicted = self.naive.apply(transition, self.now, self.utc)
         assert (made.continued, made.evicted) == (continued, evicted)
+        if made.cause is not None:
+            assert made.cause in self.naive.why[transition.user_id]
+        if made.change is not None and made.change.by is not None:
+            assert made.change.by.device_id == getattr(transition, "device_id", None)
         self._conclude({transition.user_id: [made.change]})
         return made
 
@@ -314,6 +318,7 @@ class TableMachine(RuleBasedStateMachine):
             for change in made:
                 assert change.before == chain[-1]
                 assert change.before != change.after, "a Change that is none"
+                assert change.cause in self.naive.why[user_id], "caused by something else"
                 chain.append(change.after)
             assert chain[-1] == self.naive.public(user_id)
             for change in made:

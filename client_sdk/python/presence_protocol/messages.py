@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from presence_protocol import fields, limits
+from presence_protocol.feed import FeedDevice
 from presence_protocol.fields import Field, Rule
 from presence_protocol.user_ids import NUMBER, IdKindName
 
@@ -228,7 +229,8 @@ class SelfDevice(Struct, rename="camel", omit_defaults=True):
 
 class SelfView(Struct, rename="camel", omit_defaults=True):
     """A user's own truth. `status` is what others see, OFFLINE while invisible; `status_by` and `text_by` tell what
-    decides. `override` and the text are the user's own word, whether or not it is what others see.
+    decides. `override` and the text are the user's own word, whether or not it is what others see. `cause` is why it
+    changed (see the feed), and `device` the one that caused it, if one did.
     """
 
     user_id: ToldUserId
@@ -240,6 +242,8 @@ class SelfView(Struct, rename="camel", omit_defaults=True):
     text_until: str | None = None
     status_by: Deciding | None = None
     text_by: Deciding | None = None
+    cause: str | None = None
+    device: FeedDevice | None = None
 
 
 class Limits(Struct, rename="camel"):
@@ -284,6 +288,8 @@ class SelfChanged(ServerMessage, tag="self"):
     text_until: str | None = None
     status_by: Deciding | None = None
     text_by: Deciding | None = None
+    cause: str | None = None
+    device: FeedDevice | None = None
 
     @classmethod
     def of(cls, view: SelfView) -> "SelfChanged":

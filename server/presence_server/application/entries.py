@@ -2,13 +2,14 @@
 
 from collections.abc import Iterable, Iterator
 
+from presence_protocol.feed import FeedDevice
 from presence_protocol.fields import format_time
 from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, StatusEntry
 from presence_server.application.keys import UserKeys
 from presence_server.domain.aggregate import decide
 from presence_server.domain.claims import own_status, own_text
-from presence_server.domain.model import OFFLINE, Claim, PublicState, Truth, UserKey, UserPresence
+from presence_server.domain.model import OFFLINE, Claim, Device, PublicState, Truth, UserKey, UserPresence
 
 PART_BYTES = 98_304
 """Bytes of entries in one answer at most. One part is made when the one before has gone out, so that this is what a
@@ -77,6 +78,11 @@ def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
     return SelfView(
         user_id, status.value, override, devices, text.text, text.emoji, time_of(text.until), status_by, text_by
     )
+
+
+def device_of(device: Device | None) -> FeedDevice | None:
+    """The device that caused something, as it is told."""
+    return None if device is None else FeedDevice(device.device_id, device.platform.value)
 
 
 _DEVICES = Deciding("devices")

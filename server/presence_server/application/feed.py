@@ -18,9 +18,10 @@ from hashlib import blake2b
 from itertools import compress
 from typing import Final, NamedTuple, Protocol, runtime_checkable
 
-from presence_protocol.feed import FeedDevice, FeedEntry
+from presence_protocol.feed import FeedEntry
 from presence_protocol.user_ids import UserId
 from presence_server.application.cursors import Cursor, is_lost, parse
+from presence_server.application.entries import device_of
 from presence_server.application.keys import UserKeys
 from presence_server.domain.chronicle import Chronicle, Page, Told
 from presence_server.domain.model import OFFLINE, Status
@@ -265,7 +266,7 @@ class Feed:
     # -- wording -----------------------------------------------------------------------------------------------------
 
     def _entry(self, told: Told) -> FeedEntry:
-        public, by = told.public, told.by
+        public = told.public
         return FeedEntry(
             self._keys.user_id(told.user_id),
             public.status.value,
@@ -275,7 +276,7 @@ class Feed:
             told.at,
             public.text,
             public.emoji,
-            None if by is None else FeedDevice(by.device_id, by.platform.value),
+            device_of(told.by),
             told.is_hidden,
         )
 

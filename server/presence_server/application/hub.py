@@ -276,7 +276,7 @@ class Hub:
             self._changes += 1
             self._publishing.publish(event, now)
         elif isinstance(event, TruthChanged):
-            self._truths.changed(event.user_id)
+            self._truths.changed(event)
         else:
             self._evict(event, now)
         self.turn.note()

@@ -11,8 +11,9 @@ from typing import NamedTuple, Protocol
 
 from presence_protocol.user_ids import UserId
 from presence_server.application.principals import Denied, Principal
+from presence_server.domain.causes import Cause
 from presence_server.domain.lenses import Lens
-from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserKey, UserPresence
+from presence_server.domain.model import Change, Device, Kept, Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.transitions import AnyTransition, Evicted, Transition
 
 
@@ -35,9 +36,14 @@ class Clock(Protocol):
 
 
 class TruthChanged(NamedTuple):
-    """Something changed that `user_id` may see of themselves: claims, devices, platforms, idleness."""
+    """Something changed that `user_id` may see of themselves: claims, devices, platforms, idleness.
+
+    `cause` is why, and `by` the device that caused it; None: none did, or the engine does not know.
+    """
 
     user_id: UserKey
+    cause: Cause | None = None
+    by: Device | None = None
 
 
 EngineEvent = Change | Evicted | TruthChanged

@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterator
 
 from presence_protocol.messages import SelfChanged
 from presence_protocol.session import State
-from presence_server.application.entries import self_view_of
+from presence_server.application.entries import device_of, self_view_of
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import UserKeys
-from presence_server.application.ports import Engine
+from presence_server.application.ports import Engine, TruthChanged
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
@@ -28,14 +28,14 @@ class Truths:
         self._keys = keys
         self.hear: Callable[[UserKey], None] | None = None
         """Told of each user whose truth has changed, while somebody waits for that."""
-        self.due: dict[Session, None] = {}
-        """Who is to be told."""
+        self.due: dict[Session, TruthChanged | None] = {}
+        """Who is to be told, and of which event the last was; None: that is not known any more."""
 
-    def changed(self, user_id: UserKey) -> None:
+    def changed(self, event: TruthChanged) -> None:
         if self.hear is not None:
-            self.hear(user_id)
-        for session in self._roster.of(user_id):
-            self.due[session] = None
+            self.hear(event.user_id)
+        for session in self._roster.of(event.user_id):
+            self.due[session] = event
 
     def caught_up(self, session: Session) -> None:
         """The session is behind no more: it may be told what it was not told meanwhile."""
@@ -57,10 +57,13 @@ class Truths:
     def _take(self) -> Iterator[tuple[Session, SelfChanged]]:
         """Who is to be told of their user's truth, which is due no more, and what it is now."""
         due, self.due = self.due, {}
-        for session in due:
+        for session, event in due.items():
             if session.state is not State.LIVE:
                 continue  # it left, or `welcome` is still to come and will tell
             if session.behind:
                 session.self_due = True
                 continue
-            yield session, SelfChanged.of(self_view_of(self._engine.truth(session.user_id), self._keys))
+            view = self_view_of(self._engine.truth(session.user_id), self._keys)
+            if event is not None and event.cause is not None:
+                view.cause, view.device = event.cause.value, device_of(event.by)
+            yield session, SelfChanged.of(view)

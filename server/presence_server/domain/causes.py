@@ -6,6 +6,7 @@ It is told to the user, to services and in the feed, never to watchers: it would
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Final
 
 
 class Cause(StrEnum):
@@ -39,3 +40,8 @@ class Cause(StrEnum):
     ERASED = "erased"
     RESTORED = "restored"
     """The server started, and knew the user from before."""
+
+
+NOT_BY_A_DEVICE: Final = frozenset(
+    (Cause.STATUS_SET, Cause.STATUS_ENDED, Cause.CLAIM_BEGAN, Cause.CLAIM_ENDED, Cause.ERASED, Cause.RESTORED)
+)

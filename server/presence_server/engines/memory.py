@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from presence_server.application.ports import Clock, Done, Listener, TruthChanged
 from presence_server.domain.account import Account
+from presence_server.domain.causes import NOT_BY_A_DEVICE
 from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.model import Kept, Shown, Status, Truth, UserKey, UserPresence
 from presence_server.domain.numbers import Numbers
@@ -134,7 +135,8 @@ class MemoryEngine:
         for evicted in made.evicted:
             self._listener(evicted, now)
         if made.truth_changed:
-            self._listener(TruthChanged(user_id), now)
+            by = None if made.cause in NOT_BY_A_DEVICE else made.device
+            self._listener(TruthChanged(user_id, made.cause, by), now)
 
     def statistics(self) -> TableStatistics:
         return self._table.statistics()

@@ -164,3 +164,22 @@ def test_scopes(tmp_path: Path) -> None:
 
     with run_server(auth="jwt", jwt_key=SECRET, service_keys=keys) as server:
         asyncio.run(live(server))
+
+
+def test_users_are_told_why_they_changed_and_watchers_are_not(server: Server, user: int) -> None:
+    async def live() -> None:
+        own = await Client.hello(server, user, "desk", platform="PC")
+        watcher = await Client.observe(server, [user])
+        await watcher.receive("snapshot")
+        server.online(user, "phone", "IOS")
+        told = await own.receive("self")
+        assert (told["cause"], told["device"]) == ("connected", {"deviceId": "phone", "platform": "IOS"})
+        server.request("PUT", f"/status/{user}", {"status": "BUSY"})
+        told = await own.receive("self")
+        assert (told["cause"], "device" in told) == ("status_set", False)
+        diff = await watcher.change_of(user, "BUSY")
+        assert not {"cause", "device", "at"} & set(diff)
+        await own.close()
+        await watcher.close()
+
+    asyncio.run(live())
