@@ -23,7 +23,7 @@ CHINESE = (ROOT / "README.zh.md").read_text(encoding="utf-8")
 TOUR = (ROOT / "docs" / "tour.md").read_text(encoding="utf-8")
 REST = (ROOT / "docs" / "rest.md").read_text(encoding="utf-8")
 PAGES = ["README.md", "README.zh.md", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/tour.md", "docs/rest.md"]
-PAGES += ["docs/design.md", "docs/operations.md", "docs/protocol.md", "docs/security.md"]
+PAGES += ["docs/back-ends.md", "docs/design.md", "docs/operations.md", "docs/protocol.md", "docs/security.md"]
 
 MASKS = (
     (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", "<time>"),

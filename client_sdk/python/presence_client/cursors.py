@@ -30,9 +30,11 @@ class MemoryCursor:
         self.cursor = cursor
 
     def load(self) -> str | None:
+        """The cursor that was saved last; None: none yet."""
         return self.cursor
 
     def save(self, cursor: str) -> None:
+        """Keep it until the program ends."""
         self.cursor = cursor
 
 
