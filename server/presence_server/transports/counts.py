@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from typing import Final
@@ -20,16 +21,25 @@ class Routes:
     def __init__(self, templates: Iterable[str] = ()) -> None:
         self._exact: dict[str, str] = {}
         self._prefixes: dict[str, str] = {}
+        self._deep: list[tuple[str, re.Pattern[str], str]] = []
         for template in templates:
-            prefix, brace, _ = template.partition("{")
-            (self._prefixes if brace else self._exact)[prefix] = template
+            prefix, brace, rest = template.partition("{")
+            if (brace and not rest.endswith("}")) or "{" in rest:
+                pattern = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(template))
+                self._deep.append((prefix, re.compile(pattern), template))
+            else:
+                (self._prefixes if brace else self._exact)[prefix] = template
 
     def name(self, path: str) -> str:
         found = self._exact.get(path)
         if found is None:
-            # What a parameter stands for is one segment; a template with two parameters goes by the first.
-            found = self._prefixes.get(path[: path.rfind("/") + 1], OTHER)
-        return found
+            # What a parameter stands for is one segment.
+            found = self._prefixes.get(path[: path.rfind("/") + 1])
+        if found is None:
+            for prefix, pattern, template in self._deep:
+                if path.startswith(prefix) and pattern.fullmatch(path):
+                    return template
+        return found or OTHER
 
 
 class Counts:

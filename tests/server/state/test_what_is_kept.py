@@ -11,6 +11,7 @@ from engines.timeline import Timeline
 from presence_server.application.cursors import resumable_seq
 from presence_server.application.policies import ByContacts
 from presence_server.application.privacy import LastSeen
+from presence_server.domain.attendance import FIRST
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Claim, Platform, Source, Status
 from presence_server.domain.transitions import (
@@ -272,3 +273,28 @@ def test_inferred_idleness_goes_on(tmp_path: Path, timeline: Timeline) -> None:
     run.wait(2)
     assert run.status(ANN) == "AWAY"
     run.stop()
+
+
+@ENDS
+def test_who_is_there_is_counted_and_paged_through_as_before(tmp_path: Path, timeline: Timeline, end: End) -> None:
+    run = Run(tmp_path, timeline)
+    for user in (ANN, BOB, EVE):
+        run.connect(user)
+    run.submit(Say(run.key(EVE), Word(Status.OFFLINE)))
+    people = run.engine.people
+    there, invisible, *_ = before = people.figures()
+    platforms = people.by_platform(Platform)
+    assert (there, invisible, platforms["WEB"]) == (2, 1, 2)
+    run.settle()
+    end(run)
+    run = Run(tmp_path, timeline)
+    people = run.engine.people
+    assert people.figures()[:2] == before[:2]
+    assert (people.figures().joined, people.figures().left) == (0, 0)
+    assert people.by_platform(Platform) == platforms
+    page = people.page(FIRST, 10)
+    assert {presence.user_id for presence in page.users} == {run.key(ANN), run.key(BOB)}
+    timeline.advance(100)
+    run.wait(100)
+    assert people.figures()[:2] == (0, 0)
+    assert people.page(FIRST, 10).users == []

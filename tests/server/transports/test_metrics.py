@@ -14,7 +14,7 @@ from collections.abc import Iterator
 import pytest
 
 from presence_server import __version__
-from presence_server.transports.counts import OTHER, Counts
+from presence_server.transports.counts import OTHER, Counts, Routes
 from presence_server.transports.exposition import text_of
 from presence_server.transports.metrics import DECLARATIONS, LIMITS, PROCESS, collect
 from support.client import Client
@@ -129,6 +129,28 @@ def test_requests_are_told_by_route_method_and_status(rest: Rest) -> None:
         assert rest.get(path).status == 404
     assert rest.call("PROPFIND", "//nothing").status == 404
     assert [told(*case) - then for case, then in zip(cases, before, strict=True)] == [3, 1, 1, 3, 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "route"),
+    [
+        ("/a", "/a"),
+        ("/users/1", "/users/{user_id}"),
+        ("/users/1/devices", "/users/{user_id}/devices"),
+        ("/users/1/export", "/users/{user_id}/export"),
+        ("/claims/1/call", "/claims/{user_id}/{source}"),
+        ("/claims/batch", "/claims/batch"),
+        ("/claims/1", "/claims/{user_id}"),
+        ("/users/1/devices/2", OTHER),
+        ("/users/1/secrets", OTHER),
+        ("/users//devices", OTHER),
+        ("/claims/1/call/2", OTHER),
+        ("/b", OTHER),
+    ],
+)
+def test_a_route_is_named_by_all_of_its_path(path: str, route: str) -> None:
+    templates = ("/a", "/claims/batch", "/claims/{user_id}", "/claims/{user_id}/{source}", "/users/{user_id}")
+    assert Routes((*templates, "/users/{user_id}/export", "/users/{user_id}/devices")).name(path) == route
 
 
 def test_clients_make_up_no_label() -> None:
