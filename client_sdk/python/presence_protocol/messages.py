@@ -7,6 +7,7 @@ The constraints stand in the types, so that one decode both parses and validates
 words, for the answer to a message that failed.
 """
 
+from operator import attrgetter
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
@@ -278,6 +279,9 @@ class Welcome(ServerMessage, tag="welcome"):
     """The kind of user ids that the server speaks."""
 
 
+_PARTS_OF_SELF = attrgetter(*SelfView.__struct_fields__)
+
+
 class SelfChanged(ServerMessage, tag="self"):
     user_id: ToldUserId
     status: StatusName
@@ -293,11 +297,11 @@ class SelfChanged(ServerMessage, tag="self"):
 
     @classmethod
     def of(cls, view: SelfView) -> "SelfChanged":
-        return cls(**{name: getattr(view, name) for name in SelfView.__struct_fields__})
+        return cls(*_PARTS_OF_SELF(view))
 
     @property
     def view(self) -> SelfView:
-        return SelfView(*(getattr(self, name) for name in SelfView.__struct_fields__))
+        return SelfView(*_PARTS_OF_SELF(self))
 
 
 class Snapshot(ServerMessage, tag="snapshot"):

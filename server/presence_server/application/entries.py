@@ -8,7 +8,7 @@ from presence_protocol.limits import SNAPSHOT_PART
 from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, StatusEntry
 from presence_server.application.keys import UserKeys
 from presence_server.domain.aggregate import decide
-from presence_server.domain.claims import own_status, own_text
+from presence_server.domain.claims import own_text
 from presence_server.domain.model import OFFLINE, Claim, Device, PublicState, Truth, UserKey, UserPresence
 
 PART_BYTES = 98_304
@@ -55,13 +55,14 @@ def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
     override = text = text_by = None
     status_by = _DEVICES
     if claims:
-        said, text, decided = own_status(claims, truth.utc), own_text(claims, truth.utc), decide(*truth[2:])
-        if said is not None and said.status is not None:
-            override = Override(said.status.value, time_of(said.until))
+        decided = decide(claims, truth.devices, truth.utc)
+        own = decided.own
+        if own is not None and own.status is not None:
+            override = Override(own.status.value, time_of(own.until))
         if decided.by is not None:
             status_by = deciding(decided.by)
         if decided.text_by is not None:
-            text_by = deciding(decided.text_by, with_text=True)
+            text, text_by = own_text(claims, truth.utc), deciding(decided.text_by, with_text=True)
     devices = [
         SelfDevice(
             device.device_id,

@@ -48,7 +48,7 @@ def explain(
 ) -> dict[str, Any]:
     """The data of `GET /explain/{userId}`. `heard_at`: when a connection was heard last, by the clock of `now`."""
     verdict, coming = account.verdict(), account.next(now)
-    status, by, text_by = verdict
+    status, by, text_by, _ = verdict
     next_told = None
     if coming is not None:
         at, then, ended = coming
@@ -123,7 +123,7 @@ def _change(noted: Noted) -> dict[str, Any]:
 
 
 def _sentence(user_id: UserId, account: Account, verdict: Verdict, coming: dict[str, Any] | None) -> Sentence:
-    (status, by, _), devices = verdict, account.truth.devices
+    status, by, devices = verdict.status, verdict.by, account.truth.devices
     en, zh = f"{user_id} is {status}", f"{user_id} {_ZH[status]}"
     if by is not None:
         until = None if by.until is None else format_time(by.until)

@@ -41,8 +41,11 @@ def word_of(said: Said) -> Word:
     )
 
 
+_STATUSES: Final = {status.value: status for status in Status}  # to call the enumeration takes 0.3 us
+
+
 def status_of(name: str | None) -> Status | None:
-    return None if name is None else Status(name)
+    return None if name is None else _STATUSES[name]
 
 
 def seconds_of(time: str | UnsetType | None) -> int | Left | None:
@@ -54,9 +57,10 @@ def seconds_of(time: str | UnsetType | None) -> int | Left | None:
 
 def check_word(word: Word, utc: float) -> Wrong | None:
     """Why `word` cannot be said at `utc`, in seconds since 1970; None: it can."""
-    for field, until in (("until", word.until), ("textUntil", word.text_until)):
-        if isinstance(until, int) and (reason := check_until(until, utc)) is not None:
-            return Wrong(field, reason)
+    if isinstance(word.until, int) and (reason := check_until(word.until, utc)) is not None:
+        return Wrong("until", reason)
+    if isinstance(word.text_until, int) and (reason := check_until(word.text_until, utc)) is not None:
+        return Wrong("textUntil", reason)
     return None
 
 

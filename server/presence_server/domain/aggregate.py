@@ -28,11 +28,14 @@ _SELF = SELF.name
 
 
 class Verdict(NamedTuple):
-    """The status, the claim that decides it (None: the devices do), and the claim whose text shows (None: none)."""
+    """The status, the claim that decides it (None: the devices do), and the claim whose text shows (None: none).
+
+    `own`: the person's own word on their status that is in force, whether or not it decides."""
 
     status: Status
     by: Claim | None
     text_by: Claim | None
+    own: Claim | None = None
 
 
 def aggregate(
@@ -54,7 +57,7 @@ def aggregate(
         ):
             status = by.status if devices else _OFFLINE  # which is most
         else:
-            status, by, said = decide(claims, devices, now)
+            status, by, said, _ = decide(claims, devices, now)
     elif devices:
         status = _from_devices(devices)
     else:
@@ -101,8 +104,8 @@ def decide(claims: Sequence[Claim], devices: Sequence[AnyDevice], now: float) ->
             and is_in_force(claim, now)
             and (is_there or claim.alone or claim.source.name == _SELF)
         ):
-            return Verdict(status, by, claim)
-    return Verdict(status, by, None)
+            return Verdict(status, by, claim, own)
+    return Verdict(status, by, None, own)
 
 
 def _from_devices(devices: Sequence[AnyDevice]) -> Status:

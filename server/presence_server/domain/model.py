@@ -243,7 +243,8 @@ class UserRecord:
         """The user's last activity as of now, whether or not anybody may see it."""
         latest = self.settled_active
         for device in self.devices:
-            latest = max(latest, device.last_active)
+            if device.last_active > latest:
+                latest = device.last_active
         return latest
 
     def shown_active(self) -> int | None:

@@ -322,9 +322,11 @@ class Shard:
         if record is not None and wanted.word is not None and record.has_come:
             claims = said_simply(record.claims, wanted.word, utc, rules)
             if claims is not None:
-                truth_changed = not record.claims or claims[0][3:] != record.claims[0][3:]
+                held = record.claims
+                truth_changed = claims[0][3:] != held[0][3:] if claims and held else claims is not held
                 self._hold(record, claims, utc)
-                return self._conclude(record, utc, Cause.STATUS_SET, truth_changed=truth_changed)
+                cause = Cause.STATUS_SET if claims else Cause.STATUS_ENDED
+                return self._conclude(record, utc, cause, truth_changed=truth_changed)
         return self._claim(wanted, wanted.word is not None, lambda held: said(held, wanted.word, utc, rules), now, utc)
 
     def set_claims(self, wanted: SetClaims, now: float, utc: float) -> Transition:

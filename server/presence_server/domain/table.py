@@ -121,7 +121,7 @@ class PresenceTable:
     def apply(self, transition: AnyTransition, now: float, utc: float) -> Transition:
         made = self._shard(transition.user_id).apply(transition, now, utc)
         if made.change is not None:
-            self._history.note(utc, made.change)
+            self._history.note(made.change)
         if type(transition) is Erase:
             self._history.forget(transition.user_id)
             self._shared.farewells.forget(transition.user_id)
@@ -131,7 +131,7 @@ class PresenceTable:
         """The link of connection `holder` was heard; see `Shard.touch`."""
         made = self._shard(user_id).touch(user_id, device_id, holder, now, utc, spoke)
         if made.change is not None:
-            self._history.note(utc, made.change)
+            self._history.note(made.change)
         return made
 
     def expire(self, now: float, utc: float) -> Iterator[tuple[UserKey, Transition]]:
@@ -175,7 +175,7 @@ class PresenceTable:
                     continue  # whoever was told of what fell due before gave it a new deadline
                 made = self._shard(key.user_id).expire(key, now, utc)
                 if made.change is not None:
-                    self._history.note(utc, made.change)
+                    self._history.note(made.change)
                 if made is not NOTHING:
                     yield key.user_id, made
         finally:

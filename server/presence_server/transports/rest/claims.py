@@ -223,7 +223,7 @@ def winners(truth: Truth) -> Mapping[str, Any]:
 
 
 def _state(verdict: Verdict) -> dict[str, Any]:
-    status, by, text_by = verdict
+    status, by, text_by, _ = verdict
     state: dict[str, Any] = {"status": status}
     if text_by is not None:
         texts = {"statusText": text_by.text, "statusEmoji": text_by.emoji}
