@@ -1,10 +1,10 @@
-"""Restarts under load: a swarm of clients through stops and kills, each at a random moment while changes go on.
+"""Restarts under load: a swarm of clients through stops, kills and takeovers, at random moments while changes go on.
 
     python bench/restart.py [CLIENTS [WATCHED [ROUNDS [CHANGES A SECOND]]]]      10000 20 20 500
 
-Half of the rounds end by SIGTERM, half by SIGKILL. It counts what must never be said (OFFLINE of who is always back in
-time, a version that goes back), who resumed, and how long it took until the last one was back. Figures in
-docs/operations.md are of such a run.
+The rounds end by SIGTERM, by SIGKILL and by `--takeover`, in turn. It counts what must never be said (OFFLINE of who
+is always back in time, a version that goes back; at a takeover, whoever is refused), who resumed, and how long it took
+until the last one was back. Figures in docs/operations.md are of such a run.
 """
 
 from __future__ import annotations
@@ -30,23 +30,32 @@ DRAIN = 2
 
 async def rounds(clients: int, watched: int, count: int, changes: float) -> int:
     port, random = free_port(), Random()
-    swarm = Swarm(port, clients, watched)
-    found: dict[str, dict[str, list[float]]] = {"SIGTERM": {}, "SIGKILL": {}}
+    swarm = Swarm(port, clients, watched, moves=True)
+    ends = ("SIGTERM", "SIGKILL", "takeover")
+    found: dict[str, dict[str, list[float]]] = {end: {} for end in ends}
     with tempfile.TemporaryDirectory() as directory:
         flags = ["--port", str(port), "--state", directory, "--drain-timeout", str(DRAIN), "--limits", "off"]
         server = start([*PRESENCE_SERVER, *flags, "--return-period", "60"], port)
         await swarm.come()
         try:
             for number in range(count):
-                end = "SIGKILL" if number % 2 else "SIGTERM"
+                end = ends[number % 3]
                 stirring = asyncio.ensure_future(swarm.stirring(changes))
                 await asyncio.sleep(random.uniform(1, 3))
                 before = Counter(swarm.counts)
-                server.send_signal(getattr(signal, end))
-                ended = await asyncio.to_thread(_wait, server)
+                command = [*PRESENCE_SERVER, *flags, "--return-period", "60"]
+                began, waits = time.monotonic(), [0.0]
+                if end == "takeover":
+                    asking = asyncio.ensure_future(_ask(port, waits, swarm))
+                    old, server = server, await asyncio.to_thread(start, [*command, "--takeover"], port)
+                    ended = await asyncio.to_thread(_wait, old)
+                    asking.cancel()
+                else:
+                    server.send_signal(getattr(signal, end))
+                    ended = await asyncio.to_thread(_wait, server)
+                    began = time.monotonic()
+                    server = await asyncio.to_thread(start, command, port)
                 stirring.cancel()
-                began = time.monotonic()
-                server = await asyncio.to_thread(start, [*PRESENCE_SERVER, *flags, "--return-period", "60"], port)
                 await asyncio.sleep(0.2)
                 await swarm.all_there(300)
                 back = time.monotonic() - began
@@ -58,6 +67,10 @@ async def rounds(clients: int, watched: int, count: int, changes: float) -> int:
                     "% continued": 100 * new["continued"] / clients,
                     "% resumed": 100 * new["resumed"] / clients,
                 }
+                if end == "takeover":
+                    one["longest wait of who connected, s"] = max(waits)
+                    if new["refused"]:
+                        swarm.wrong(f"{new['refused']} were refused")
                 print(
                     f"{number + 1} {end}", ", ".join(f"{name} {value:.2f}" for name, value in one.items()), flush=True
                 )
@@ -70,7 +83,7 @@ async def rounds(clients: int, watched: int, count: int, changes: float) -> int:
             server.kill()
             server.wait()
             await swarm.leave()
-    for end, figures in found.items():
+    for end, figures in ((end, figures) for end, figures in found.items() if figures):
         print(end, ", ".join(f"{name} {Spread.of(values):.1f}" for name, values in figures.items()))
     print(f"{clients} clients, {watched} watched each, {count} ends: said wrongly: {swarm.counts['wrong']}")
     return 1 if swarm.wrongs else 0
@@ -80,6 +93,22 @@ def start(command: list[str], port: int) -> subprocess.Popen[str]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, text=True)
     wait_for_port(port, process, 60)
     return process
+
+
+async def _ask(port: int, waits: list[float], swarm: Swarm) -> None:
+    """Connect and ask again and again: for how long each had to wait, and who was refused."""
+    while True:
+        began = time.monotonic()
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+            if not (await reader.read()).startswith(b"HTTP/1.1 200"):
+                swarm.counts["refused"] += 1
+            writer.close()
+        except OSError:
+            swarm.counts["refused"] += 1
+        waits.append(time.monotonic() - began)
+        await asyncio.sleep(0.01)
 
 
 def _wait(process: subprocess.Popen[str]) -> float:

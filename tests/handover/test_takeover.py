@@ -21,6 +21,7 @@ from presence_server.state.folder import Folder, Held
 from support.client import Client
 from support.receiver import entry_of, receiving
 from support.server import BASE, SCRIPT, Server, free_port, run_server
+from support.swarm import Swarm
 
 WATCHER = 1
 USERS = range(100, 130)
@@ -162,6 +163,39 @@ def test_nobody_is_refused_and_nobody_blinks(tmp_path: Path) -> None:
 
     with ExitStack() as servers:
         asyncio.run(story(servers))
+
+
+def test_a_swarm_that_moves_again_and_again_is_told_nothing_wrong(tmp_path: Path) -> None:
+    """Changes go on all the time: some fall into the middle of it, and some cursors are of its very last moment."""
+    rounds, size = 3, 100
+    settings: dict[str, Any] = {"state": tmp_path / "state", "limits": "off"}
+
+    async def story(servers: ExitStack) -> Swarm:
+        server = await in_thread(lambda: servers.enter_context(run_server(**settings)))
+        swarm = Swarm(server.port, size, 20, moves=True)
+        try:
+            await swarm.come()
+            stirring = asyncio.ensure_future(swarm.stirring(300))
+            for number in range(1, rounds + 1):
+
+                def take_over(old: Server = server) -> Server:
+                    with taking_over(servers, old, **settings) as new:
+                        return new
+
+                server = await in_thread(take_over)
+                await until(lambda number=number: swarm.counts["arrived"] == (number + 1) * size)  # type: ignore[misc]
+                await swarm.all_there()
+            stirring.cancel()
+        finally:
+            await swarm.leave()
+        return swarm
+
+    with ExitStack() as servers:
+        swarm = asyncio.run(story(servers))
+    assert swarm.wrongs == []
+    assert swarm.counts["refused"] == 0
+    assert swarm.counts["continued"] == rounds * size
+    assert swarm.counts["resumed"] == rounds * size
 
 
 def test_the_sdk_moves_by_itself(tmp_path: Path) -> None:

@@ -127,9 +127,16 @@ class Member(asyncio.Protocol):
             message = json.loads(data)
             if message["type"] == "welcome":
                 self._welcomed(message)
+            elif message["type"] == "reconnect" and self.swarm.moves:
+                self._wait = 0.0
+                asyncio.get_running_loop().call_later(message["afterMs"] / 1000, self._move, self._transport)
             for entry in message.get("changes", message.get("statuses", ())):
                 self._told(entry["userId"], entry["status"], entry["version"])
             self.cursor = message.get("cursor", self.cursor)
+
+    def _move(self, left: asyncio.Transport | None) -> None:
+        if left is self._transport:
+            self.drop()
 
     def _welcomed(self, welcome: dict[str, Any]) -> None:
         self.is_there, self._wait = True, FIRST_WAIT
@@ -147,8 +154,10 @@ class Member(asyncio.Protocol):
 class Swarm:
     """All of them. `counts`: continued, resumed and so on, by arrival. `wrongs`: what must never be said."""
 
-    def __init__(self, port: int, size: int, watched: int, seed: int = 1) -> None:
+    def __init__(self, port: int, size: int, watched: int, seed: int = 1, moves: bool = False) -> None:
+        """`moves`: they do as `reconnect` says; else they stay until they are closed."""
         self.port = port
+        self.moves = moves
         self.random = Random(seed)
         self.counts: Counter[str] = Counter()
         self.wrongs: list[str] = []
