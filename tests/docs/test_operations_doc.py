@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -19,8 +19,11 @@ from presence_protocol.close_codes import CloseCode
 from presence_server.application.endings import LOSS_CODES
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Peer
+from presence_server.clock import SystemClock
 from presence_server.domain.causes import Cause
 from presence_server.domain.model import OFFLINE, Change, PublicState, Status
+from presence_server.domain.table import PresenceTable
+from presence_server.engines.memory import MemoryEngine
 from presence_server.log_output import FIELDS
 from presence_server.logs import HumanFormatter, JsonFormatter
 from presence_server.transports.http.exchange import refusal
@@ -167,7 +170,7 @@ def records() -> Iterator[list[logging.LogRecord]]:
     try:
         keys = UserKeys.drawn(Random(1))
         key = keys.key(10001)
-        journal = LogJournal(cast("Any", SimpleNamespace(epoch=0x19A6B1F0C3E)), keys)
+        journal = LogJournal(MemoryEngine(PresenceTable(), 0x19A6B1F0C3E, SystemClock()), keys)
         session: Any = SimpleNamespace(
             user_id=key, device_id="phone", platform="IOS", session_number=0x2A, peer=Peer("192.0.2.7"), began=100.0
         )
