@@ -7,13 +7,13 @@ from collections.abc import Callable
 from presence_server.application.ports import Clock, Done
 from presence_server.domain.model import UserKey
 from presence_server.domain.table import PresenceTable
-from presence_server.domain.transitions import NOTHING, AnyTransition, Transition
+from presence_server.domain.transitions import NOTHING, AnyTransition, Erase, Transition
 from presence_server.engines.memory import MemoryEngine
 from presence_server.state.form import Gap
 
 
 class LastingEngine(MemoryEngine):
-    """`mark` is told of each user whose record may be another, `lived` of each sweep.
+    """`mark` is told of each user whose record may be another, `lived` of each sweep, `erased` of each who is.
 
     `infers`: idleness is inferred from silence, so that each message of a device is a part of its record.
     """
@@ -27,12 +27,14 @@ class LastingEngine(MemoryEngine):
         infers: bool,
         mark: Callable[[UserKey], None],
         lived: Callable[[float, float], None],
+        erased: Callable[[], None],
     ) -> None:
         super().__init__(table, epoch, clock)
         self.gaps = gaps
         self._infers = infers
         self._mark = mark
         self._lived = lived
+        self._erased = erased
         self.is_released = False
         """The records are another process's. Those here are read as they were, and nothing changes any more: to
         transitions it is as if the store could not be reached."""
@@ -40,8 +42,10 @@ class LastingEngine(MemoryEngine):
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
         if self.is_released:
             done(None)
-        else:
-            super().submit(transition, now, done)
+            return
+        super().submit(transition, now, done)
+        if type(transition) is Erase:
+            self._erased()
 
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, spoke: bool) -> None:
         if self.is_released:

@@ -48,6 +48,9 @@ MARGIN: Final = 500
 LEAST_JOURNAL: Final = 16 * 1024 * 1024
 """Bytes of a journal that is never too long. A longer one is, once it is twice as long as the snapshot."""
 
+ERASED: Final = 600.0
+"""Seconds after which a snapshot is begun that does not hold who was erased."""
+
 MOST_UNWRITTEN: Final = 8 * 1024 * 1024
 """Bytes that may wait for the disk: with more, marks wait instead, and these do not grow."""
 
@@ -75,7 +78,9 @@ class Disk(Protocol):
         """From now on `append` goes to a new journal, whose first bytes are these."""
         ...
 
-    def append(self, data: bytes, done: Done) -> None: ...
+    def append(self, data: bytes, done: Done, matters: bool) -> None:
+        """`matters`: it is to be safe from power loss soon."""
+        ...
 
     def begin_snapshot(self, number: int, data: bytes) -> None:
         """Aside, until it is ended."""
@@ -146,6 +151,7 @@ class Keeper:
         self._is_ending_snapshot = False
         self._not_before = float("-inf")
         self._last_frame = float("-inf")
+        self._anew_at: float | None = None
         self._failed_at: float | None = None
         self._is_failure_told = False
         self._is_woken = False
@@ -169,6 +175,11 @@ class Keeper:
     def _wake_for_marks(self) -> None:
         self._is_woken = True
         self._wake(max(0.0, self._not_before - self._clock.now()))
+
+    def erased(self) -> None:
+        """Somebody is to be forgotten for good: soon no file holds them any more."""
+        if self._anew_at is None:
+            self._anew_at = self._clock.now() + ERASED
 
     def lived(self, now: float, utc: float) -> None:
         """Time passed for users up to now: what had lasted its time is over. Ten times a second."""
@@ -205,7 +216,7 @@ class Keeper:
             self._append_all(began + SLICE, MOST)
             if self._snapshot is not None and not self._marked:
                 next(self._snapshot, None)
-            elif self._snapshot is None and not self._is_ending_snapshot and self._is_journal_long():
+            elif self._snapshot is None and not self._is_ending_snapshot and self._is_to_begin_anew():
                 self._begin_files()
         self._not_before = self._clock.now() + PAUSE
         if (self._marked or self._others or self._snapshot is not None) and not self._is_woken:
@@ -229,9 +240,11 @@ class Keeper:
             self._whole = self._users.versions.last
             mark = self._mark_now()._replace(followed_to=(self._whole >> COUNTER_BITS) + 1)
             data, self._checksum = frame(encode(Entries(mark)), self._checksum)
-            self._disk.append(data, _nothing)
+            self._disk.append(data, _nothing, matters=True)
 
-    def _is_journal_long(self) -> bool:
+    def _is_to_begin_anew(self) -> bool:
+        if self._anew_at is not None and self._clock.now() >= self._anew_at:
+            return True
         return self._journal_bytes > max(LEAST_JOURNAL, 2 * self._snapshot_bytes)
 
     def _append_all(self, until: float, most: int) -> None:
@@ -266,8 +279,9 @@ class Keeper:
         data, self._checksum = frame(encode((mark, users, gone, others)), self._checksum)
         self._journal_bytes += len(data)
         self._last_frame = self._clock.now()
-        self._disk.append(data, partial(self._may_follow, mark.followed_to))
-        return len(users) + len(gone) + len(others)
+        count = len(users) + len(gone) + len(others)
+        self._disk.append(data, partial(self._may_follow, mark.followed_to), count > 0)
+        return count
 
     def _mark_now(self) -> Mark:
         clock, given = int((self._clock.utc() - EPOCH_2020) * 1000), self._users.versions.last >> COUNTER_BITS
@@ -296,6 +310,7 @@ class Keeper:
 
     def _begin_files(self) -> None:
         """A journal that begins now, and a snapshot of everything as of now or later."""
+        self._anew_at = None
         number = self._origin.number + 1
         mark = self._mark_now()
         self._origin = self._origin._replace(number=number, after=self._checksum, mark=mark)

@@ -68,12 +68,15 @@ class State:
         finally:
             gc.enable()
         self.restored = made
+        if made.users:
+            _log.info("state restored", users=made.users, changed=len(made.changed), down=round(made.down, 1))
         return made
 
     def engine(self, table: PresenceTable, infers: bool) -> LastingEngine:
         assert self.restored is not None
         origin = self.restored.origin
-        made = LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, self._mark, self._lived)
+        told = self._mark, self._lived, self._erased
+        made = LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, *told)
         made.numbers.last = origin.mark.number
         self._numbers = made.numbers
         return made
@@ -132,6 +135,10 @@ class State:
     def _lived(self, now: float, utc: float) -> None:
         if self._keeper is not None:
             self._keeper.lived(now, utc)
+
+    def _erased(self) -> None:
+        if self._keeper is not None:
+            self._keeper.erased()
 
     def _failed(self, reason: str) -> None:
         if self._keeper is not None:

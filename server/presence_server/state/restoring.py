@@ -45,8 +45,8 @@ class Restored(NamedTuple):
     """`origin`: as the next file is to begin. `others`: entries of sections, by section and key.
 
     `changed`: users who are shown otherwise than when they were stored. `users`: how many there are.
-    `ends_in`: seconds within which whoever does not come back is OFFLINE. `is_sight_same`: who sees what is decided as
-    it was.
+    `ends_in`: seconds within which whoever does not come back is OFFLINE. `down`: seconds in which nobody was served.
+    `is_sight_same`: who sees what is decided as it was.
     """
 
     origin: Origin
@@ -55,6 +55,7 @@ class Restored(NamedTuple):
     changed: list[UserKey]
     users: int
     ends_in: float
+    down: float
     is_sight_same: bool
 
 
@@ -121,7 +122,14 @@ def restore(
     users = len(reader.restoring)
     changed, ends = reader.restoring.finish(times, settings.return_period)
     return Restored(
-        origin, reader.keys, reader.others, changed, users, max(0.0, ends - now), was.sight == settings.sight
+        origin,
+        reader.keys,
+        reader.others,
+        changed,
+        users,
+        max(0.0, ends - now),
+        down,
+        was.sight == settings.sight,
     )
 
 
@@ -141,4 +149,4 @@ def nothing(settings: StateSettings, clock: Clock, number: int, last_session: in
         True,
         mark,
     )
-    return Restored(origin, settings.keys_of(settings.multiplier), {}, [], 0, 0.0, True)
+    return Restored(origin, settings.keys_of(settings.multiplier), {}, [], 0, 0.0, 0.0, True)
