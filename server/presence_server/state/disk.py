@@ -114,13 +114,12 @@ class FolderDisk:
 
     # -- snapshots -----------------------------------------------------------------------------------------------------
 
-    def begin_snapshot(self, number: int, data: bytes) -> None:
+    def begin_snapshot(self, number: int) -> None:
         self._number = number
 
         def begin() -> None:
             self._close_snapshot()
             self._snapshot = self._folder.create(self._folder.aside(number))
-            _write_all(self._snapshot, data)
 
         self._submit(begin)
 

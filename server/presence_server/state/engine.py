@@ -50,9 +50,9 @@ class LastingEngine(MemoryEngine):
     def touch(self, user_id: UserKey, device_id: str, holder: int, now: float, spoke: bool) -> None:
         if self.is_released:
             return
+        super().touch(user_id, device_id, holder, now, spoke)
         if spoke and self._infers:
             self._mark(user_id)
-        super().touch(user_id, device_id, holder, now, spoke)
 
     def restamp(self, user_id: UserKey, now: float) -> None:
         if self.is_released:

@@ -6,28 +6,23 @@ entry that changes ten times between two steps is written once. See "Restarts" i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from typing import Any, Final, Protocol
 
 from presence_server.application.ports import Clock
 from presence_server.domain.model import UserKey
 from presence_server.domain.versions import COUNTER_BITS, EPOCH_2020, LAST_MS, Versions
-from presence_server.state.form import JOURNAL, SNAPSHOT, Ended, Entries, Gap, Mark, Origin, encode
+from presence_server.state.form import JOURNAL, SNAPSHOT, Entries, Gap, Mark, Origin, encode
 from presence_server.state.frames import FIRST_LINE, frame
 from presence_server.state.sections import Section
+from presence_server.state.snapshots import PIECE, Users, frames_of
 
 PAUSE: Final = 0.005
 """Seconds between two steps, at least: what changes meanwhile goes with the next. A quiet server's is at once."""
 
 SLICE: Final = 0.0025
 """Seconds after which a step leaves the rest for the next."""
-
-PIECE: Final = 200
-"""Entries of one frame: the clock is looked at after each, 0.5 ms."""
-
-HEAVY: Final = 10_000
-"""Ids in the lists of one frame."""
 
 MOST: Final = 1_000
 """Entries of one step, whatever the clock says."""
@@ -82,7 +77,7 @@ class Disk(Protocol):
         """`matters`: it is to be safe from power loss soon."""
         ...
 
-    def begin_snapshot(self, number: int, data: bytes) -> None:
+    def begin_snapshot(self, number: int) -> None:
         """Aside, until it is ended."""
         ...
 
@@ -97,7 +92,7 @@ class Disk(Protocol):
         ...
 
 
-class Users(Protocol):
+class Changing(Users, Protocol):
     """The table, as far as the keeper needs it: see `domain.table`."""
 
     on_forget: Callable[[UserKey], None] | None
@@ -108,28 +103,24 @@ class Users(Protocol):
     @property
     def floor(self) -> int: ...
 
-    def dump(self, key: UserKey, user_id: int | str) -> tuple[Any, ...] | None: ...
-
-    def keys_by_shard(self) -> Iterator[Sequence[UserKey]]: ...
-
 
 class Keeper:
     def __init__(
         self,
         origin: Origin,
-        users: Users,
+        users: Changing,
         user_id: Callable[[UserKey], int | str],
         sections: Iterable[Section],
         disk: Disk,
         clock: Clock,
         last_number: Callable[[], int],
-        wake: Callable[[float], None],
+        call_later: Callable[[float, Callable[[], None]], None],
         tell: Callable[[str], None],
     ) -> None:
         """`origin`: of the last file that there is, as of the end of it; the next one continues it.
 
-        `user_id` tells the id of a key, `last_number` the last number of a session. `wake` is asked for a step so many
-        seconds from now. `tell` is told in one line what whoever runs the server should know.
+        `user_id` tells the id of a key, `last_number` the last number of a session. `call_later` calls so many seconds
+        from now. `tell` is told in one line what whoever runs the server should know.
         """
         self._origin = origin
         self._users = users
@@ -138,7 +129,7 @@ class Keeper:
         self._disk = disk
         self._clock = clock
         self._last_number = last_number
-        self._wake = wake
+        self._call_later = call_later
         self._tell = tell
         self._marked: dict[UserKey, None] = {}
         self._others: dict[tuple[str, Any], None] = {}
@@ -147,34 +138,51 @@ class Keeper:
         self._checksum = origin.after
         self._followed_to = origin.mark.followed_to
         self._journal_bytes = self._snapshot_bytes = 0
-        self._snapshot: Iterator[None] | None = None
+        self._snapshot: Iterator[bytes] | None = None
         self._is_ending_snapshot = False
         self._not_before = float("-inf")
         self._last_frame = float("-inf")
         self._anew_at: float | None = None
         self._failed_at: float | None = None
         self._is_failure_told = False
-        self._is_woken = False
-        users.on_forget = self.mark
+        self._is_gathering = False
+        """Whether marks wait for a step that is to come, or for a disk that failed."""
+        users.on_forget = self._mark_later
         for section in self._sections.values():
             section.tell(partial(self._mark_other, section.name))
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
     def mark(self, key: UserKey) -> None:
-        """The user's record is another than it was. Called with every transition: 0.1 us."""
+        """The user's record is another than it was. Called with every transition: 0.1 us.
+
+        On a quiet server it is written here and now, before anybody is answered. Else it waits for others.
+        """
         self._marked[key] = None
-        if not self._is_woken:
-            self._wake_for_marks()
+        if not self._is_gathering:
+            self._write_or_gather()
+
+    def _mark_later(self, key: UserKey) -> None:
+        """As `mark`, in the middle of a transition of somebody else."""
+        self._marked[key] = None
+        if not self._is_gathering:
+            self._gather(0.0)
 
     def _mark_other(self, section: str, key: Any) -> None:
         self._others[section, key] = None
-        if not self._is_woken:
-            self._wake_for_marks()
+        if not self._is_gathering:
+            self._write_or_gather()
 
-    def _wake_for_marks(self) -> None:
-        self._is_woken = True
-        self._wake(max(0.0, self._not_before - self._clock.now()))
+    def _write_or_gather(self) -> None:
+        now = self._clock.now()
+        if now < self._not_before:
+            self._gather(self._not_before - now)
+        else:
+            self._write(now)
+
+    def _gather(self, seconds: float) -> None:
+        self._is_gathering = True
+        self._call_later(seconds, self.step)
 
     def erased(self) -> None:
         """Somebody is to be forgotten for good: soon no file holds them any more."""
@@ -187,15 +195,17 @@ class Keeper:
         if self._failed_at is not None:
             if now - self._failed_at >= AGAIN:
                 self._begin_anew(now)
-        elif now - self._last_frame >= ALIVE and not self._is_woken:
-            self._is_woken = True
-            self._wake(0.0)
+        else:
+            if now - self._last_frame >= ALIVE:
+                self._append_piece(now)
+            if self._snapshot is None and not self._is_ending_snapshot and self._is_to_begin_anew():
+                self._begin_files()
 
     def failed(self, reason: str) -> None:
         """The disk takes nothing. Nothing is written until it can be begun anew."""
         if not self._is_failure_told:
             self._tell(f"state is not written: {reason}; it is tried again every {AGAIN:.0f} s")
-        self._is_failure_told = self._is_woken = True  # nobody is woken for marks
+        self._is_failure_told = self._is_gathering = True
         self._failed_at = self._clock.now()
         self._snapshot, self._is_ending_snapshot = None, False
         self._users.versions.followed_to = LAST_MS  # nothing could say how far they went
@@ -207,28 +217,22 @@ class Keeper:
         self._begin_anew(self._clock.now())
 
     def step(self) -> None:
-        """Write what is marked, and the next slice of a snapshot, for `SLICE` seconds at most."""
-        if self._failed_at is not None:
-            return
-        self._is_woken = False
-        began = self._clock.now()
+        """Write what was gathered, for `SLICE` seconds at most."""
+        if self._failed_at is None:
+            self._is_gathering = False
+            self._write(self._clock.now())
+
+    def _write(self, now: float) -> None:
         if self._disk.unwritten <= MOST_UNWRITTEN:
-            self._append_all(began + SLICE, MOST)
-            if self._snapshot is not None and not self._marked:
-                next(self._snapshot, None)
-            elif self._snapshot is None and not self._is_ending_snapshot and self._is_to_begin_anew():
-                self._begin_files()
+            self._append_all(now + SLICE, MOST)
         self._not_before = self._clock.now() + PAUSE
-        if (self._marked or self._others or self._snapshot is not None) and not self._is_woken:
-            self._is_woken = True
-            self._wake(PAUSE if self._marked or self._others else SNAPSHOT_PAUSE)
+        if (self._marked or self._others) and not self._is_gathering:
+            self._gather(PAUSE)
 
     def before_telling(self) -> None:
         """A flush begins: what it tells is written first, so that no cursor that goes out claims what may be lost."""
-        if self._marked and self._failed_at is None and self._disk.unwritten <= MOST_UNWRITTEN:
-            began = self._clock.now()
-            self._append_all(began + SLICE, MOST)
-            self._not_before = began + PAUSE
+        if self._marked and self._failed_at is None:
+            self._write(self._clock.now())
 
     def finish(self) -> None:
         """Write all that is marked, however long it takes: what is on the disk then is everything.
@@ -248,10 +252,8 @@ class Keeper:
         return self._journal_bytes > max(LEAST_JOURNAL, 2 * self._snapshot_bytes)
 
     def _append_all(self, until: float, most: int) -> None:
-        """A frame for each piece of what is marked; one at least, if there is anything to say."""
-        is_due = self._clock.now() - self._last_frame >= ALIVE
-        while (self._marked or self._others or is_due) and most > 0 and self._failed_at is None:
-            is_due = False
+        """A frame for each piece of what is marked."""
+        while (self._marked or self._others) and most > 0 and self._failed_at is None:
             most -= self._append_piece(until)
             if self._clock.now() >= until:
                 return
@@ -305,8 +307,8 @@ class Keeper:
         if self._failed_at is None:
             self._begin_files()
         if self._failed_at is None:
-            self._is_woken = True
-            self._wake(0.0)
+            self._is_gathering = False
+            self._write_or_gather()
 
     def _begin_files(self) -> None:
         """A journal that begins now, and a snapshot of everything as of now or later."""
@@ -319,53 +321,32 @@ class Keeper:
         self._disk.begin_journal(number, FIRST_LINE + data)
         if self._failed_at is None:
             self._may_follow(mark.followed_to)
-            self._snapshot = self._write_snapshot(number)
+            self._disk.begin_snapshot(number)
+            origin = self._origin._replace(kind=SNAPSHOT, after=0, begins=False)
+            self._snapshot = frames_of(origin, self._users, self._user_id, self._sections)
+            self._snapshot_bytes = 0
+            self._call_later(0.0, self._go_on)
 
-    def _write_snapshot(self, number: int) -> Iterator[None]:
-        """A slice with each step. Records that change meanwhile are marked, and so in the journal that was begun."""
-        data, checksum = frame(encode(self._origin._replace(kind=SNAPSHOT, after=0, begins=False)), 0)
-        self._disk.begin_snapshot(number, FIRST_LINE + data)
-        size, users, others = len(data), 0, 0
-        mark = self._origin.mark
+    def _go_on(self) -> None:
+        """A slice of the snapshot. Records that change meanwhile are marked, and so in the journal that was begun."""
+        snapshot = self._snapshot
+        if snapshot is None:
+            return
         ends = self._clock.now() + SLICE
-        left = MOST
-        for entries in self._pieces():
-            users += len(entries[0])
-            others += len(entries[1])
-            data, checksum = frame(encode((mark, entries[0], (), entries[1])), checksum)
-            size += len(data)
+        for _ in range(MOST // PIECE if self._disk.unwritten <= MOST_UNWRITTEN else 0):
+            data = next(snapshot, None)
+            if data is None:
+                self._snapshot, self._is_ending_snapshot = None, True
+                self._disk.end_snapshot(self._snapshot_ended)
+                return
+            self._snapshot_bytes += len(data)
             self._disk.write_snapshot(data)
-            left -= PIECE
-            if left <= 0 or self._clock.now() >= ends:
-                yield
-                ends, left = self._clock.now() + SLICE, MOST
-        data, checksum = frame(encode(Ended(users, others)), checksum)
-        self._disk.write_snapshot(data)
-        self._is_ending_snapshot = True
-        self._snapshot = None
-        self._disk.end_snapshot(partial(self._snapshot_ended, size + len(data)))
+            if self._clock.now() >= ends:
+                break
+        self._call_later(SNAPSHOT_PAUSE, self._go_on)
 
-    def _pieces(self) -> Iterator[tuple[list[Any], list[Any]]]:
-        """Everything: users, and entries of sections, so many at once as take half a millisecond."""
-        for keys in self._users.keys_by_shard():
-            for start in range(0, len(keys), PIECE):
-                dumped = (self._users.dump(key, self._user_id(key)) for key in keys[start : start + PIECE])
-                yield [user for user in dumped if user is not None], []
-        for name, section in self._sections.items():
-            piece, weight = [], 0
-            for one in list(section.keys()):
-                key, value = section.dump(one)
-                if value is not None:
-                    piece.append((name, key, value))
-                    weight += sum(map(len, value)) if isinstance(value, tuple) and type(value[0]) is list else 1
-                if len(piece) >= PIECE or weight >= HEAVY:
-                    yield [], piece
-                    piece, weight = [], 0
-            yield [], piece
-
-    def _snapshot_ended(self, size: int) -> None:
+    def _snapshot_ended(self) -> None:
         self._is_ending_snapshot = False
-        self._snapshot_bytes = size
         self._origin = self._origin._replace(begins=False)
         if self._is_failure_told:
             self._is_failure_told = False

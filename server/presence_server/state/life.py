@@ -104,7 +104,7 @@ class State:
             self._disk,
             self._clock,
             lambda: self._numbers.last,
-            self._wake,
+            self._call_later,
             self._tell,
         )
         tell_selves = hub.fanout.before_flush
@@ -120,13 +120,12 @@ class State:
         restored.others.clear()
         self._keeper.begin()
 
-    def _wake(self, seconds: float) -> None:
-        assert self._keeper is not None
-        self._hands.call_later(seconds, self._step)
+    def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
+        def unless_over() -> None:
+            if self._keeper is not None:
+                call()
 
-    def _step(self) -> None:
-        if self._keeper is not None:
-            self._keeper.step()
+        self._hands.call_later(seconds, unless_over)
 
     def _mark(self, key: int | str) -> None:
         if self._keeper is not None:

@@ -301,3 +301,16 @@ def test_who_is_there_is_counted_and_paged_through_as_before(tmp_path: Path, tim
     run.wait(100)
     assert people.figures()[:2] == (0, 0)
     assert people.page(FIRST, 10).users == []
+
+
+def test_what_was_answered_on_a_quiet_server_survives_a_kill_in_the_same_moment(
+    tmp_path: Path, timeline: Timeline
+) -> None:
+    run = Run(tmp_path, timeline)
+    run.connect(ANN)
+    timeline.advance(0.01)
+    run.submit(Say(run.key(ANN), Word(text="lunch")))
+    run.kill()
+    run = Run(tmp_path, timeline)
+    assert run.engine.presence(run.key(ANN)).public.text == "lunch"
+    run.stop()
