@@ -36,7 +36,7 @@ def test_the_start_line_tells_the_bound_of_who_does_not_come_back(tmp_path: Path
 def test_a_damaged_file_is_named_in_a_line_and_stops_nobody(tmp_path: Path) -> None:
     with run_server(state=tmp_path) as server:
         server.online(1)
-    damaged = sorted(tmp_path.iterdir())
+    damaged = sorted(file for file in tmp_path.iterdir() if file.is_file())
     for file in damaged:
         file.write_bytes(file.read_bytes()[:-1] + b"?")
     with run_server(state=tmp_path) as server:

@@ -324,7 +324,7 @@ class Keeper:
             self._disk.begin_snapshot(number)
             origin = self._origin._replace(kind=SNAPSHOT, after=0, begins=False)
             self._snapshot = frames_of(origin, self._users, self._user_id, self._sections)
-            self._snapshot_bytes = 0
+            self._snapshot_bytes, self._is_ending_snapshot = 0, False
             self._call_later(0.0, self._go_on)
 
     def _go_on(self) -> None:
