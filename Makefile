@@ -1,5 +1,5 @@
 # The two commands a newcomer needs are `make serve` and `make test`.
-.PHONY: serve demo simulate bench bench-quick test test-fast test-lowest check format lint types lock picture dist clean
+.PHONY: serve demo simulate fuzz bench bench-quick test test-fast test-lowest check format lint types lock picture dist clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -32,6 +32,10 @@ SEED ?=
 STEPS ?= 2000
 simulate: $(READY) ## the whole service on virtual time; SEED=1 STEPS=5000 replays
 	$(BIN)/python tests/simulator/main.py $(if $(SEED),--seed $(SEED),--seeds 20) --steps $(STEPS) --engine both
+
+MINUTES ?= 1
+fuzz: $(READY) ## what reads bytes from outside, by coverage: MINUTES=30 for each target; ARGS="http token" narrows
+	$(BIN)/python tests/fuzz/fuzz.py $(ARGS) --minutes $(MINUTES)
 
 bench: $(READY) ## what it costs, beside floors and peers; ARGS="graph rest" narrows; needs a C compiler, Node and Go
 	$(BIN)/python bench/run.py $(ARGS)
