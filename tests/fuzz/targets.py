@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import struct
 from collections.abc import Callable
 from contextlib import suppress
@@ -164,7 +165,15 @@ async def _talk(pieces: list[bytes]) -> tuple[list[str], list[bytes], list[int]]
     return made
 
 
+_STATUS: Final = re.compile(rb"(?:^|[}k]|\n)HTTP/1\.1 (\d{3}) ")
+"""A status line: behind nothing, behind the body `ok` or that of a refusal, or behind a head."""
+
+
 class _Quick(Http):
+    @property
+    def statuses(self) -> list[int]:
+        return list(map(int, _STATUS.findall(self.transport.written)))
+
     async def settle(self) -> None:
         for _ in range(20):
             await asyncio.sleep(0)
