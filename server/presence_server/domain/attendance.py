@@ -16,19 +16,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any, Final, NamedTuple
 
 from presence_server.domain.model import OFFLINE, PublicState, Status, UserKey, UserRecord
 from presence_server.domain.platforms import AnyPlatform
 
-GROUP: Final = 128
-"""Buckets in one group, and groups: a group is made when somebody is in it, so that a walk passes over empty ones."""
+BUCKETS: Final = 1 << 14
+"""60 users in each where a million are there, and 0.3 ms to pass over all of them where nobody is."""
 
-BUCKETS: Final = GROUP * GROUP
-"""60 users in each where a million are there."""
-
-LOOKED_AT: Final = 5_000
-"""Users whom one page looks at, however few of them are wanted: half a millisecond."""
+LOOKED_AT: Final = 2_000
+"""Users whom one page looks at, however few of them are wanted: a millisecond."""
 
 _OFFLINE: Final = Status.OFFLINE
 
@@ -70,7 +68,7 @@ class Attendance:
         """How often a user came to be there, since the start."""
         self.left = 0
         self._by_platform: defaultdict[int, int] = defaultdict(int)
-        self._groups: list[list[dict[UserKey, UserRecord] | None] | None] = [None] * GROUP
+        self._buckets: list[dict[UserKey, UserRecord] | None] = [None] * BUCKETS
 
     def changed(self, record: UserRecord, before: PublicState, after: PublicState) -> None:
         """The public state of the user was `before`, and is `after` from now on."""
@@ -122,12 +120,9 @@ class Attendance:
 
     def _held(self, first: int) -> Iterator[tuple[int, dict[UserKey, UserRecord]]]:
         """The buckets with somebody in them, from one on."""
-        for number in range(first // GROUP, GROUP):
-            group = self._groups[number]
-            if group is not None:
-                for bucket, held in enumerate(group, number * GROUP):
-                    if held and bucket >= first:
-                        yield bucket, held
+        for bucket, held in enumerate(islice(self._buckets, first, None), first):
+            if held:
+                yield bucket, held
 
     def _is_more(self, place: Place) -> bool:
         """Whether anybody comes after that place."""
@@ -138,20 +133,19 @@ class Attendance:
 
     def _enter(self, record: UserRecord) -> None:
         self.there += 1
-        number, index = divmod(bucket_of(record.user_id), GROUP)
-        group = self._groups[number]
-        if group is None:
-            group = self._groups[number] = [None] * GROUP
-        held = group[index]
+        key = record.user_id
+        bucket = hash((key,)) % BUCKETS
+        held = self._buckets[bucket]
         if held is None:
-            group[index] = {record.user_id: record}
+            self._buckets[bucket] = {key: record}
         else:
-            held[record.user_id] = record
+            held[key] = record
 
     def _leave(self, record: UserRecord) -> None:
         self.there -= 1
-        number, index = divmod(bucket_of(record.user_id), GROUP)
-        group = self._groups[number]
-        held = None if group is None else group[index]
+        bucket = bucket_of(record.user_id)
+        held = self._buckets[bucket]
         assert held is not None, f"{record} was not there"
         del held[record.user_id]
+        if not held:  # a dict keeps the room that it once needed
+            self._buckets[bucket] = None

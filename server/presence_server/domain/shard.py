@@ -116,6 +116,7 @@ class Shared:
         self.lifetimes = lifetimes
         self.rules = rules
         self.logins = logins
+        self.has_policy = logins != Logins()
         self.versions = versions
         self.deadlines: Deadlines[Device] = Deadlines()
         self.edges: Deadlines[UserRecord] = Deadlines(salt=salt)
@@ -194,11 +195,11 @@ class Shard:
         device = record.find(wanted.device_id)
         continued, cause = device is not None, Cause.RESUMED
         evicted: tuple[Evicted, ...] = ()
-        if device is None or device.platform is not wanted.platform:
-            rivals = self._shared.logins.rivals(record.devices, wanted.device_id, wanted.platform)
-            if device is None and not self._has_room(record, len(rivals)):
+        if self._shared.has_policy and (device is None or device.platform is not wanted.platform):
+            ended = self._end_rivals(record, wanted, device is None, now)
+            if ended is None:
                 return FULL
-            evicted = self._end_rivals(record, rivals, wanted, now)
+            evicted = ended
         if device is None:
             cause = Cause.CONNECTED
             evicted += self._make_room(record, now)
@@ -249,11 +250,11 @@ class Shard:
         device = record.find(wanted.device_id)
         continued = device is not None
         evicted: tuple[Evicted, ...] = ()
-        if device is None or device.platform is not wanted.platform:
-            rivals = self._shared.logins.rivals(record.devices, wanted.device_id, wanted.platform)
-            if device is None and not self._has_room(record, len(rivals)):
+        if self._shared.has_policy and (device is None or device.platform is not wanted.platform):
+            ended = self._end_rivals(record, wanted, device is None, now)
+            if ended is None:
                 return FULL
-            evicted = self._end_rivals(record, rivals, wanted, now)
+            evicted = ended
         if device is None:
             evicted += self._make_room(record, now)
             device = self._attach(record, wanted, now, utc)
@@ -476,18 +477,16 @@ class Shard:
                 return Farewell(Cause.REPLACED, signed_in(newest.device_id, newest.platform.value))
         return farewell
 
-    def _has_room(self, record: UserRecord, less: int) -> bool:
-        """Whether one more device may come, once so many have gone: always, where it ends another."""
-        shared = self._shared
-        return not shared.logins.refuses_newest or len(record.devices) - less < shared.lifetimes.max_devices
-
     def _end_rivals(
-        self, record: UserRecord, rivals: list[Device], by: Connect | Online, now: float
-    ) -> tuple[Evicted, ...]:
-        """End those that may not stand beside the device that comes."""
-        if not rivals:
-            return ()
-        reason = signed_in(by.device_id, by.platform.value)
+        self, record: UserRecord, by: Connect | Online, is_new: bool, now: float
+    ) -> tuple[Evicted, ...] | None:
+        """End those that may not stand beside the device that comes. None: there is no room for it, and nobody ends."""
+        shared = self._shared
+        rivals = shared.logins.rivals(record.devices, by.device_id, by.platform)
+        left = len(record.devices) - len(rivals)
+        if is_new and shared.logins.refuses_newest and left >= shared.lifetimes.max_devices:
+            return None
+        reason = signed_in(by.device_id, by.platform.value) if rivals else ""
         return self._end_all(record, rivals, Farewell(Cause.REPLACED, reason), now)
 
     def _end_all(
