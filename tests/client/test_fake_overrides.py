@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET
 
@@ -38,8 +38,30 @@ DEVICE = model.Device(1, "d", model.Platform.WEB, 1, 0.0, 0)
 SOURCES = {name: model.Source(name, weight) for name, weight in fake.SOURCES.items()}
 
 
-@given(st.lists(SAID | PUT | PATCH | LATER, max_size=10), st.sampled_from([{}, {"BUSY": 3, "AWAY": 2}]))
+WORDS = st.tuples(st.just("say"), st.sampled_from(["AWAY", "BUSY", UNSET]), AHEAD, st.just(UNSET), st.none())
+OWN = st.tuples(st.just("put"), st.just("self"), st.lists(CLAIM, min_size=1, max_size=2))
+LIFETIMES = st.sampled_from([{}, {"BUSY": 3, "AWAY": 2}])
+
+
+@given(st.lists(SAID | PUT | PATCH | LATER, max_size=10), LIFETIMES)
 def test_both_keep_and_show_the_same(events: list[Any], lifetimes: dict[str, int]) -> None:
+    both(events, lifetimes)
+
+
+@settings(max_examples=300)
+@given(st.lists(WORDS | LATER, min_size=2, max_size=5), LIFETIMES)
+def test_both_hear_a_person_alike(events: list[Any], lifetimes: dict[str, int]) -> None:
+    both(events, lifetimes)
+
+
+@settings(max_examples=300)
+@given(st.lists(OWN | WORDS, min_size=1, max_size=3), st.just({"BUSY": 3, "AWAY": 2}))
+def test_both_take_a_persons_own_claims_alike(events: list[Any], lifetimes: dict[str, int]) -> None:
+    both(events, lifetimes)
+
+
+def both(events: list[Any], lifetimes: dict[str, int]) -> None:
+    """Let the same happen to both, and compare what they keep, show and wait for."""
     rules = fake.Rules(fake.SOURCES, lifetimes)
     ours = claims.Rules(SOURCES["self"], {model.Status(name): seconds for name, seconds in lifetimes.items()})
     held: fake.Stack = ()
@@ -59,7 +81,7 @@ def test_both_keep_and_show_the_same(events: list[Any], lifetimes: dict[str, int
         assert told == expected
         if told is not None:
             held, real = before
-        assert [tuple(each)[:7] for each in held] == [shown(each) for each in real]
+        assert [(*each[:7], each.lapses) for each in held] == [shown(each) for each in real]
         for devices, word in ([(), None], [(DEVICE,), "ONLINE"]):
             status, by, text_by = aggregate.decide(real, devices, now)  # type: ignore[arg-type]
             verdict = fake.decide(held, word, now)  # type: ignore[arg-type]
@@ -72,7 +94,7 @@ def test_both_keep_and_show_the_same(events: list[Any], lifetimes: dict[str, int
 
 def shown(claim: model.Claim) -> tuple[Any, ...]:
     status = None if claim.status is None else claim.status.value
-    return claim.source.name, claim.source.weight, claim.id, claim.since, claim.until, status, claim.text
+    return claim.source.name, claim.source.weight, claim.id, claim.since, claim.until, status, claim.text, claim.lapses
 
 
 def say(more: Any, held: Any, real: Any, now: int, rules: Any, ours: Any) -> Any:

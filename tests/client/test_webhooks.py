@@ -121,9 +121,9 @@ def test_whatever_comes_to_a_public_url_is_refused(body: bytes, headers: dict[st
 
 
 def test_an_unpadded_secret_is_the_same() -> None:
-    secret = "whsec_" + base64.b64encode(b"a secret of 25 bytes, all.").decode().rstrip("=")
+    secret = "whsec_" + base64.b64encode(b"a secret of 25 bytes, all.").decode()
     body = batch()
-    assert WebhookReceiver(secret).verify(body, signed(body, secret)).id == "msg_1"
+    assert WebhookReceiver(secret.rstrip("=")).verify(body, signed(body, secret)).id == "msg_1"
 
 
 def test_a_type_of_tomorrow_is_let_pass() -> None:
