@@ -218,6 +218,7 @@ def test_a_back_end_ends_sessions_and_says_why(many: Rest) -> None:
         assert kick(many, 30).data["ended"] == 2
         assert devices_of(many, 30) == []
         assert many.status_of(30) == "OFFLINE"
+        assert many.get("/explain/30").data["changes"][0]["cause"] == "ended_by_backend"
         refused(many.post("/heartbeat", {"userId": 30, "deviceId": "poller"}), 404, "device_ended", "deviceId")
         assert kick(many, 30).data["ended"] == 0
 

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from presence_protocol.fields import find_errors
-from presence_server.transports.rest import feed_schemas, schemas
+from presence_server.transports.rest import crowd_docs, feed_schemas, schemas
 from presence_server.transports.rest.bodies import (
     RULES,
     BatchBody,
@@ -22,8 +22,10 @@ from presence_server.transports.rest.bodies import (
     ContactsBody,
     ContactsChangeBody,
     DeviceBody,
+    KickBody,
     OnlineBody,
     PrivacyBody,
+    ReachBody,
     RevokeBody,
     StatusBody,
 )
@@ -44,14 +46,16 @@ SCHEMAS = {
     BlocksBody: schemas.BLOCKS_BODY,
     BlocksChangeBody: schemas.BLOCKS_CHANGE_BODY,
     PrivacyBody: schemas.PRIVACY_BODY,
+    KickBody: crowd_docs.KICK_BODY,
+    ReachBody: crowd_docs.reach_body(1000),
 }
 
 # Values near what is right, and what is nowhere near.
-_INTEGERS = [1, 10001, 2**53 - 1, 0, 60_000]
-_TEXTS = ["a", "x" * 128, "x" * 140, "WEB", "PC", "BUSY", "OFFLINE", "2025-11-09T15:00:00Z"]
+_INTEGERS = [1, 10001, 2**53 - 1, 0, 60, 60_000]
+_TEXTS = ["a", "x" * 123, "x" * 128, "x" * 140, "WEB", "PC", "BUSY", "OFFLINE", "2025-11-09T15:00:00Z"]
 RIGHT = st.sampled_from([*_INTEGERS, *_TEXTS, True, False, None, [], [1], [1, 1, 2**53 - 1]])
 
-_NO_INTEGERS = [2**53, 2**63, 2**64, 10**30, -1, 1.0, 60_001]
+_NO_INTEGERS = [2**53, 2**63, 2**64, 10**30, -1, 1.0, 60.5, 60_001]
 _NO_TEXTS = ["", "x" * 129, "x" * 141, "web", "a\nb", "\u200b", "\xa0"]
 _NO_TIMES = ["2025-11-09", "2025-02-30T15:00:00Z", "2025-11-09T15:00:60Z", "2025-11-09t15:00:00Z"]
 NEAR = st.sampled_from([*_NO_INTEGERS, *_NO_TEXTS, *_NO_TIMES, [0], [1, True], [1.0], [None], [[1]], {}])

@@ -120,6 +120,12 @@ _WITHIN: Final[Schema] = {
         "Seconds to wait until one of them is active.", "等待其中任一用户变为 active 的最长时间（秒）。"
     ),
 }
+
+
+def reach_body(most: int) -> Schema:
+    return request({"userIds": list_of(USER_ID, most)}, {"within": _WITHIN})
+
+
 REACH: Final = list_of(
     record(
         {
@@ -222,7 +228,7 @@ def crowd_paths(operation: Callable[..., Schema], most_batch: int) -> Schema:
                     "但具有 `admin` 权限的服务除外。需要具有 `read` 权限的服务密钥。",
                 ),
                 REACH,
-                body=request({"userIds": list_of(USER_ID, most_batch)}, {"within": _WITHIN}),
+                body=reach_body(most_batch),
             )
         },
     }
