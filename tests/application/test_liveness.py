@@ -138,6 +138,20 @@ def test_one_that_drained_and_has_no_ping_to_answer_gets_one_after_an_interval()
     assert scene.link.pings == 1
 
 
+def test_one_that_had_answered_before_it_was_blocked_is_not_waited_for() -> None:
+    scene = Scene()
+    scene.at(25)
+    scene.session.heard = START + 26
+    scene.block(27)
+    scene.drain(28)
+    assert scene.at(38) == [], "it was asked nothing since"
+    assert scene.at(52.9) == []
+    assert scene.link.pings == 1
+    assert scene.at(53) == []
+    assert scene.link.pings == 2
+    assert scene.at(63) == [LinkFailure.DEAD]
+
+
 def test_one_that_waits_for_the_engine_is_neither_pinged_nor_judged() -> None:
     scene = Scene(State.GREETED)
     assert scene.at(10) == []

@@ -59,10 +59,11 @@ class Liveness:
         if session.state is State.OPEN:
             return
         session.sign_of_life = now
-        if session.pinged_at:
+        if session.pinged_at and session.heard < session.pinged_at:
             session.pinged_at = now
             self._wheel.set(session, now + self._times.pong_timeout)
         else:
+            session.pinged_at = 0.0  # it has answered: nothing is asked of it until the next ping
             self._wheel.set(session, now + self._times.ping_interval)
 
     def discard(self, session: Session) -> None:
