@@ -34,6 +34,7 @@ from presence_server.application.keys import UserKeys, keys_again, keys_drawn
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Clock
 from presence_server.application.turn import Turn
+from presence_server.application.views import Views
 from presence_server.clock import SystemClock
 from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
@@ -128,7 +129,8 @@ def build_gateway(
     sockets = OpenSockets()
     intervals = settings.flush_interval, settings.max_flush_interval
     turn = Turn(FRAMERS, PING, driver.wake)
-    fanout = Fanout(engine, interest, clock, turn, keys, *intervals, sockets=sockets, max_message=settings.max_message)
+    views = Views(engine, clock, keys)
+    fanout = Fanout(views, interest, clock, turn, *intervals, sockets=sockets, max_message=settings.max_message)
     limits = hub_limits_of(settings, platforms)
     feed = Feed(engine, keys, Paced(clock, FEED_PAUSE), settings.feed_window)
     access = Access(settings)
@@ -138,6 +140,7 @@ def build_gateway(
         engine,
         interest,
         fanout,
+        views,
         access.authentication,
         access.visibility(keys, clock.now),
         limits,
@@ -174,7 +177,7 @@ def build_gateway(
     unsent = Unsent(settings.max_unsent, lambda callback: driver.call_soon(callback))
     websockets = WebSockets(hub, driver, turns, entrance, sockets, books, counts, journal, unsent, settings.compression)
     http = Serving(websockets, books, http_limits_of(settings), HttpPlaces(settings.max_http_connections))
-    polls = Polls(fanout, hub.sight, hub.edges, hub.permissions)
+    polls = Polls(views, fanout, hub.sight, hub.edges, hub.permissions)
     gateway = Gateway(access, polls, http, sources, settings.heartbeat_interval, feed)
     gateway.counts.limits = {name: limit_of(settings, name) for name in LIMITS if name != "max_connections"}
     gateway.counts.limits["max_connections"] = connection_limit

@@ -40,6 +40,7 @@ from presence_server.application.polls import Polls
 from presence_server.application.ports import Authenticator, Engine, Peer, Visibility
 from presence_server.application.sessions import Session
 from presence_server.application.turn import Turn
+from presence_server.application.views import Views
 from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Platform, Status
@@ -298,12 +299,14 @@ class World:
         self.interest = Interest()
         self.is_woken = False
         turn = Turn(FRAMERS, PING, self._wake)
-        self.fanout = Fanout(self.engine, self.interest, self.clock, turn, keys, **fanout)
+        views = Views(self.engine, self.clock, keys)
+        self.fanout = Fanout(views, self.interest, self.clock, turn, **fanout)
         who = visibility or Everyone()
         self.hub = Hub(
             self.engine,
             self.interest,
             self.fanout,
+            views,
             authenticator or trusting(),
             who,
             limits or HubLimits(),
@@ -316,7 +319,7 @@ class World:
             admission,
             is_reciprocal,
         )
-        self.polls = Polls(self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
+        self.polls = Polls(views, self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
         self.clients: list[Client] = []
         self.told: list[Transition | None] = []
         """What came of the transitions of back ends."""

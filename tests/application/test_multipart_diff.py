@@ -6,6 +6,7 @@ from presence_server.application.cursors import parse
 from presence_server.application.fanout import Fanout
 from presence_server.application.keys import PLAIN
 from presence_server.application.turn import Turn
+from presence_server.application.views import Views
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Change, Platform
 from presence_server.domain.table import PresenceTable
@@ -42,7 +43,8 @@ def joined(*pieces: bytes) -> bytes:
 
 def test_a_client_lost_between_two_parts_does_not_claim_the_later_one() -> None:
     engine, interest, outlet = MemoryEngine(PresenceTable(), 1, StoppedClock()), Interest(), Outlet()
-    fanout = Fanout(engine, interest, StoppedClock(), Turn((joined, joined), b"", lambda: None), PLAIN)
+    clock = StoppedClock()
+    fanout = Fanout(Views(engine, clock, PLAIN), interest, clock, Turn((joined, joined), b"", lambda: None))
     slot = fanout.attach(outlet, 0)
     users = range(1, 1201)
     interest.watch(slot, users)

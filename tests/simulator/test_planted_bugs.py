@@ -115,7 +115,7 @@ def forgotten_above_the_floor(patch: Patch) -> None:
 
 
 def cursor_passes_an_unsettled_slice(patch: Patch) -> None:
-    patch.setattr(Fanout, "settled", property(lambda self: self.views.seq))
+    patch.setattr(Fanout, "settled", property(lambda self: self._source.seq))
 
 
 def added_offline_served_by_the_old_cursor(patch: Patch) -> None:
@@ -131,7 +131,7 @@ def added_offline_served_by_the_old_cursor(patch: Patch) -> None:
 
 
 def invisible_leaks(patch: Patch) -> None:
-    def shown(self: PresenceTable, user_id: int) -> Shown:
+    def shown(self: PresenceTable, user_id: int, with_devices: bool = True) -> Shown:
         record = self.record(user_id)
         live = 0 if record is None else int(record.live_active())
         return Shown(self.presence(user_id), live or None, ())

@@ -17,6 +17,7 @@ from presence_server.application.policies import Everyone
 from presence_server.application.polls import Polls
 from presence_server.application.ports import Engine, Visibility
 from presence_server.application.turn import Turn
+from presence_server.application.views import Views
 from presence_server.domain.claims import Rules
 from presence_server.domain.interest import Interest
 from presence_server.domain.lenses import Lens
@@ -78,6 +79,7 @@ class World:
         self.interest = Interest()
         self.driver = SimulatedDriver(self.clock)
         self.turn = Turn(FRAMERS, PING, self.driver.wake)
+        self.views = Views(self.spy, self.clock, people.keys)
         self.fanout = self._fanout()
         limits = HubLimits(
             max_watched=5_000,
@@ -90,6 +92,7 @@ class World:
             self.spy,
             self.interest,
             self.fanout,
+            self.views,
             trusting() if self.permissions is None else ByEyes(),
             self.visibility,
             limits,
@@ -100,7 +103,7 @@ class World:
             is_reciprocal=self.permissions is not None and self.permissions.rules.is_reciprocal,
         )
         self.driver.of(self.hub, self.fanout).start_on(self.loop, scenario.turn)
-        self.polls = Polls(self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
+        self.polls = Polls(self.views, self.fanout, self.hub.sight, self.hub.edges, self.hub.permissions)
         self.links: dict[int, Link] = {}
         self.was_away = False
         self._away_since: float | None = None
@@ -126,11 +129,10 @@ class World:
     def _fanout(self) -> Fanout:
         deliveries, writes, heavy = self.scenario.slices
         return Fanout(
-            self.spy,
+            self.views,
             self.interest,
             self.clock,
             self.turn,
-            self.people.keys,
             self.scenario.flush_interval,
             max_flush_interval=0.25,
             slice_deliveries=deliveries,

@@ -31,7 +31,7 @@ class CatchUp:
     """Serves the sessions that are behind."""
 
     def __init__(self, common: Common, interest: Interest, fanout: Fanout, sight: Sight) -> None:
-        self._views = fanout.views
+        self._views = common.views
         self._interest = interest
         self._fanout = fanout
         self._turn = common.turn

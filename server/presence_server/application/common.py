@@ -9,6 +9,7 @@ from presence_server.application.hub_limits import HubLimits
 from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Clock, Engine
 from presence_server.application.turn import Turn
+from presence_server.application.views import Views
 
 
 class Common(NamedTuple):
@@ -18,6 +19,7 @@ class Common(NamedTuple):
     """
 
     engine: Engine
+    views: Views
     turn: Turn
     clock: Clock
     keys: UserKeys

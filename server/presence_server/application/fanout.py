@@ -1,11 +1,11 @@
 """The changes of a tick -> one write per connection, encoded once per codec.
 
-The hub gathers the users who changed, last value each: one conflation for all watchers. A flush encodes each entry
-once per codec, appends it to the outbox of each watcher, then writes one frame per outbox. A quiet server flushes at
-once; then the wait is the flush interval or twice what the last flush took, as long as no change is late by more than
-a maximum: the busier, the more changes per write.
+The hub gathers the topics of which something is new, last value each: one conflation for all watchers. A flush encodes
+each entry once per codec, appends it to the outbox of each watcher, then writes one frame per outbox. A quiet server
+flushes at once; then the wait is the flush interval or twice what the last flush took, as long as no change is late by
+more than a maximum: the busier, the more changes per write. What there is to tell under a topic, an `EntrySource` says.
 
-**Slices.** `step` does a bounded piece of work, so that the loop serves others in between. A user with very many
+**Slices.** `step` does a bounded piece of work, so that the loop serves others in between. A topic with very many
 watchers goes by a lane of its own, a segment of the watchers at a time, whenever the ordinary lane has nothing due:
 a celebrity delays nobody else's changes. Nothing else is due to anybody then, so that one frame goes to all of a
 segment, past their outboxes and, where they have sockets, past everything else that is theirs.
@@ -28,21 +28,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from presence_protocol.codec import CODECS
 from presence_protocol.limits import MAX_MESSAGE, SNAPSHOT_PART
-from presence_protocol.messages import AnyServerMessage
+from presence_protocol.messages import AnyServerMessage, StatusEntry
 from presence_server.application.cursors import Cursor
-from presence_server.application.entries import entry_of, part_bytes
-from presence_server.application.keys import UserKeys
+from presence_server.application.entries import part_bytes
 from presence_server.application.outlets import Outlet, Outlets
-from presence_server.application.ports import Clock, Engine, Sockets
+from presence_server.application.ports import Clock, Sockets
 from presence_server.application.tallies import Histogram
 from presence_server.application.turn import Turn
-from presence_server.application.views import Views
 from presence_server.domain.interest import Interest
-from presence_server.domain.model import OFFLINE, UserKey, UserPresence
+from presence_server.domain.model import Topic
 
 SLICE_DELIVERIES: Final = 20_000
 """Appends to outboxes in one slice: about half a millisecond."""
@@ -57,7 +55,27 @@ FEW: Final = 200
 """Entries that fit one message whatever is in them, unless `max_message` is small: none is longer than a kilobyte."""
 
 HEAVY: Final = 2_000
-"""Watchers from which on a user goes by the lane of their own."""
+"""Watchers from which on a topic goes by the lane of their own."""
+
+
+class EntrySource(Protocol):
+    """What there is to tell under each topic, and in which order it was handed out."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def seq(self) -> int:
+        """The last one given."""
+        ...
+
+    def seq_of(self, topic: Topic) -> int:
+        """Under which seq it was told last."""
+        ...
+
+    def entry(self, topic: Topic, version: int) -> StatusEntry:
+        """What is to be told under the topic now, of which `version` was announced: that one, or a newer."""
+        ...
 
 
 class FanoutStatistics(NamedTuple):
@@ -90,11 +108,10 @@ class _Heavy:
 class Fanout:
     def __init__(
         self,
-        engine: Engine,
+        source: EntrySource,
         interest: Interest,
         clock: Clock,
         turn: Turn,
-        keys: UserKeys,
         flush_interval: float = 0.01,
         max_flush_interval: float = 0.25,
         slice_deliveries: int = SLICE_DELIVERIES,
@@ -103,13 +120,11 @@ class Fanout:
         sockets: Sockets | None = None,
         max_message: int = MAX_MESSAGE,
     ) -> None:
-        self.views = Views(engine, clock)
-        """The engine by topics, for all who tell others."""
+        self._source = source
         self._interest = interest
         self._clock = clock
         self._turn = turn
         self._framers = turn.framers
-        self._keys = keys
         self._flush_interval = flush_interval
         self._max_flush_interval = max_flush_interval
         self._slice_deliveries = slice_deliveries
@@ -118,12 +133,12 @@ class Fanout:
         self._part_bytes = part_bytes(max_message, PART_BYTES)
         self._few = min(FEW, max(1, self._part_bytes // 1000))
         self._outlets = Outlets(sockets)
-        self._changed: dict[UserKey, int] = {}
+        self._changed: dict[Topic, int] = {}
         self._since: list[float] = []
         """When each of those changed first: in their order, and rising."""
         self._flushed: list[float] = []
         """Of the flush under way."""
-        self._heavy: dict[UserKey, _Heavy] = {}
+        self._heavy: dict[Topic, _Heavy] = {}
         self._flushing: Iterator[None] | None = None
         self._settled = 0
         self._settled_before = 0
@@ -136,7 +151,7 @@ class Fanout:
         """Called when a flush begins: the time to let messages ride along."""
         self._flushes = self._deliveries = self._writes = 0
         self.latency = Histogram()
-        """Seconds from a change to its last write, by user and flush."""
+        """Seconds from a change to its last write, by topic and flush."""
 
     # -- outlets -------------------------------------------------------------------------------------------------
 
@@ -154,7 +169,7 @@ class Fanout:
         """Whether something waits for its slice."""
         return bool(self._outlets.boxes[slot])
 
-    def take_out(self, topic: UserKey, slot: int) -> None:
+    def take_out(self, topic: Topic, slot: int) -> None:
         """`slot` may not be told of the topic any more: also not of a change that is on its way to very many."""
         heavy = self._heavy.get(topic)
         if heavy is not None:
@@ -172,7 +187,7 @@ class Fanout:
         """Everything up to this seq was written to every watcher that is not behind."""
         if self._changed or self.is_under_way:
             return self._settled
-        return self.views.seq
+        return self._source.seq
 
     @property
     def cursor(self) -> str:
@@ -183,21 +198,21 @@ class Fanout:
         return self._cursor_text(self._settled)
 
     def _cursor_text(self, seq: int) -> str:
-        return str(Cursor(self.views.epoch, seq))
+        return str(Cursor(self._source.epoch, seq))
 
     # -- the tick ------------------------------------------------------------------------------------------------
 
-    def gather(self, user_id: UserKey, version: int, since: float) -> None:
-        """`user_id` changed, at `since` or when that change could be told: tell the watchers with the next flush.
+    def gather(self, topic: Topic, version: int, since: float) -> None:
+        """`topic` has changed, at `since` or when that change could be told: tell the watchers with the next flush.
 
         Or what is shown of them under this topic changed: see `Views`.
         """
         if not self._changed and not self.is_under_way:
             # All before this change was written; it is the first that was not.
-            self._settled = max(self._settled, self._before(user_id))
-        if user_id not in self._changed:
+            self._settled = max(self._settled, self._before(topic))
+        if topic not in self._changed:
             self._since.append(since)
-        self._changed[user_id] = version
+        self._changed[topic] = version
 
     @property
     def is_gathering(self) -> bool:
@@ -212,9 +227,9 @@ class Fanout:
         """What rides is older than what is about to be sent: drop it."""
         self._outlets.riders.pop(slot, None)
 
-    def _before(self, user_id: UserKey) -> int:
-        """The seq just before that of `user_id`'s change: what was settled when it came."""
-        return max(0, self.views.presence(user_id).seq - 1)
+    def _before(self, topic: Topic) -> int:
+        """The seq just before that of `topic`'s change: what was settled when it came."""
+        return max(0, self._source.seq_of(topic) - 1)
 
     def delay(self, now: float) -> float | None:
         """Seconds until `step` has something to do; None if nothing is gathered."""
@@ -228,7 +243,7 @@ class Fanout:
             self.before_flush()
             changed, self._changed = self._changed, {}
             self._flushed, self._since = self._since, []
-            self._flushing = self._flush(changed, self.views.seq)
+            self._flushing = self._flush(changed, self._source.seq)
             self._began, self._took = now, 0.0
         if self._flushing is not None:
             with self._turn:
@@ -266,19 +281,19 @@ class Fanout:
         took, most = self._took, self._max_flush_interval
         return max(self._flush_interval, min(2 * took * self._saved, max(most - 2 * lasted, took / 2), most))
 
-    def _flush(self, changed: dict[UserKey, int], target: int) -> Iterator[None]:
+    def _flush(self, changed: dict[Topic, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
         room = self._slice_deliveries
         entries: tuple[bytes, bytes] = (b"", b"")
         told = put = lane = 0
-        for position, (user_id, version) in enumerate(changed.items()):
-            slots = self._interest.watchers(user_id)
+        for position, (topic, version) in enumerate(changed.items()):
+            slots = self._interest.watchers(topic)
             # Who is under way in the lane stays there, whoever is left to watch: no change may overtake another.
-            if len(slots) > self._heavy_from or user_id in self._heavy:
-                self._add_heavy(user_id, version, slots, self._flushed.pop(position - lane))
+            if len(slots) > self._heavy_from or topic in self._heavy:
+                self._add_heavy(topic, version, slots, self._flushed.pop(position - lane))
                 lane += 1
             elif slots:
-                entries = self._encode(user_id, version)
+                entries = self._encode(topic, version)
                 self._outlets.put(entries, slots)
                 put += len(slots)
                 told += 1
@@ -301,10 +316,10 @@ class Fanout:
         if not self._heavy:
             self._settled = target
 
-    def _add_heavy(self, user_id: UserKey, version: int, slots: array[int], since: float) -> None:
-        under_way = self._heavy.get(user_id)
+    def _add_heavy(self, topic: Topic, version: int, slots: array[int], since: float) -> None:
+        under_way = self._heavy.get(topic)
         if under_way is None:
-            self._heavy[user_id] = _Heavy(version, slots, since)
+            self._heavy[topic] = _Heavy(version, slots, since)
         else:
             under_way.version = version
             if under_way.again_since is None:
@@ -312,30 +327,26 @@ class Fanout:
 
     def _step_heavy(self) -> None:
         """A segment of the watchers of the change that has waited longest."""
-        user_id, heavy = next(iter(self._heavy.items()))
+        topic, heavy = next(iter(self._heavy.items()))
         segment = heavy.slots[heavy.position : heavy.position + self._slice_writes]
         heavy.position += self._slice_writes
         if heavy.without:
             segment = array("I", (slot for slot in segment if slot not in heavy.without))
-        if self._interest.is_watched(user_id):
+        if self._interest.is_watched(topic):
             # Encoded anew for each segment: a watcher may have been sent a newer version since the last one.
-            self._turn.do(partial(self._share, segment, self._frames(self._encode(user_id, heavy.version))))
+            self._turn.do(partial(self._share, segment, self._frames(self._encode(topic, heavy.version))))
         else:
-            heavy.position = len(heavy.slots)  # all have left: nobody follows the user any more
+            heavy.position = len(heavy.slots)  # all have left
         if heavy.position >= len(heavy.slots):
-            del self._heavy[user_id]
+            del self._heavy[topic]
             self.latency.observe(self._clock.now() - heavy.since)
             if heavy.again_since is not None:
-                self._heavy[user_id] = _Heavy(heavy.version, self._interest.watchers(user_id), heavy.again_since)
+                self._heavy[topic] = _Heavy(heavy.version, self._interest.watchers(topic), heavy.again_since)
             elif not self._heavy and not self._changed and self._flushing is None:
-                self._settled = self.views.seq
+                self._settled = self._source.seq
 
-    def _encode(self, user_id: UserKey, version: int) -> tuple[bytes, bytes]:
-        presence = self.views.presence(user_id)
-        if presence.version < version:
-            # Forgotten since it changed: what is forgotten was OFFLINE.
-            presence = UserPresence(user_id, OFFLINE, None, version, version)
-        entry = entry_of(presence, self._keys)
+    def _encode(self, topic: Topic, version: int) -> tuple[bytes, bytes]:
+        entry = self._source.entry(topic, version)
         # Of most servers all clients speak one codec.
         json, msgpack = self._outlets.spoken
         return CODECS[0].encode(entry) if json else b"", CODECS[1].encode(entry) if msgpack else b""

@@ -70,6 +70,7 @@ from presence_server.application.sessions import Session
 from presence_server.application.sight import Sight
 from presence_server.application.truths import Truths
 from presence_server.application.turn import Turn
+from presence_server.application.views import Views
 from presence_server.application.watching import Watching
 from presence_server.application.welcoming import Welcoming
 from presence_server.domain.causes import Cause
@@ -113,6 +114,7 @@ class Hub:
         engine: Engine,
         interest: Interest,
         fanout: Fanout,
+        views: Views,
         authenticator: Authenticator,
         visibility: Visibility,
         limits: HubLimits,
@@ -143,12 +145,12 @@ class Hub:
         self.refused: Counter[str] = Counter()
         """What was refused for a limit, by the setting's name."""
         self._journal = journal or NoJournal()
-        self.common = Common(engine, turn, clock, keys, limits, self.refused, part_bytes(limits.max_message))
+        self.common = Common(engine, views, turn, clock, keys, limits, self.refused, part_bytes(limits.max_message))
         self.roster = Roster()
         self.liveness = Liveness(limits.times, turn)
         self.draining = Draining(self.roster, self, random)
         self.credentials = Credentials(authenticator, allowances, self, clock)
-        self.sight = Sight(visibility, engine, fanout.views, Privacy(), is_reciprocal)
+        self.sight = Sight(visibility, engine, views, Privacy(), is_reciprocal)
         self.edges = Edges(interest, self.sight)
         self._publishing = Publishing(engine, interest, fanout, self.sight, turn, limits.min_publish_interval)
         self._truths = Truths(engine, self.roster, fanout, self, keys)

@@ -22,6 +22,7 @@ from presence_server.application.edges import Edges
 from presence_server.application.fanout import Fanout
 from presence_server.application.permissions import Permissions
 from presence_server.application.sight import Sight
+from presence_server.application.views import Views
 from presence_server.domain.model import UserKey, UserPresence
 
 
@@ -88,8 +89,8 @@ class Poll:
 
 
 class Polls:
-    def __init__(self, fanout: Fanout, sight: Sight, edges: Edges, permissions: Permissions) -> None:
-        self._views = fanout.views
+    def __init__(self, views: Views, fanout: Fanout, sight: Sight, edges: Edges, permissions: Permissions) -> None:
+        self._views = views
         self._fanout = fanout
         self._sight = sight
         self._edges = edges

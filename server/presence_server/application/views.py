@@ -14,21 +14,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 
+from presence_protocol.messages import StatusEntry
+from presence_server.application.entries import entry_of
+from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Clock, Engine
 from presence_server.domain.lenses import Lens, is_full, key_of, lens_of, through
-from presence_server.domain.model import OFFLINE, UserKey, UserPresence
+from presence_server.domain.model import OFFLINE, Topic, UserKey, UserPresence
 
 
 class Views:
-    """What of an engine those use who tell others: by topic."""
+    """What of an engine those use who tell others: by topic. The fan-out's `EntrySource`."""
 
-    def __init__(self, engine: Engine, clock: Clock) -> None:
+    def __init__(self, engine: Engine, clock: Clock, keys: UserKeys) -> None:
         self._engine = engine
         self._clock = clock
+        self._keys = keys
         self.epoch = engine.epoch
-        self.presence: Callable[[UserKey], UserPresence] = engine.presence
+        self.presence: Callable[[Topic], UserPresence] = engine.presence
         """The public state under a topic of a user who is followed."""
-        self.changed_since: Callable[[Iterable[UserKey], int], list[UserPresence]] = engine.changed_since
+        self.changed_since: Callable[[Iterable[Topic], int], list[UserPresence]] = engine.changed_since
         """What was told under the topics after a seq, in the order of the seqs."""
 
     def use_lenses(self, use: bool) -> None:
@@ -48,6 +52,18 @@ class Views:
     def gaps(self) -> Sequence[tuple[int, int]]:
         return self._engine.gaps
 
+    def seq_of(self, topic: Topic) -> int:
+        """Under which seq it was told last."""
+        return self.presence(topic).seq
+
+    def entry(self, topic: Topic, version: int) -> StatusEntry:
+        """What is to be told under the topic now, of which `version` was announced."""
+        presence = self.presence(topic)
+        if presence.version < version:
+            # Forgotten since it changed: what is forgotten was OFFLINE.
+            presence = UserPresence(topic, OFFLINE, None, version, version)
+        return entry_of(presence, self._keys)
+
     def follow(self, keys: Sequence[UserKey], now: float, done: Callable[[bool], None]) -> None:
         """Follow users, through whatever lens: which one may change, and hidden must take as long as unknown."""
         self._engine.follow(keys, now, done)
@@ -55,18 +71,18 @@ class Views:
     def unfollow(self, keys: Iterable[UserKey]) -> None:
         self._engine.unfollow(keys)
 
-    def _presence(self, topic: UserKey) -> UserPresence:
+    def _presence(self, topic: Topic) -> UserPresence:
         if is_full(topic):
             return self._engine.presence(topic)
         return self._word(topic, lens_of(topic))
 
-    def _word(self, topic: UserKey, lens: Lens) -> UserPresence:
+    def _word(self, topic: Topic, lens: Lens) -> UserPresence:
         if lens is Lens.HIDDEN:
             return UserPresence(topic, OFFLINE, None, 0, 0)
         presence = self._engine.presence(key_of(topic))
         return self._reworded(presence, topic) if presence.version else presence._replace(user_id=topic)
 
-    def told(self, topic: UserKey) -> UserPresence:
+    def told(self, topic: Topic) -> UserPresence:
         """What is told of a user whose lens is another from now on: newer than whatever was told before."""
         return self._presence(topic)._replace(version=self._engine.next_version())
 
@@ -74,8 +90,8 @@ class Views:
         """What is left of `presence`, which was read before, where `lens` holds by now."""
         return through(lens, presence, self._clock.utc())
 
-    def _changed_since(self, topics: Iterable[UserKey], seq: int) -> list[UserPresence]:
-        lenses: dict[UserKey, UserKey] = {}
+    def _changed_since(self, topics: Iterable[Topic], seq: int) -> list[UserPresence]:
+        lenses: dict[UserKey, Topic] = {}
         for topic in topics:
             if lens_of(topic) is not Lens.HIDDEN:
                 lenses[key_of(topic)] = topic
@@ -85,6 +101,6 @@ class Views:
             for presence in changed
         ]
 
-    def _reworded(self, presence: UserPresence, topic: UserKey) -> UserPresence:
+    def _reworded(self, presence: UserPresence, topic: Topic) -> UserPresence:
         seen = through(lens_of(topic), presence, self._clock.utc())
         return seen._replace(version=self._engine.next_version())

@@ -76,7 +76,7 @@ class Watching:
         answering: Answering,
         ceilings: Ceilings,
     ) -> None:
-        self._views = fanout.views
+        self._views = common.views
         self._interest = interest
         self._fanout = fanout
         self._sight = sight

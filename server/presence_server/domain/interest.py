@@ -1,11 +1,14 @@
-"""Who watches whom, both directions, compact: "topic -> watchers" with a user's own topic as the only kind today.
+"""Who watches what, both directions, compact: topics and their watchers.
+
+A topic is a user's key with a lens above its bits (see `domain.lenses`); of other kinds there is none today, and this
+module neither knows nor minds.
 
 A watcher is a slot: a small integer that stands for a connection or a waiting poller. Its lowest bit is its codec
 (see `application.fanout`), which this module neither knows nor minds.
 
 An edge is stored on both sides, each side holding the other's position, so that removing an edge moves the last one
-into its place: O(1) on the watched user's side, however many others watch. Which edge it is, is found on its shorter
-side while that costs less than one pass along the watcher's own list: a single user does not cost a list of thousands.
+into its place: O(1) on the topic's side, however many others watch. Which edge it is, is found on its shorter
+side while that costs less than one pass along the watcher's own list: a single topic does not cost a list of thousands.
 
 Each side of an edge is a pair of numbers in one array: (slot, place in that slot's array) at the topic, (topic, place
 in that topic's array) at the slot. So an edge is 16 bytes and what arrays keep in reserve. What was tried, in bytes an
@@ -21,7 +24,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from presence_server.domain.model import UserKey
+from presence_server.domain.model import Topic
 
 
 class InterestStatistics(NamedTuple):
@@ -33,42 +36,42 @@ class InterestStatistics(NamedTuple):
 _NOBODY = array("I")
 
 MISS = 10
-"""What it costs to ask about one user, in numbers looked through."""
+"""What it costs to ask about one topic, in numbers looked through."""
 
 
 class Interest:
-    """The edges between watchers and the users whom they watch."""
+    """The edges between watchers and the topics that they watch."""
 
     def __init__(self) -> None:
-        self._numbers: dict[UserKey, int] = {}  # by user: the topic's number
+        self._numbers: dict[Topic, int] = {}  # by topic: its number
         # By topic number, both; a number whose topic is gone is in `_free`.
-        self._users: list[UserKey] = []
+        self._topics: list[Topic] = []
         self._watchers: list[array[int]] = []
         self._free: list[int] = []
         self._watched: dict[int, array[int]] = {}  # by slot
         self._edges = 0
 
-    def missing(self, slot: int, user_ids: Sequence[UserKey]) -> list[UserKey]:
-        """Those of `user_ids`, each named once, whom `slot` does not watch."""
+    def missing(self, slot: int, topics: Sequence[Topic]) -> list[Topic]:
+        """Those of `topics`, each named once, that `slot` does not watch."""
         own = self._watched.get(slot)
         if own is None:
-            return list(user_ids)
+            return list(topics)
         find = self._numbers.get
-        if self._are_few(own, user_ids):
-            return [user_id for user_id in user_ids if self._find(slot, own, find(user_id)) is None]
+        if self._are_few(own, topics):
+            return [topic for topic in topics if self._find(slot, own, find(topic)) is None]
         already = set(own[::2])
-        return [user_id for user_id in user_ids if find(user_id) not in already]
+        return [topic for topic in topics if find(topic) not in already]
 
-    def _are_few(self, own: array[int], user_ids: Sequence[UserKey]) -> bool:
+    def _are_few(self, own: array[int], topics: Sequence[Topic]) -> bool:
         """Whether to look for these one by one costs less than one pass along `own`.
 
         Looking through an array costs some 10 ns a number; a set or dict of it 40.
         """
         room = len(own) * 4
-        if len(user_ids) * MISS > room:
+        if len(topics) * MISS > room:
             return False
-        for user_id in user_ids:
-            number = self._numbers.get(user_id)
+        for topic in topics:
+            number = self._numbers.get(topic)
             room -= MISS if number is None else min(len(own), len(self._watchers[number])) + MISS
             if room < 0:
                 return False
@@ -86,20 +89,20 @@ class Interest:
         except ValueError:
             return None
 
-    def watch(self, slot: int, user_ids: Sequence[UserKey]) -> list[UserKey]:
-        """Add edges. Returns the ids that `slot` did not watch before, each once."""
-        added = self.missing(slot, list(dict.fromkeys(user_ids)))
+    def watch(self, slot: int, topics: Sequence[Topic]) -> list[Topic]:
+        """Add edges. Returns the topics that `slot` did not watch before, each once."""
+        added = self.missing(slot, list(dict.fromkeys(topics)))
         self.add(slot, added)
         return added
 
-    def add(self, slot: int, added: Sequence[UserKey]) -> None:
-        """Add edges to users whom `slot` does not watch (see `missing`), each named once."""
+    def add(self, slot: int, added: Sequence[Topic]) -> None:
+        """Add edges to topics that `slot` does not watch (see `missing`), each named once."""
         if not added:
             return
         own = self._watched.get(slot, _NOBODY)
         find = self._numbers.get
         # The hot loop of a storm of reconnects: 150 ns an edge.
-        numbers = [self._add_topic(user_id) if (number := find(user_id)) is None else number for user_id in added]
+        numbers = [self._add_topic(topic) if (number := find(topic)) is None else number for topic in added]
         pairs = array("I", bytes(8 * len(added)))
         pairs[::2] = array("I", numbers)
         positions = []
@@ -117,58 +120,56 @@ class Interest:
             self._watched[slot] = own + pairs
         self._edges += len(added)
 
-    def _add_topic(self, user_id: UserKey) -> int:
+    def _add_topic(self, topic: Topic) -> int:
         if self._free:
             number = self._free.pop()
-            self._users[number], self._watchers[number] = user_id, array("I")
+            self._topics[number], self._watchers[number] = topic, array("I")
         else:
-            number = len(self._users)
-            self._users.append(user_id)
+            number = len(self._topics)
+            self._topics.append(topic)
             self._watchers.append(array("I"))
-        self._numbers[user_id] = number
+        self._numbers[topic] = number
         return number
 
-    def unwatch(self, slot: int, user_ids: Sequence[UserKey]) -> list[UserKey]:
-        """Remove edges. Returns the ids that `slot` did watch, each once."""
+    def unwatch(self, slot: int, topics: Sequence[Topic]) -> list[Topic]:
+        """Remove edges. Returns the topics that `slot` did watch, each once."""
         own = self._watched.get(slot)
         if own is None:
             return []
-        removed = (
-            self._unwatch_few(slot, own, user_ids) if self._are_few(own, user_ids) else self._unwatch(own, user_ids)
-        )
+        removed = self._unwatch_few(slot, own, topics) if self._are_few(own, topics) else self._unwatch(own, topics)
         if not own:
             del self._watched[slot]
         return removed
 
-    def _unwatch_few(self, slot: int, own: array[int], user_ids: Sequence[UserKey]) -> list[UserKey]:
+    def _unwatch_few(self, slot: int, own: array[int], topics: Sequence[Topic]) -> list[Topic]:
         removed = []
-        for user_id in user_ids:
-            place = self._find(slot, own, self._numbers.get(user_id))
+        for topic in topics:
+            place = self._find(slot, own, self._numbers.get(topic))
             if place is not None:
                 self._remove(own, place)
-                removed.append(user_id)
+                removed.append(topic)
         return removed
 
-    def _unwatch(self, own: array[int], user_ids: Sequence[UserKey]) -> list[UserKey]:
-        # One pass for however many ids: thousands in one message must not cost thousands of searches.
+    def _unwatch(self, own: array[int], topics: Sequence[Topic]) -> list[Topic]:
+        # One pass for however many topics: thousands in one message must not cost thousands of searches.
         places = dict(zip(own[::2], range(0, len(own), 2), strict=True))
         removed = []
-        for user_id in user_ids:
-            place = places.pop(self._numbers.get(user_id, -1), None)
+        for topic in topics:
+            place = places.pop(self._numbers.get(topic, -1), None)
             if place is None:
                 continue
             self._remove(own, place)
             if place < len(own):
                 places[own[place]] = place
-            removed.append(user_id)
+            removed.append(topic)
         return removed
 
-    def drop(self, slot: int) -> list[UserKey]:
-        """Remove all edges of `slot`. Returns the ids that it watched."""
+    def drop(self, slot: int) -> list[Topic]:
+        """Remove all edges of `slot`. Returns the topics that it watched."""
         own = self._watched.pop(slot, None)
         if own is None:
             return []
-        removed = [self._users[number] for number in own[::2]]
+        removed = [self._topics[number] for number in own[::2]]
         while own:
             self._remove(own, len(own) - 2)
         return removed
@@ -184,34 +185,34 @@ class Interest:
         elif not watchers:
             self._watchers[number] = _NOBODY
             self._free.append(number)
-            del self._numbers[self._users[number]]
+            del self._numbers[self._topics[number]]
         last_position, last_number = own.pop(), own.pop()
         if place < len(own):
             own[place], own[place + 1] = last_number, last_position
             self._watchers[last_number][last_position + 1] = place
         self._edges -= 1
 
-    def is_watched(self, user_id: UserKey) -> bool:
-        """Whether anybody watches `user_id`; without a copy."""
-        return user_id in self._numbers
+    def is_watched(self, topic: Topic) -> bool:
+        """Whether anybody watches `topic`; without a copy."""
+        return topic in self._numbers
 
-    def watchers(self, user_id: UserKey) -> array[int]:
-        """The slots that watch `user_id`, as of now."""
-        number = self._numbers.get(user_id)
+    def watchers(self, topic: Topic) -> array[int]:
+        """The slots that watch `topic`, as of now."""
+        number = self._numbers.get(topic)
         return _NOBODY if number is None else self._watchers[number][::2]
 
-    def watcher_count(self, user_id: UserKey) -> int:
-        """How many watch `user_id`; without a copy."""
-        number = self._numbers.get(user_id)
+    def watcher_count(self, topic: Topic) -> int:
+        """How many watch `topic`; without a copy."""
+        number = self._numbers.get(topic)
         return 0 if number is None else len(self._watchers[number]) // 2
 
     @property
     def edges(self) -> int:
         return self._edges
 
-    def watched(self, slot: int) -> Iterator[UserKey]:
-        """The ids that `slot` watches."""
-        return map(self._users.__getitem__, self._watched.get(slot, _NOBODY)[::2])
+    def watched(self, slot: int) -> Iterator[Topic]:
+        """The topics that `slot` watches."""
+        return map(self._topics.__getitem__, self._watched.get(slot, _NOBODY)[::2])
 
     def count(self, slot: int) -> int:
         return len(self._watched.get(slot, _NOBODY)) // 2

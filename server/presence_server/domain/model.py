@@ -13,6 +13,11 @@ UserKey = int | str
 """What the tables know a user by: made of the user's id where it enters, see `application.keys`."""
 
 
+Topic = UserKey
+"""What is watched, and told of under one name: see `domain.lenses`. A user's key is the topic of all that is shown of
+them; no other kind of thing is watched today."""
+
+
 class Status(StrEnum):
     ONLINE = "ONLINE"
     AWAY = "AWAY"
