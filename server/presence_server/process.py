@@ -144,7 +144,7 @@ class PresenceServer(uvicorn.Server):
             connections = self.server_state.connections
             for connection in list(connections):
                 connection.end_when_idle()  # type: ignore[union-attr]  # they are ours
-            quiet = 0 if connections or self._gateway.hub.greeting else quiet + 1
+            quiet = 0 if connections or self._gateway.hub.roster.greeting else quiet + 1
             await asyncio.sleep(LOOK)
 
     async def _reopen(self) -> None:

@@ -134,7 +134,7 @@ class Story:
             assert poller.given.entries.keys() == set(poller.user_ids)
 
     def held_back(self) -> list[int]:
-        return [user_id for user_id in USERS if user_id in self.world.hub._publishing.pacing._held]
+        return [user_id for user_id in USERS if user_id in self.world.hub.publishing.pacing._held]
 
     def pick(self, is_up: bool = True) -> Client | None:
         some = [client for client in self.world.clients if client.is_up is is_up]
@@ -280,7 +280,6 @@ class Story:
 def test_watchers_converge_time_moves_forward_and_cursors_do_not_lie(
     seed: int, is_late: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (fanout, entries):
-        monkeypatch.setattr(module, "SNAPSHOT_PART", 3)
+    monkeypatch.setattr(entries, "SNAPSHOT_PART", 3)
     monkeypatch.setattr(fanout, "FEW", 3)
     Story(seed, is_late).run()

@@ -155,7 +155,7 @@ class Checker:
         require(follows == edges or world.is_late, "followed and not watched", follows, edges)
 
     def _pacing(self) -> None:
-        pacing = self._world.hub._publishing.pacing
+        pacing = self._world.hub.publishing.pacing
         require(len(pacing._held_version) == len(pacing), "held without a version")
         require(len(pacing) <= len(self._world.oracle.users), "more is held than there are users")
 

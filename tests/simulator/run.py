@@ -30,7 +30,6 @@ MOST_RESUMED = 60
 """Cursors from which somebody resumes for real in the end."""
 PART_SIZES = (
     (entries, "SNAPSHOT_PART"),
-    (fanout, "SNAPSHOT_PART"),
     (fanout, "FEW"),
     (slices, "PIECE"),
     (lists, "PIECE"),

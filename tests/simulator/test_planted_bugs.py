@@ -18,6 +18,7 @@ from presence_server.application import hub
 from presence_server.application.catchup import CatchUp
 from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
+from presence_server.application.tempo import Tempo
 from presence_server.domain import aggregate, claims, shard
 from presence_server.domain.claims import next_edge
 from presence_server.domain.model import (
@@ -237,11 +238,11 @@ def shared_frame_in_the_wrong_codec(patch: Patch) -> None:
 
 
 def flush_that_stretches_for_ever(patch: Patch) -> None:
-    def pause(self: Fanout, lasted: float) -> float:
+    def pause(self: Tempo, lasted: float) -> float:
         self._flush_interval = 1.5 * max(self._flush_interval, 0.01)
         return self._flush_interval
 
-    patch.setattr(Fanout, "_pause", pause)
+    patch.setattr(Tempo, "_pause", pause)
 
 
 def calendar_slewed(patch: Patch) -> None:

@@ -223,7 +223,7 @@ class World:
         return None if known is None else known.presence
 
     def held_back(self) -> dict[int, int]:
-        return self.hub._publishing.pacing._held_version
+        return self.hub.publishing.pacing._held_version
 
     def resumed_from(
         self,

@@ -1,4 +1,4 @@
-"""Sessions that are ended by somebody's order: credentials were revoked, a user was erased, the process ends.
+"""Sessions that are ended by somebody's order: a device was lost, credentials revoked, a user erased, the process ends.
 
 Each of these is an entry of its own: see `turn`.
 """
@@ -8,39 +8,33 @@ from __future__ import annotations
 from collections.abc import Callable, Set
 
 from presence_protocol.close_codes import CloseCode
-from presence_server.application.keys import UserKeys
+from presence_server.application import refusals
+from presence_server.application.common import Common
+from presence_server.application.endings import LOSS_CODES
 from presence_server.application.permissions import Permissions
-from presence_server.application.ports import Done, Engine
+from presence_server.application.ports import Done
 from presence_server.application.principals import Principal
 from presence_server.application.privacy import LastSeen
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
-from presence_server.application.turn import Turn
 from presence_server.domain.causes import Cause
 from presence_server.domain.model import UserKey
-from presence_server.domain.transitions import Erase, Leave, Transition
+from presence_server.domain.transitions import Erase, Evicted, Leave, Transition
 
 Refuses = Callable[[Principal], bool]
 """Whether the credentials that a principal came with are refused now."""
 
 
 class Dismissals:
-    def __init__(
-        self,
-        engine: Engine,
-        roster: Roster,
-        replies: Replies,
-        permissions: Permissions,
-        turn: Turn,
-        keys: UserKeys,
-    ) -> None:
-        self._engine = engine
+    def __init__(self, common: Common, roster: Roster, replies: Replies, permissions: Permissions) -> None:
+        self._engine = common.engine
+        self._refused = common.refused
         self._roster = roster
         self._replies = replies
         self._permissions = permissions
-        self._turn = turn
-        self._keys = keys
+        self._turn = common.turn
+        self._keys = common.keys
 
     def revoke(self, user_id: UserKey, device_id: str | None, is_refused: Refuses, now: float) -> int:
         """End the connections of a user whose credentials were revoked; and how many those were.
@@ -78,6 +72,18 @@ class Dismissals:
         if session.user_id:
             wanted = Leave(session.user_id, session.device_id, session.number, cause)
             self._engine.submit(wanted, now, _forget)
+
+    def evict(self, event: Evicted, now: float) -> None:
+        """The engine's word that a connection has lost its device."""
+        session = self._roster.find(event.holder)
+        if session is not None:
+            if event.cause is Cause.TOO_MANY_DEVICES:
+                self._refused["max_devices"] += 1
+            code, usual = LOSS_CODES[event.cause]
+            if event.cause is Cause.REPLACED and event.reason:
+                # By another device, and not by a newer connection of this one: its client must take no other id.
+                self._replies.send(session, refusals.replaced(event.reason))
+            self._replies.close(session, code, event.reason or usual, now)
 
     def erase(self, user_id: UserKey, now: float, done: Done) -> int:
         """Forget a user (a key): their connections end, and all that the engine keeps. How many connections did.

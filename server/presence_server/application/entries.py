@@ -120,3 +120,16 @@ def parts(presences: Iterable[UserPresence], most_bytes: int = PART_BYTES) -> It
         part.append(presence)
         weight += heavy
     yield part
+
+
+def byte_parts(box: list[bytes], most_bytes: int) -> Iterator[list[bytes]]:
+    """Cut entries that are encoded into parts that each fit one message."""
+    part: list[bytes] = []
+    size = 0
+    for entry in box:
+        if len(part) == SNAPSHOT_PART or (part and size + len(entry) > most_bytes):
+            yield part
+            part, size = [], 0
+        part.append(entry)
+        size += len(entry)
+    yield part

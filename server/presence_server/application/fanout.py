@@ -28,17 +28,19 @@ from __future__ import annotations
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from presence_protocol.codec import CODECS
-from presence_protocol.limits import MAX_MESSAGE, SNAPSHOT_PART
-from presence_protocol.messages import AnyServerMessage, StatusEntry
+from presence_protocol.limits import MAX_MESSAGE
+from presence_protocol.messages import AnyServerMessage
 from presence_server.application.cursors import Cursor
-from presence_server.application.entries import part_bytes
+from presence_server.application.entries import byte_parts, part_bytes
 from presence_server.application.outlets import Outlet, Outlets
 from presence_server.application.ports import Clock, Sockets
 from presence_server.application.tallies import Histogram
+from presence_server.application.tempo import Tempo
 from presence_server.application.turn import Turn
+from presence_server.application.views import EntrySource
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Topic
 
@@ -56,26 +58,6 @@ FEW: Final = 200
 
 HEAVY: Final = 2_000
 """Watchers from which on a topic goes by the lane of their own."""
-
-
-class EntrySource(Protocol):
-    """What there is to tell under each topic, and in which order it was handed out."""
-
-    @property
-    def epoch(self) -> int: ...
-
-    @property
-    def seq(self) -> int:
-        """The last one given."""
-        ...
-
-    def seq_of(self, topic: Topic) -> int:
-        """Under which seq it was told last."""
-        ...
-
-    def entry(self, topic: Topic, version: int) -> StatusEntry:
-        """What is to be told under the topic now, of which `version` was announced: that one, or a newer."""
-        ...
 
 
 class FanoutStatistics(NamedTuple):
@@ -125,8 +107,7 @@ class Fanout:
         self._clock = clock
         self._turn = turn
         self._framers = turn.framers
-        self._flush_interval = flush_interval
-        self._max_flush_interval = max_flush_interval
+        self.tempo = Tempo(flush_interval, max_flush_interval)
         self._slice_deliveries = slice_deliveries
         self._slice_writes = slice_writes
         self._heavy_from = heavy
@@ -143,10 +124,6 @@ class Fanout:
         self._settled = 0
         self._settled_before = 0
         """What was settled when the flush under way, or the last one, began."""
-        self._free_at = float("-inf")
-        self._began = self._took = self._longest = 0.0
-        self._saved = 0.0
-        """The share of the last flush's deliveries that went out with another one's write."""
         self.before_flush: Callable[[], None] = _nothing
         """Called when a flush begins: the time to let messages ride along."""
         self._flushes = self._deliveries = self._writes = 0
@@ -235,16 +212,16 @@ class Fanout:
         """Seconds until `step` has something to do; None if nothing is gathered."""
         if self._flushing is not None or self._heavy:
             return 0.0
-        return max(0.0, self._free_at - now) if self._changed else None
+        return max(0.0, self.tempo.free_at - now) if self._changed else None
 
     def step(self, now: float) -> None:
         """Do one slice: of the flush under way, of a new one if it is due, or of a heavy change."""
-        if self._flushing is None and self._changed and now >= self._free_at:
+        if self._flushing is None and self._changed and now >= self.tempo.free_at:
             self.before_flush()
             changed, self._changed = self._changed, {}
             self._flushed, self._since = self._since, []
             self._flushing = self._flush(changed, self._source.seq)
-            self._began, self._took = now, 0.0
+            self.tempo.begin(now)
         if self._flushing is not None:
             with self._turn:
                 try:
@@ -253,33 +230,13 @@ class Fanout:
                     self._flushing = None
                     self._flushes += 1
             ended = self._clock.now()
-            self._took += ended - now
+            self.tempo.took(now, ended)
             if self._flushing is None:
                 self.latency.observe_since(self._flushed, ended)
-                self._longest = max(self._longest, ended - self._began)
-                self._free_at = ended + self._pause(ended - self._began)
+                self.tempo.end(ended)
         elif self._heavy:
             with self._turn:
                 self._step_heavy()
-
-    def longest_flush(self) -> float:
-        """Seconds that the longest flush since the last call lasted, or has lasted so far."""
-        so_far = 0.0 if self._flushing is None else self._clock.now() - self._began
-        longest, self._longest = max(self._longest, so_far), 0.0
-        return longest
-
-    def _pause(self, lasted: float) -> float:
-        """Seconds to gather before the next flush, by what the last one took and by the writes that gathering saved.
-
-        It `lasted` longer than it took, where others were served between its slices.
-
-        Gathering pays by the writes that it saves, and not at all where every change goes to others. Where it saves
-        most of them the pause is twice the flush. But a change may come right after a flush began, and is late by that
-        flush, this pause and its own flush: all of it together stays below the maximum, as long as flushing takes no
-        more than two thirds of the loop for that.
-        """
-        took, most = self._took, self._max_flush_interval
-        return max(self._flush_interval, min(2 * took * self._saved, max(most - 2 * lasted, took / 2), most))
 
     def _flush(self, changed: dict[Topic, int], target: int) -> Iterator[None]:
         self._settled_before = self._settled
@@ -303,7 +260,7 @@ class Fanout:
                     room = self._slice_deliveries
         dirty = self._outlets.take_dirty()
         self._deliveries += put
-        self._saved = max(0.0, 1 - len(dirty) / put) if put else 0.0
+        self.tempo.saved = max(0.0, 1 - len(dirty) / put) if put else 0.0
         sliced = len(dirty) > self._slice_writes or bool(self._heavy)
         if not sliced:
             self._settled = target
@@ -401,7 +358,7 @@ class Fanout:
 
         A client that is lost between two parts must not claim the later one.
         """
-        *earlier, last = _parts(box, self._part_bytes)
+        *earlier, last = byte_parts(box, self._part_bytes)
         cursor = self._cursor_text(self._settled_before)
         for part in earlier:
             put(self._framers[slot & 1](*CODECS[slot & 1].diff(part, cursor)))
@@ -438,16 +395,3 @@ class Fanout:
 
 def _nothing() -> None:
     """Nobody rides along."""
-
-
-def _parts(box: list[bytes], most_bytes: int) -> Iterator[list[bytes]]:
-    """Cut into parts that each fit one message."""
-    part: list[bytes] = []
-    size = 0
-    for entry in box:
-        if len(part) == SNAPSHOT_PART or (part and size + len(entry) > most_bytes):
-            yield part
-            part, size = [], 0
-        part.append(entry)
-        size += len(entry)
-    yield part

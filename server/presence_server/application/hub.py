@@ -37,7 +37,7 @@ from presence_server.application.credentials import Credentials
 from presence_server.application.dismissals import Dismissals
 from presence_server.application.draining import Draining
 from presence_server.application.edges import Edges
-from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LEAVING_CAUSES, LOSS_CODES
+from presence_server.application.endings import DEAD_REASON, FAILURE_CODES, FAILURE_LIMITS, LEAVING_CAUSES
 from presence_server.application.entries import part_bytes
 from presence_server.application.fanout import Fanout
 from presence_server.application.feed import Feed
@@ -79,7 +79,6 @@ from presence_server.domain.model import Change, UserKey
 from presence_server.domain.transitions import (
     AnyTransition,
     Disconnect,
-    Evicted,
     Leave,
 )
 
@@ -152,7 +151,7 @@ class Hub:
         self.credentials = Credentials(authenticator, allowances, self, clock)
         self.sight = Sight(visibility, engine, views, Privacy(), is_reciprocal)
         self.edges = Edges(interest, self.sight)
-        self._publishing = Publishing(engine, interest, fanout, self.sight, turn, limits.min_publish_interval)
+        self.publishing = Publishing(engine, interest, fanout, self.sight, turn, limits.min_publish_interval)
         self._truths = Truths(engine, self.roster, fanout, self, keys)
         self._catchup = CatchUp(self.common, interest, fanout, self.sight)
         self.answering = Answering(self._catchup, self._truths, turn, clock, has_time)
@@ -164,10 +163,9 @@ class Hub:
         )
         self._following = Following(self.common, self, self.answering, feed)
         self._metering = Metering(self)
-        self.dismissals = Dismissals(engine, self.roster, self, self.permissions, turn, keys)
+        self.dismissals = Dismissals(self.common, self.roster, self, self.permissions)
         self._handlers = self._conversation().handlers
-        self._last_sweep = float("-inf")
-        self._is_skipping = False
+        self._last_sweep, self._is_skipping = float("-inf"), False
         self._messages = self._changes = 0
         turn.before_end = self._tell_what_is_due
         fanout.before_flush = self._truths.ride
@@ -276,11 +274,11 @@ class Hub:
         """The one entry for what the engine has to tell."""
         if isinstance(event, Change):
             self._changes += 1
-            self._publishing.publish(event, now)
+            self.publishing.publish(event, now)
         elif isinstance(event, TruthChanged):
             self._truths.changed(event)
         else:
-            self._evict(event, now)
+            self.dismissals.evict(event, now)
         self.turn.note()
 
     def submit(self, transition: AnyTransition, now: float, done: Done) -> None:
@@ -314,7 +312,7 @@ class Hub:
                 return
             self.answering.catch_up(now)
             self.engine.sweep(now)
-            self._publishing.release(now)
+            self.publishing.release(now)
             for session, failure in self.liveness.sweep(now):
                 if failure is LinkFailure.DEAD:
                     self.turn.do(session.link.abort)
@@ -340,19 +338,6 @@ class Hub:
     def is_draining(self) -> bool:
         return self.draining.is_on
 
-    @property
-    def greeting(self) -> int:
-        """Sessions that have connected, and are not greeted yet. Looks at all of them."""
-        return sum(session.state is not State.LIVE for session in self.roster)
-
-    def publish_held(self, now: float) -> None:
-        """Publish what is held of flapping users: whoever goes on from the records knows nothing of it.
-
-        Else a cursor from after such a change, which was not told yet, would pass it over there.
-        """
-        with self.turn:
-            self._publishing.release_all(now)
-
     def drain(self, spread: float) -> None:
         """Ask every client to connect elsewhere, spread over `spread` seconds. Grace does not run out any more."""
         with self.turn:
@@ -367,17 +352,6 @@ class Hub:
         if isinstance(message, WITH_ENTRIES):
             self.fanout.empty(session.slot)
         self.turn.send(session, message)
-
-    def _evict(self, event: Evicted, now: float) -> None:
-        session = self.roster.find(event.holder)
-        if session is not None:
-            if event.cause is Cause.TOO_MANY_DEVICES:
-                self.refused["max_devices"] += 1
-            code, usual = LOSS_CODES[event.cause]
-            if event.cause is Cause.REPLACED and event.reason:
-                # By another device, and not by a newer connection of this one: its client must take no other id.
-                self.send(session, refusals.replaced(event.reason))
-            self.close(session, code, event.reason or usual, now)
 
     def close(self, session: Session, code: CloseCode, reason: str, now: float) -> None:
         """Our own close: the session is over now, whatever its peer still sends."""
@@ -415,7 +389,7 @@ class Hub:
             observers=len(self.roster) - self.roster.joined,
             users_with_sessions=self.roster.users,
             behind=self._catchup.behind,
-            held_changes=len(self._publishing.pacing),
+            held_changes=len(self.publishing.pacing),
             lookups=len(self.watching),
             messages=self._messages,
             changes=self._changes,

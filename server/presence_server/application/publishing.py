@@ -39,8 +39,12 @@ class Publishing:
         self._publish(self.pacing.release(now), now)
 
     def release_all(self, now: float) -> None:
-        """Publish everything that is held back, now."""
-        self._publish(self.pacing.release_all(), now)
+        """Publish all that is held of flapping users: whoever goes on from the records knows nothing of it.
+
+        Else a cursor from after such a change, which was not told yet, would pass it over there. An entry of its own.
+        """
+        with self._turn:
+            self._publish(self.pacing.release_all(), now)
 
     def _publish(self, held: list[tuple[UserKey, int]], now: float) -> None:
         for user_id, version in held:

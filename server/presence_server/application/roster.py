@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from presence_protocol.session import State
 from presence_server.application.clients import Clients
 from presence_server.application.sessions import Session
 from presence_server.domain.model import UserKey
@@ -53,6 +54,11 @@ class Roster:
         else:
             self._by_user.pop(session.user_id, None)
         return True
+
+    @property
+    def greeting(self) -> int:
+        """Those that have connected, and are not greeted yet. Looks at all of them."""
+        return sum(session.state is not State.LIVE for session in self._by_number.values())
 
     @property
     def users(self) -> int:

@@ -13,6 +13,7 @@ Change tells to the millisecond when it was made, which is what such a lens keep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
 
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
@@ -20,6 +21,26 @@ from presence_server.application.keys import UserKeys
 from presence_server.application.ports import Clock, Engine
 from presence_server.domain.lenses import Lens, is_full, key_of, lens_of, through
 from presence_server.domain.model import OFFLINE, Topic, UserKey, UserPresence
+
+
+class EntrySource(Protocol):
+    """What there is to tell under each topic, and in which order it was handed out."""
+
+    @property
+    def epoch(self) -> int: ...
+
+    @property
+    def seq(self) -> int:
+        """The last one given."""
+        ...
+
+    def seq_of(self, topic: Topic) -> int:
+        """Under which seq it was told last."""
+        ...
+
+    def entry(self, topic: Topic, version: int) -> StatusEntry:
+        """What is to be told under the topic now, of which `version` was announced: that one, or a newer."""
+        ...
 
 
 class Views:

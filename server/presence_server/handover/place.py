@@ -37,7 +37,7 @@ class ServerPlace:
         gateway = self._gateway
         if gateway.webhooks is not None:
             await gateway.webhooks.stop()
-        gateway.hub.publish_held(gateway.clock.now())
+        gateway.hub.publishing.release_all(gateway.clock.now())
         self._engine.is_released = True
         self._state.finish()
         await self._hands.rest()

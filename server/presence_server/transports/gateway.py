@@ -93,7 +93,7 @@ class Gateway:
     def look(self, now: float, late: float) -> None:
         """See how busy the server is. Some ten times a second."""
         self._count(now)
-        self.admission.look(now, late, self.hub.fanout.longest_flush())
+        self.admission.look(now, late, self.hub.fanout.tempo.longest_flush(now))
         if self.admission.stretch != self._stretch:
             self._stretch = self.admission.stretch
             self.heartbeat_interval_ms = round(self._heartbeat_interval * self._stretch * 1000)
