@@ -128,6 +128,9 @@ def test_help() -> None:
 
 
 def test_a_line() -> None:
+    coarse = Row(5, "ONLINE", [], None, "lunch", "🍜", "this_week", "2025-11-09T15:00:00Z")
+    assert line_of(coarse) == "5  ONLINE   -        last seen this week  idle since 2025-11-09T15:00:00Z  🍜  lunch"
+    assert line_of(Row(5, "ONLINE", ["WEB"], None, None)) == "5  ONLINE   WEB      last active unknown"
     assert line_of(Row(5, "AWAY", ["PC"], "2025-11-09T15:00:00Z", None), 3) == (
         "5    AWAY     PC       last active 2025-11-09T15:00:00Z"
     )

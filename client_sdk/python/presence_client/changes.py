@@ -32,6 +32,11 @@ class Change(NamedTuple):
         """What the user says beside their status, as of now; None for nothing."""
         return self.after.status_text
 
+    @property
+    def emoji(self) -> str | None:
+        """The emoji beside it, as of now; None for none."""
+        return self.after.status_emoji
+
 
 class Conflated:
     """Changes that wait for one consumer: the last of each user, in the order in which users first changed.

@@ -433,7 +433,8 @@ export class Person {
       if (seen.dateTime !== time) seen.dateTime = time;
       seen.title = new Date(time).toLocaleString();
     } else {
-      setText(seen, entry?.status === "OFFLINE" ? say("neverSeen") : "");
+      const roughly = entry?.lastSeen ? say(`lastSeen_${entry.lastSeen}`) : say("neverSeen");
+      setText(seen, entry?.status === "OFFLINE" ? roughly : "");
       seen.removeAttribute("title");
     }
   }

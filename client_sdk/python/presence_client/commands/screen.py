@@ -20,24 +20,40 @@ COLOURS: Final = {"ONLINE": "32", "AWAY": "33", "BUSY": "31", "OFFLINE": "2"}
 
 
 class Row(NamedTuple):
-    """One user. `last_active`: UTC as in `2025-11-09T15:00:00Z`, None if never known."""
+    """One user. `last_active`: UTC as in `2025-11-09T15:00:00Z`, None if never known; `last_seen` is told instead of it
+    to who may see the status only. `idle_since`: of who is idle, where the server tells it."""
 
     user_id: UserId
     status: str
     platforms: list[str]
     last_active: str | None
     text: str | None
+    emoji: str | None = None
+    last_seen: str | None = None
+    idle_since: str | None = None
 
     @classmethod
     def of(cls, user: UserDetail | StatusEntry) -> Row:
         """The row of what REST or a watch says."""
-        return cls(user.user_id, user.status, user.platforms, user.last_active_time, user.status_text)
+        texts = user.status_text, user.status_emoji
+        return cls(
+            user.user_id, user.status, user.platforms, user.last_active_time, *texts, user.last_seen, user.idle_since
+        )
+
+    @property
+    def seen(self) -> str:
+        """When the user was there, in words."""
+        if self.last_active:
+            return f"last active {self.last_active}"
+        if self.last_seen:
+            return f"last seen {self.last_seen.replace('_', ' ')}"
+        return "never seen" if self.status == "OFFLINE" else "last active unknown"
 
 
 def line_of(row: Row, width: int = 1, *, is_coloured: bool = False) -> str:
     """One line for a person. `width`: characters for the user id."""
-    seen = f"last active {row.last_active}" if row.last_active else "never seen"
-    rest = f"{','.join(row.platforms) or '-':<7}  {seen}" + (f"  {row.text}" if row.text else "")
+    idle = f"idle since {row.idle_since}" if row.idle_since else ""
+    rest = "  ".join([f"{','.join(row.platforms) or '-':<7}", row.seen, *filter(None, (idle, row.emoji, row.text))])
     status = f"{row.status:<7}"
     if is_coloured:
         status = f"\x1b[{COLOURS.get(row.status, '0')}m{status}\x1b[0m"
