@@ -143,7 +143,9 @@ def test_online_shows_how_its_connection_fares() -> None:
     with piped("online", "--user", "12", "--device", "d", "--url", f"http://127.0.0.1:{port}") as terminal:
         terminal.until(r"waiting \d+\.\d s to connect again: Connection refused")
         with run_server(port=port, drain_timeout=0.2) as server:
-            terminal.until("online over websocket", 15)
+            terminal.until(
+                "online over websocket", 60
+            )  # the backoff may be at its greatest, where the server was slow to start
             server.terminate()
             terminal.until(r"waiting \d+\.\d s to connect again: the server is ending")
             server.wait()
