@@ -83,7 +83,7 @@ class RestApi:
         # Among strings there is a user `batch`.
         many = {"POST": self.batch} | (one if self._gateway.user_ids is STRING else {})
         return [
-            route("/online", {"POST": self.online, "GET": self._present.online}),
+            route("/online", {"GET": self._present.online, "POST": self.online}),
             route("/offline", {"POST": self.offline}),
             route("/heartbeat", {"POST": self.heartbeat}),
             route("/changes", {"POST": self.changes}),
