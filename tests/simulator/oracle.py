@@ -291,6 +291,9 @@ class Oracle:
                     device.holder = 0
                     device.ends += 1
                     self._gone(device)
+                elif self._world.is_late:  # it may hold it still: a later one may have been refused
+                    device.ends += 1
+                    device.forget()
             case Online(_, device_id, platform):
                 device = self.device(transition.user_id, device_id)
                 device.platform = platform
