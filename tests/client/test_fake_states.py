@@ -99,6 +99,24 @@ def test_a_text_outlives_its_person_and_busy_its_device_not() -> None:
     play(story())
 
 
+def test_what_is_said_of_who_is_away_does_not_tell_when_they_were_there() -> None:
+    async def story() -> None:
+        async with FakePresenceServer() as server, server.api() as api:
+            await api.set_claims(3, "call", [Claim(status="BUSY", alone=True, until=timedelta(hours=1))])
+            assert (server.entry(3).status, server.entry(3).last_active_time) == ("BUSY", None)
+            await api.online(2, "d", "WEB")
+            await api.offline(2, "d")
+            left_at = server.entry(2).last_active_time
+            assert left_at is not None
+            server.advance(100)
+            await api.set_status(2, text="on leave")
+            entry = server.entry(2)
+            assert (entry.status_text, entry.last_active_time) == ("on leave", left_at)
+            assert (await api.status(2)).last_active_time == left_at
+
+    play(story())
+
+
 def test_idleness_and_platforms_are_told_where_the_server_tells_them() -> None:
     async def story() -> None:
         async with (

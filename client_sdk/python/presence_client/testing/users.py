@@ -151,12 +151,22 @@ class Users:
         self.seq += 1
         now = self.clock()
         after.version = self.seq
-        after.last_active_time = format_time(int(now)) if after.last_seen is None else None
+        after.last_active_time = self._last_active(user_id, before, after, now)
         self._entries[user_id] = after
         happened = self._last[user_id] = Happened(after, before, cause, int(now * 1000), device)
         self.happened.append(happened)
         del self.happened[:-REMEMBERED]
         return after
+
+    def _last_active(self, user_id: UserId, before: StatusEntry, after: StatusEntry, now: float) -> str | None:
+        """Stands still while the user is OFFLINE, and where a claim alone brought them."""
+        if after.last_seen is not None:
+            return None
+        user = self.user(user_id)
+        is_there = user.fixed is not None or bool(user.devices) or bool(before.platforms)
+        if not is_there or before.status == after.status == "OFFLINE":
+            return before.last_active_time
+        return format_time(int(now))
 
     def _made(self, user_id: UserId, before: StatusEntry) -> StatusEntry:
         user = self.user(user_id)
