@@ -120,7 +120,7 @@ def _wait(process: subprocess.Popen[str]) -> float:
 if __name__ == "__main__":
     raise_file_limit()
     given = [int(number) for number in sys.argv[1:]]
-    if given and given[0] * 2 + 200 > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
+    if given and given[0] + 200 > resource.getrlimit(resource.RLIMIT_NOFILE)[1]:
         print("the limit of open files is too low for so many", file=sys.stderr)
         sys.exit(2)
     sys.exit(asyncio.run(rounds(*given, *(10_000, 20, 20, 500)[len(given) :])))

@@ -13,7 +13,7 @@ from presence_server.state.form import Gap
 
 
 class LastingEngine(MemoryEngine):
-    """`mark` is told of each user whose record may be another, `lived` of each sweep, `erased` of each who is.
+    """`lived` is told of each sweep, `erased` of each who is.
 
     `infers`: idleness is inferred from silence, so that each message of a device is a part of its record.
     """
@@ -25,14 +25,14 @@ class LastingEngine(MemoryEngine):
         clock: Clock,
         gaps: tuple[Gap, ...],
         infers: bool,
-        mark: Callable[[UserKey], None],
         lived: Callable[[float, float], None],
         erased: Callable[[], None],
     ) -> None:
         super().__init__(table, epoch, clock)
         self.gaps = gaps
         self._infers = infers
-        self._mark = mark
+        self.mark: Callable[[UserKey], None] = nobody
+        """Told of each user whose record may be another. Set anew by whoever keeps them."""
         self._lived = lived
         self._erased = erased
         self.is_released = False
@@ -52,13 +52,13 @@ class LastingEngine(MemoryEngine):
             return
         super().touch(user_id, device_id, holder, now, spoke)
         if spoke and self._infers:
-            self._mark(user_id)
+            self.mark(user_id)
 
     def restamp(self, user_id: UserKey, now: float) -> None:
         if self.is_released:
             return
         super().restamp(user_id, now)
-        self._mark(user_id)
+        self.mark(user_id)
 
     def sweep(self, now: float) -> None:
         if self.is_released:
@@ -69,5 +69,9 @@ class LastingEngine(MemoryEngine):
 
     def _tell(self, user_id: UserKey, made: Transition, now: float) -> None:
         if made is not NOTHING:
-            self._mark(user_id)
+            self.mark(user_id)
         super()._tell(user_id, made, now)
+
+
+def nobody(_key: UserKey) -> None:
+    """Nobody keeps them yet."""

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from presence_server.application.ports import Clock
+from presence_server.domain.model import UserKey
 from presence_server.domain.numbers import Numbers
 from presence_server.domain.table import PresenceTable
 from presence_server.logs import get_logger
 from presence_server.state.disk import FolderDisk, Hands
-from presence_server.state.engine import LastingEngine
+from presence_server.state.engine import LastingEngine, nobody
 from presence_server.state.folder import Folder
 from presence_server.state.keeper import Keeper
 from presence_server.state.restoring import Restored, StateSettings, nothing, restore
@@ -54,6 +55,7 @@ class State:
         self._disk = FolderDisk(self._folder, hands, syncs_all, self._failed)
         self._keeper: Keeper | None = None
         self._numbers = Numbers()
+        self._engine: LastingEngine | None = None
         self._finished: Keeper | None = None
         self.restored: Restored | None = None
         self.positions = PositionsSection()
@@ -75,10 +77,11 @@ class State:
     def engine(self, table: PresenceTable, infers: bool) -> LastingEngine:
         assert self.restored is not None
         origin = self.restored.origin
-        told = self._mark, self._lived, self._erased
+        told = self._lived, self._erased
         made = LastingEngine(table, origin.epoch, self._clock, origin.gaps, infers, *told)
         made.numbers.last = origin.mark.number
         self._numbers = made.numbers
+        self._engine = made
         return made
 
     def keep(self, hub: Hub, table: PresenceTable, revocations: Revocations) -> None:
@@ -115,6 +118,7 @@ class State:
             tell_selves()
 
         hub.fanout.before_flush = before_flush
+        self._mark_with(self._keeper.mark)
         for key in restored.changed:
             self._keeper.mark(key)
         restored.others.clear()
@@ -127,9 +131,9 @@ class State:
 
         self._hands.call_later(seconds, unless_over)
 
-    def _mark(self, key: int | str) -> None:
-        if self._keeper is not None:
-            self._keeper.mark(key)
+    def _mark_with(self, mark: Callable[[UserKey], None]) -> None:
+        if self._engine is not None:
+            self._engine.mark = mark
 
     def _lived(self, now: float, utc: float) -> None:
         if self._keeper is not None:
@@ -148,11 +152,13 @@ class State:
         if self._keeper is not None:
             self._keeper.finish()
             self._finished, self._keeper = self._keeper, None
+            self._mark_with(nobody)
 
     def take_back(self) -> None:
         """After `close`: whoever has held the directory meanwhile is gone. What it has written is written over."""
         self._keeper, self._finished = self._finished, None
         if self._keeper is not None:
+            self._mark_with(self._keeper.mark)
             self._disk.reopen()
             self._keeper.begin()
 
