@@ -90,7 +90,7 @@ from presence_server.transports.rest.reach import ReachApi
 from presence_server.transports.rest.webhooks import WebhooksApi
 from presence_server.transports.websocket.direct import OpenSockets
 from presence_server.transports.websocket.frames import FRAMERS, PING
-from presence_server.transports.websocket.turns import Turns
+from presence_server.transports.websocket.shares import Shares
 from presence_server.transports.websocket.unsent import Unsent
 from presence_server.transports.websocket.websockets import WebSockets
 from presence_server.webhooks.deliveries import Deliveries
@@ -135,7 +135,7 @@ def build_gateway(
     feed = Feed(engine, keys, Paced(clock, FEED_PAUSE), settings.feed_window)
     access = Access(settings)
     allowances = allowances_of(settings, keys)
-    journal, turns = LogJournal(engine, keys), Turns(clock, lambda callback: driver.call_soon(callback))
+    journal, shares = LogJournal(engine, keys), Shares(clock, lambda callback: driver.call_soon(callback))
     hub = Hub(
         engine,
         interest,
@@ -153,7 +153,7 @@ def build_gateway(
         Admission(settings.admission_lag, clock.now()),
         settings.reciprocal_last_seen,
         journal,
-        turns.claim,
+        shares.claim,
         feed,
     )
     engine.attach(journal.following(hub.receive))
@@ -175,7 +175,9 @@ def build_gateway(
     )
     books, counts = Books(connection_limit), Counts(sockets.traffic)
     unsent = Unsent(settings.max_unsent, lambda callback: driver.call_soon(callback))
-    websockets = WebSockets(hub, driver, turns, entrance, sockets, books, counts, journal, unsent, settings.compression)
+    websockets = WebSockets(
+        hub, driver, shares, entrance, sockets, books, counts, journal, unsent, settings.compression
+    )
     http = Serving(websockets, books, http_limits_of(settings), HttpPlaces(settings.max_http_connections))
     polls = Polls(views, fanout, hub.sight, hub.edges, hub.permissions)
     gateway = Gateway(access, polls, http, sources, settings.heartbeat_interval, feed)

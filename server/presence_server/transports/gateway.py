@@ -59,7 +59,7 @@ class Gateway:
         self.hub = hub
         self.driver = driver
         self.clock = http.clock
-        self.turns = http.turns
+        self.shares = http.shares
         self.counts = http.counts
         self.admission = hub.admission
         self.feed = feed

@@ -25,7 +25,7 @@ def test_a_link_that_drops_while_others_use_the_turn_ends_in_its_own(is_reset: b
     hub, gateway = wire.gateway.hub, wire.gateway
     assert hub.statistics().sessions == 1
     wire.settle()
-    gateway.turns.charge(Busy(), 1.0)
+    gateway.shares.charge(Busy(), 1.0)
     if not is_reset:
         wire.connection.eof_received()
     wire.connection.connection_lost(None)
@@ -47,7 +47,7 @@ def test_a_device_that_is_back_before_its_old_link_has_ended_stays() -> None:
     old = greeted(1)
     hub = old.gateway.hub
     old.settle()
-    old.gateway.turns.charge(Busy(), 1.0)
+    old.gateway.shares.charge(Busy(), 1.0)
     old.connection.eof_received()
     new = greeted(1, old)
     old.settle()

@@ -289,7 +289,7 @@ class HttpConnection(asyncio.Protocol):
         """Ask for a turn, and do not read until then."""
         self._is_going_on = True
         self._pause(True)
-        self._serving.turns.ask(self)
+        self._serving.shares.ask(self)
 
     def take_turn(self, now: float, ends_at: float) -> bool:
         self._is_going_on = False
@@ -302,14 +302,14 @@ class HttpConnection(asyncio.Protocol):
 
         Returns whether there is more to do.
         """
-        clock, turns = self._serving.clock, self._serving.turns
+        clock, shares = self._serving.clock, self._serving.shares
         reader, data, began, pieces = self._reader, self._ahead, 0.0, 0
         is_spent = False
         while self._at < len(data) and not self._must_wait():
             if pieces > 1 or ends_at or reader.is_chunked:
                 now = clock.now()
                 if not ends_at:
-                    began, ends_at = now, now + turns.left
+                    began, ends_at = now, now + shares.left
                 if is_spent := now >= ends_at and (pieces > 0 or began > 0):
                     break
             self._at = end = reader.read(data, self._at)
@@ -322,7 +322,7 @@ class HttpConnection(asyncio.Protocol):
                 self._hand_over(self._handshake, data[end:])
                 return False
         if began:
-            turns.charge(self, clock.now() - began)
+            shares.charge(self, clock.now() - began)
         if self._at >= len(data):
             self._ahead, self._at = b"", 0
         if not is_spent:
@@ -611,7 +611,7 @@ class HttpConnection(asyncio.Protocol):
         self._reader.close()
         self._ahead, self._at = b"", 0
         self._count_ahead()
-        self._serving.turns.forget(self)
+        self._serving.shares.forget(self)
         self._handshake = None
         self._release()
 

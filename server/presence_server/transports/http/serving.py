@@ -11,7 +11,7 @@ from presence_server.transports.driver import Driver
 from presence_server.transports.entrance import Entrance
 from presence_server.transports.http.books import Books
 from presence_server.transports.journal import LogJournal
-from presence_server.transports.websocket.turns import Turns
+from presence_server.transports.websocket.shares import Shares
 from presence_server.transports.websocket.unsent import Unsent
 from presence_server.transports.websocket.websockets import WebSockets
 
@@ -55,7 +55,7 @@ class Serving:
         self.entrance: Entrance = websockets.entrance
         self.clock: Clock = websockets.clock
         self.driver: Driver = websockets.driver
-        self.turns: Turns = websockets.turns
+        self.shares: Shares = websockets.shares
         self.unsent: Unsent = websockets.unsent
         self.counts: Counts = websockets.counts
         self.journal: LogJournal = websockets.journal

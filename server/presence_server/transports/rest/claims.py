@@ -162,7 +162,7 @@ class ClaimsApi:
                 if index % _PIECE == _PIECE - 1:
                     yield
 
-        await self._gateway.turns.do(steps())
+        await self._gateway.shares.do(steps())
         if waiting:
             await asyncio.wait((all_done,), timeout=ENGINE_TIMEOUT)
         return made

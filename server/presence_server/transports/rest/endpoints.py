@@ -249,7 +249,7 @@ class RestApi:
                 worded.append(encode(piece)[1:-1])
                 yield
 
-        await self._gateway.turns.do(steps())
+        await self._gateway.shares.do(steps())
         return Raw(b"[%b]" % b",".join(worded))
 
     def _begin_poll(self, viewer: UserKey, user_ids: list[UserId], body: bodies.ChangesBody) -> tuple[_Polling, float]:

@@ -194,7 +194,7 @@ class FeedApi:
             pages.append(page)
             yield
 
-        await self._gateway.turns.do(steps())
+        await self._gateway.shares.do(steps())
         return pages[0]
 
 

@@ -113,7 +113,7 @@ class PeopleApi:
             yield from self._told(replace(lists))
 
         async with self._lists_of(key):
-            await self._gateway.turns.do(steps())
+            await self._gateway.shares.do(steps())
 
     def _lists_of(self, key: UserKey) -> asyncio.Lock:
         """Held by whoever changes the user's lists."""
@@ -160,7 +160,7 @@ class PeopleApi:
             connections = self._hub.dismissals.erase(key, now, done)
 
         async with self._lists_of(key):
-            await self._gateway.turns.do(self._forget_lists(key))
+            await self._gateway.shares.do(self._forget_lists(key))
         await self._desk.ask(begin)
         return success({"userId": user_id, "connections": connections})
 
@@ -201,7 +201,7 @@ class PeopleApi:
                     worded += map(self._keys.user_id, keys[start : start + slices.PIECE])
                     yield
 
-        await self._gateway.turns.do(steps())
+        await self._gateway.shares.do(steps())
         return success(self._export_of(user_id, key, kept, *lists))
 
     def _watched_by(self, key: UserKey) -> list[UserKey]:

@@ -5,8 +5,9 @@ a deliberate end; and they spend tasks, queues and events on every idle connecti
 none: bytes come in through `data_received`, and frames go out through `write`.
 
 **Reading.** Nearly always one whole message or pong arrives, which needs no parser (see `frames.plain_frame`). All else
-is parsed in small chunks, in a turn that all who ask for much share (see `turns`), so that those who flood delay nobody
-by more than that, however many they are. A session that must wait (it is behind, or being greeted) is not read from.
+is parsed in small chunks, in a turn of the loop that all who ask for much share (see `shares`), so that those who flood
+delay nobody by more than that, however many they are. A session that must wait (it is behind, or being greeted) is not
+read from.
 
 **Closing.** The close frame is sent, then FIN; what still arrives is discarded for up to a second, so that the code
 reaches a client that is still sending: closing a socket with unread bytes resets it.
@@ -98,7 +99,7 @@ class WebSocketConnection(DirectProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._shared.leave(self)
-        self._shared.turns.forget(self)
+        self._shared.shares.forget(self)
         self._shared.unsent.discard(self)
         self._shared.driver.discard_timeout(self.abort)
         super().connection_lost(exc)
@@ -112,18 +113,18 @@ class WebSocketConnection(DirectProtocol):
         if session is None:
             return
         now = shared.clock.now()
-        size, turns = len(data), shared.turns
+        size, shares = len(data), shared.shares
         self._traffic.received += size
         # While it is read from and waits for nothing, nothing is left unparsed.
         is_idle = self._ws is None and not (self._is_waiting or self._is_paused or session.must_wait)
-        if is_idle and size <= CHUNK and (size <= BRIEF or turns.left > 0):
+        if is_idle and size <= CHUNK and (size <= BRIEF or shares.left > 0):
             plain = plain_frame(data, shared.max_message)
             if plain is not None:
                 self._is_waiting = True  # within a turn nothing asks for another
                 self._handle_plain(*plain, now)
                 self._is_waiting = False
-                if size > BRIEF or turns.is_claimed:
-                    turns.charge(self, shared.clock.now() - now)
+                if size > BRIEF or shares.is_claimed:
+                    shares.charge(self, shared.clock.now() - now)
                 if session.can_go_on:
                     self._read_now(shared.clock.now())
                 else:
@@ -197,14 +198,14 @@ class WebSocketConnection(DirectProtocol):
 
     def _read_now(self, now: float) -> None:
         """Read what has arrived, if anything is left of this turn of the loop, or wait for the next."""
-        turns = self._shared.turns
-        if turns.left <= 0:
+        shares = self._shared.shares
+        if shares.left <= 0:
             self._wait()
             return
         self._is_waiting = True  # within a turn nothing asks for another
-        wants_more = self._read(now, now + turns.left)
+        wants_more = self._read(now, now + shares.left)
         self._is_waiting = False
-        turns.charge(self, self._shared.clock.now() - now)
+        shares.charge(self, self._shared.clock.now() - now)
         if wants_more:
             self._wait()
 
@@ -212,7 +213,7 @@ class WebSocketConnection(DirectProtocol):
         """Ask for a turn. What arrives until then is kept, once; then the socket is paused."""
         if not self._is_waiting:
             self._is_waiting = True
-            self._shared.turns.ask(self)
+            self._shared.shares.ask(self)
 
     def take_turn(self, now: float, ends_at: float) -> bool:
         if self._is_lost:
@@ -392,14 +393,14 @@ class WebSocketConnection(DirectProtocol):
     def _lose(self) -> None:
         """The link dropped. Those of twenty thousand may at once, and a network's end must not stop the loop: what that
         takes is done in turns."""
-        session, turns, clock = self._session, self._shared.turns, self._shared.clock
+        session, shares, clock = self._session, self._shared.shares, self._shared.clock
         if session is None or self._is_lost:
             return
-        if turns.left > 0:
+        if shares.left > 0:
             now = clock.now()
             self._end(CloseCode.ABNORMAL)
-            turns.charge(self, clock.now() - now)
-            turns.forget(self)
+            shares.charge(self, clock.now() - now)
+            shares.forget(self)
             return
         self._is_lost = self._is_closing = True
         self._shared.sockets.put(session.slot, -1)  # the descriptor may be another connection's before that

@@ -18,7 +18,7 @@ from presence_server.transports.journal import LogJournal
 from presence_server.transports.websocket.deflate import Deflation
 from presence_server.transports.websocket.direct import OpenSockets
 from presence_server.transports.websocket.parsers import Parsers
-from presence_server.transports.websocket.turns import Turns
+from presence_server.transports.websocket.shares import Shares
 from presence_server.transports.websocket.unsent import Unsent
 
 
@@ -34,7 +34,7 @@ class WebSockets:
         self,
         hub: Hub,
         driver: Driver,
-        turns: Turns,
+        shares: Shares,
         entrance: Entrance,
         sockets: OpenSockets,
         books: Books,
@@ -46,7 +46,7 @@ class WebSockets:
         self.hub = hub
         self.driver = driver
         self.clock: Clock = driver.clock
-        self.turns = turns
+        self.shares = shares
         self.entrance = entrance
         self.sockets = sockets
         self.counts = counts

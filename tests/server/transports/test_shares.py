@@ -9,7 +9,7 @@ from unittest.mock import patch
 import pytest
 
 from presence_server.transports.websocket.connection import BRIEF
-from presence_server.transports.websocket.turns import HALVED_EVERY, TURN, Turns
+from presence_server.transports.websocket.shares import HALVED_EVERY, TURN, Shares
 from support.raw import TEXT, frame
 from support.transport import StoppedClock, Wire
 
@@ -120,13 +120,13 @@ def test_who_leaves_while_it_waits_has_no_turn() -> None:
         handled.clear()
         wire.settle()
     assert not handled
-    assert not len(wire.gateway.turns)
+    assert not len(wire.gateway.shares)
 
 
 def test_what_was_used_is_forgotten() -> None:
     clock = StoppedClock()
     later: list[Any] = []
-    turns = Turns(clock, later.append)
+    shares = Shares(clock, later.append)
     order: list[str] = []
 
     class Runner:
@@ -143,11 +143,11 @@ def test_what_was_used_is_forgotten() -> None:
             callback()
 
     busy, calm = Runner("busy"), Runner("calm")
-    turns.charge(busy, 1.0)
-    turns.charge(calm, 0.1)
+    shares.charge(busy, 1.0)
+    shares.charge(calm, 0.1)
     for _ in range(2):
-        turns.ask(busy)
-        turns.ask(calm)
+        shares.ask(busy)
+        shares.ask(calm)
         turn()
         clock.time += 30 * HALVED_EVERY
         turn()
@@ -160,7 +160,7 @@ def test_what_an_endpoint_does_piece_by_piece_shares_the_turn_as_well() -> None:
 
     async def story() -> None:
         loop = asyncio.get_running_loop()
-        turns = Turns(clock, lambda callback: loop.call_soon(callback) and None)
+        shares = Shares(clock, lambda callback: loop.call_soon(callback) and None)
         longest = 0.0
 
         def steps(number: int) -> Iterator[None]:
@@ -169,14 +169,14 @@ def test_what_an_endpoint_does_piece_by_piece_shares_the_turn_as_well() -> None:
                 yield
             done.append(number)
 
-        asking = [asyncio.create_task(turns.do(steps(number))) for number in range(20)]
+        asking = [asyncio.create_task(shares.do(steps(number))) for number in range(20)]
         while not all(task.done() for task in asking):
             began = clock.time
             await asyncio.sleep(0)
             longest = max(longest, clock.time - began)
         await asyncio.gather(*asking)
         assert longest <= 2 * (TURN + COSTS)
-        assert not len(turns)
+        assert not len(shares)
 
     asyncio.run(story())
     assert sorted(done) == list(range(20))
@@ -186,7 +186,7 @@ def test_a_failure_halfway_is_raised_to_whoever_asked() -> None:
     clock = StoppedClock()
 
     async def story() -> None:
-        turns = Turns(clock, lambda callback: asyncio.get_running_loop().call_soon(callback) and None)
+        shares = Shares(clock, lambda callback: asyncio.get_running_loop().call_soon(callback) and None)
 
         def steps() -> Iterator[None]:
             clock.time += 2 * TURN
@@ -194,6 +194,6 @@ def test_a_failure_halfway_is_raised_to_whoever_asked() -> None:
             raise LookupError
 
         with pytest.raises(LookupError):
-            await turns.do(steps())
+            await shares.do(steps())
 
     asyncio.run(story())

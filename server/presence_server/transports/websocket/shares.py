@@ -63,7 +63,7 @@ class _Steps:
         return not self.is_over
 
 
-class Turns:
+class Shares:
     def __init__(self, clock: Clock, call_soon: Callable[[Callable[[], None]], None]) -> None:
         self._clock = clock
         self._call_soon = call_soon
