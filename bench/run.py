@@ -24,7 +24,19 @@ from pathlib import Path
 import report
 from lab import BENCH, BUILD, RESULTS, Plan, Row, machine, save
 
-SCENARIOS = ("idle", "broadcast", "graph", "growth", "celebrity", "storm", "churn", "rest", "memory", "pauses")
+SCENARIOS = (
+    "idle",
+    "broadcast",
+    "graph",
+    "growth",
+    "celebrity",
+    "storm",
+    "churn",
+    "rest",
+    "memory",
+    "pauses",
+    "secured",
+)
 WIDTH = 24
 """Columns of the progress bar."""
 

@@ -27,6 +27,7 @@ struct link {
     enum phase phase;
     char *data; /* what has arrived and is not a whole frame yet */
     size_t size, room;
+    int number;
 };
 
 /* To be defined by the program. */
@@ -93,6 +94,26 @@ static inline void send_frame(struct link *link, int opcode, const char *payload
     free(frame);
 }
 
+/* A token for each number, from the file that LOAD_TOKENS names, a line each; NULL without one. */
+static inline const char *token_of(int number) {
+    static char **tokens = NULL;
+    static int count = -1;
+    if (count < 0) {
+        count = 0;
+        const char *name = getenv("LOAD_TOKENS");
+        FILE *file = name ? fopen(name, "r") : NULL;
+        if (name && !file) die("LOAD_TOKENS");
+        char line[2048];
+        while (file && fgets(line, sizeof line, file)) {
+            line[strcspn(line, "\n")] = 0;
+            tokens = realloc(tokens, (count + 1) * sizeof *tokens);
+            tokens[count++] = strdup(line);
+        }
+        if (file) fclose(file);
+    }
+    return number >= 1 && number <= count ? tokens[number - 1] : NULL;
+}
+
 /* Begin to connect. `number` picks one of several source addresses, so that ports do not run out. */
 static inline void link_connect(struct link *link, int port, int number) {
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_port = htons(port)}, from = {.sin_family = AF_INET};
@@ -107,6 +128,7 @@ static inline void link_connect(struct link *link, int port, int number) {
     if (connect(link->fd, (struct sockaddr *)&to, sizeof to) && errno != EINPROGRESS) die("connect");
     link->phase = CONNECTING;
     link->size = 0;
+    link->number = number;
     struct epoll_event event = {.events = EPOLLOUT, .data.ptr = link};
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, link->fd, &event)) die("epoll_ctl");
 }
@@ -122,10 +144,12 @@ static inline void link_drop(struct link *link) {
 }
 
 static inline void link_shake(struct link *link) {
-    char request[512];
+    char request[4096];
+    const char *token = token_of(link->number);
     int length = snprintf(request, sizeof request,
         "GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n%s\r\n", path, further_headers);
+        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n%s%s%s%s\r\n", path, further_headers,
+        token ? "Authorization: Bearer " : "", token ? token : "", token ? "\r\n" : "");
     int error = 0;
     socklen_t size = sizeof error;
     getsockopt(link->fd, SOL_SOCKET, SO_ERROR, &error, &size);

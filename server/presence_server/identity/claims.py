@@ -14,6 +14,7 @@ from presence_protocol.user_ids import UserId
 from presence_server.application.principals import SCOPES, Denied, Principal
 
 CLAIM: Final = "presence"
+EXPIRED: Final = "the token has expired"
 KNOWN: Final = frozenset(("device", "platforms", "observe", "scopes"))
 
 
@@ -36,7 +37,7 @@ def principal_of(claims: Mapping[str, Any], rules: Rules, now: float) -> Princip
         if expires is not None:
             expires += rules.leeway  # for a connection that is open as for one that begins
             if now >= expires:
-                raise _Wrong("the token has expired")
+                raise _Wrong(EXPIRED)
         if any(time is not None and now < time - rules.leeway for time in (begins, issued)):
             raise _Wrong("the token is not valid yet")
         return _principal(claims, _restrictions(claims), rules, issued, expires)
