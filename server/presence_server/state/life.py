@@ -123,6 +123,9 @@ class State:
             self._keeper.mark(key)
         restored.others.clear()
         self._keeper.begin()
+        now = self._clock.now()
+        for key in restored.held:
+            hub.engine.restamp(key, now)
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:
         def unless_over() -> None:
