@@ -71,7 +71,7 @@ def test_refusals_too_can_be_read_by_a_page_that_may(rest: Rest) -> None:
     for method, path, body, status in (
         ("POST", "/online", {}, 400),
         ("GET", "/nowhere", None, 404),
-        ("GET", "/online", None, 405),
+        ("GET", "/offline", None, 405),
         ("POST", "/online", b" " * 300_000, 413),
     ):
         answer = rest.call(method, path, body, {"Origin": LOCAL[0]})
@@ -104,7 +104,7 @@ STAR = "OPTIONS * HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 
 def test_options_that_is_no_preflight_says_what_is_allowed(rest: Rest) -> None:
-    answer = rest.call("OPTIONS", "/online")
+    answer = rest.call("OPTIONS", "/offline")
     refused(answer, 405, "method_not_allowed", "method")
     assert answer.headers["Allow"] == "POST"
 
