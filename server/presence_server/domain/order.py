@@ -82,15 +82,15 @@ class Order(Generic[T]):
         while number < len(self._chunks):
             chunk = self._chunks[number]
             start = bisect_right(chunk.seqs, seq)
-            for at, thing in zip(chunk.seqs[start:], chunk.things[start:], strict=True):
-                look_at -= 1
-                seq = at
+            end_of = start + look_at
+            for at, thing in zip(chunk.seqs[start:end_of], chunk.things[start:end_of], strict=True):
                 if thing.seq == at:
                     found.append((at, thing))
                     if len(found) == most:
-                        return Found(found, seq)
-                if not look_at:
-                    return Found(found, seq)
+                        return Found(found, at)
+            look_at -= len(chunk.things) - start
+            if look_at <= 0:
+                return Found(found, chunk.seqs[min(end_of, len(chunk.seqs)) - 1])
             number += 1
         return Found(found, max(seq, end))
 
