@@ -56,6 +56,7 @@ class DeviceTruth:
         "arrived_until",
         "busy",
         "comes",
+        "comes_over_rest",
         "device_id",
         "ends",
         "holder",
@@ -89,6 +90,7 @@ class DeviceTruth:
         self.offlines = 0
         self.ends = 0  # how often it was to end at once
         self.comes = 0  # how often it was to come online
+        self.comes_over_rest = False  # whether it ever was there over REST
         self.is_holder_sure = True
 
     def must_live(self, now: float) -> bool:
@@ -214,6 +216,7 @@ class Oracle:
             device = self.device(transition.user_id, transition.device_id)
             may_idle = self._may_say(transition, getattr(transition, "idle", None), device, now)
             may_busy = self._may_say(transition, getattr(transition, "busy", None), device, now)
+            device.comes_over_rest |= isinstance(transition, Online | Heartbeat)
             device.unsure_idle += may_idle
             device.unsure_busy += may_busy
             asked = Asked(now, device.ends, user.arrivals, device.comes, may_idle, may_busy)

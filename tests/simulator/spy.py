@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Final
 from presence_protocol.messages import StatusEntry
 from presence_server.application.entries import entry_of
 from presence_server.application.ports import Done, Engine, EngineEvent, EngineStatistics, Listener
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import Change, Kept, Shown, Status, Truth, UserPresence
 from presence_server.domain.transitions import AnyTransition, Restate, Transition
+from simulator.causes import SWEEP, CauseOracle
 from simulator.failure import require
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ class SpyEngine:
         """When the last Change was told."""
         self._world = world
         self._last_seq = 0
+        self.causes = CauseOracle(world)
 
     # -- what it hands on, looked at -----------------------------------------------------------------------------------
 
@@ -42,6 +45,7 @@ class SpyEngine:
         def tell(event: EngineEvent, now: float) -> None:
             if isinstance(event, Change):
                 self._changed(event)
+                self.causes.told(event)
             self._world.oracle.told(event)
             listener(event, now)
 
@@ -64,6 +68,7 @@ class SpyEngine:
         if isinstance(transition, Restate):  # nothing happens to the user
             self.inner.submit(transition, now, done)
             return
+        possible = self.causes.possible(transition)
         asked = self._world.oracle.submitted(transition)
         is_answered = False
 
@@ -74,7 +79,8 @@ class SpyEngine:
             self._world.oracle.done(transition, made, asked)
             done(made)
 
-        self.inner.submit(transition, now, answered)
+        with self.causes.during(possible, transition):
+            self.inner.submit(transition, now, answered)
 
     def follow(self, user_ids: Sequence[int], now: float, done: Callable[[bool], None]) -> None:
         self.follows.update(user_ids)
@@ -108,7 +114,8 @@ class SpyEngine:
         return self.inner.gaps
 
     def touch(self, user_id: int, device_id: str, holder: int, now: float, spoke: bool) -> None:
-        self.inner.touch(user_id, device_id, holder, now, spoke)
+        with self.causes.during(frozenset((Cause.ACTIVE,))):
+            self.inner.touch(user_id, device_id, holder, now, spoke)
 
     def presence(self, user_id: int) -> UserPresence:
         return self.inner.presence(user_id)
@@ -138,7 +145,8 @@ class SpyEngine:
         self.inner.restamp(user_id, now)
 
     def sweep(self, now: float) -> None:
-        self.inner.sweep(now)
+        with self.causes.during(SWEEP):
+            self.inner.sweep(now)
 
     @property
     def answers_at_once(self) -> bool:
