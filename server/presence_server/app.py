@@ -160,6 +160,8 @@ def build_gateway(
     driver.drives(hub, fanout)
     if state is not None:
         state.keep(hub, table, access.authentication.revocations)
+        if (devices := table.statistics().devices) and settings.returning:
+            hub.admission.expect(devices, settings.returning, clock.now())
     entrance = Entrance(
         hub,
         clock,

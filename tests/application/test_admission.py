@@ -151,3 +151,15 @@ def test_a_late_hello_is_a_new_client_and_one_right_after_its_handshake_is_not()
     waits = [client.take(Error)[0].retry_after_ms for client in turned_away]
     assert waits == sorted(waits)  # type: ignore[type-var]
     assert waits[0] != waits[-1]
+
+
+def test_after_a_restart_all_who_were_there_are_let_in_in_time_however_late_the_loop_is() -> None:
+    admission, now, within = Admission(BOUND, 0.0), 0.0, 30.0
+    admission.expect(10_000, within, now)
+    let_in = 0
+    while now < within:
+        let_in += sum(admission.take(now) is None for _ in range(200))
+        now = looked(admission, now, late=1.0)
+    assert let_in >= 10_000
+    now = looked(admission, now, late=1.0, looks=200)
+    assert admission.rate == LEAST

@@ -3,7 +3,8 @@
 **When.** Others wait for as long as the loop is late, or a flush lasts. While both stay below a bound, everybody is let
 in. Beyond it new clients are let in at a rate, which falls with each look that still finds it so (to seven tenths of
 what was let in since the look before), and grows by a tenth with each that does not, until it means nothing any more.
-`LEAST` a second are always let in: whatever makes the loop late then is not them.
+`LEAST` a second are always let in: whatever makes the loop late then is not them. After a restart with state it is as
+many as bring all back in time (`expect`).
 
 The loop is seen to be late before it is measured: whoever asks when no look was taken for too long meets the rate at
 once, and so does whoever comes after more than twice the bound's worth of others. So a wave that arrives in one turn of
@@ -44,6 +45,9 @@ FADES_TO: Final = 0.8
 SHARE_OF_QUEUE: Final = 0.8
 """The share of the rate that is promised to those who were told when to come back."""
 
+SHARE_OF_TIME: Final = 0.5
+"""The share of the time that all who are expected have in which they are let in; the rest is for their tries."""
+
 SOONEST: Final = 1.0
 """Seconds after which to come back at the least."""
 
@@ -74,6 +78,14 @@ class Admission:
         self._admitted = 0
         self._lately = 0.0
         self._next_free = now
+        self._least = LEAST
+        self._expected_until = now
+
+    def expect(self, clients: int, within: float, now: float) -> None:
+        """So many were there before a restart, and have so many seconds to come back: the rate falls no lower than what
+        brings all of them back in time, since whoever waits for longer would be shown as OFFLINE."""
+        self._least = min(MOST, max(LEAST, clients / (within * SHARE_OF_TIME)))
+        self._expected_until = now + within
 
     @property
     def is_open(self) -> bool:
@@ -115,12 +127,14 @@ class Admission:
         self._lately = admitted
         if not self.bound:
             return
+        if now > self._expected_until:
+            self._least = LEAST
         is_late = max(late, flush) > self.bound
         self._stretch = min(LONGEST, self._stretch * STRETCHES_BY) if is_late else max(1.0, self._stretch * SHRINKS_BY)
         if is_late:
-            if admitted > LEAST or not self.is_open:
+            if admitted > self._least or not self.is_open:
                 self._fill(now)
-                self.rate = max(LEAST, FALLS_TO * min(self.rate, max(admitted, LEAST)))
+                self.rate = max(self._least, FALLS_TO * min(self.rate, max(admitted, self._least)))
         elif not self.is_open:
             self._fill(now)
             self.rate = min(MOST, self.rate * GROWS_BY)
@@ -133,7 +147,7 @@ class Admission:
 
     def _slow_down(self, now: float) -> None:
         elapsed = max(LOOKS, now - self._looked_at)
-        self.rate = max(LEAST, FALLS_TO * min(self.rate, self._admitted / elapsed))
+        self.rate = max(self._least, FALLS_TO * min(self.rate, self._admitted / elapsed))
         self._tokens, self._filled_at = 0.0, now
 
     def _fill(self, now: float) -> None:
