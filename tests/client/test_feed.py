@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from presence_client import (
     Presences,
     RequestFailed,
 )
-from presence_client.feed import Feed, FeedAnswer
+from presence_client.feed import GAP, Feed, FeedAnswer
 from presence_client.testing import FakePresenceServer
 from presence_protocol.user_ids import NUMBER
 from support.server import free_port, run_server
@@ -163,7 +164,8 @@ def test_an_outage_is_waited_out_and_nothing_is_missed(caplog: pytest.LogCapture
             await take(feed, 2)
             server.refuse(503)
             waiting = asyncio.create_task(take(feed, 2))
-            await asyncio.sleep(0.1)
+            while not caplog.records:  # noqa: ASYNC110 - the log has no event
+                await asyncio.sleep(0.01)
             for user_id, status in ((1, "BUSY"), (2, "AWAY"), (1, "AWAY")):
                 server.set(user_id, status)  # type: ignore[arg-type]
             server.limit(retry_after=0.01, times=3)
@@ -250,6 +252,24 @@ def test_a_store_may_be_asynchronous_and_one_that_fails_is_tried_again() -> None
         entry = await anext(feed)
         assert isinstance(entry, FeedEntry)
         assert (entry.version, store.saved) == (3, ["c.2"])
+
+    asyncio.run(story())
+
+
+def test_a_server_that_lets_nobody_wait_is_not_asked_in_a_frenzy() -> None:
+    asked: list[float] = []
+
+    async def ask(cursor: str | None) -> FeedAnswer:
+        asked.append(asyncio.get_running_loop().time())
+        changes = [FeedEntry(1, "AWAY", [], 5, "idle", 1)] if len(asked) > 4 else []
+        return FeedAnswer(changes, "c.5", resumed=True, more=len(asked) == 2)
+
+    async def story() -> None:
+        await anext(Feed(ask, MemoryCursor("c.1"), NUMBER, QUICK))
+        first, at_once, *others = [after - before for before, after in pairwise(asked)]
+        assert len(others) == 2
+        assert min(first, *others) >= GAP - 0.01
+        assert at_once < 20 * GAP, "there was more"
 
     asyncio.run(story())
 

@@ -35,6 +35,10 @@ _log = logging.getLogger("presence_client")
 MOST: Final = 10_000
 """Entries of one batch, at most."""
 
+GAP: Final = 0.25
+"""Seconds from one request to the next, unless there is more: a busy feed is conflated instead of polled in a frenzy,
+and a server that is about to end, which lets nobody wait, is not asked in one."""
+
 
 class FeedAnswer(msgspec.Struct, rename="camel", frozen=True):
     """What the server says. `resumed`: the changes come after the cursor that was asked with."""
@@ -99,6 +103,7 @@ class Feed(AsyncIterator["FeedEntry | Gap"]):
         self._cursor: str | None = None
         self._to_save: str | None = None  # covers what the program was given
         self._pending: deque[FeedEntry | Gap] = deque()
+        self._next_at = 0.0  # by the event loop's clock
         self._failures = 0
 
     def __aiter__(self) -> Feed:
@@ -139,7 +144,11 @@ class Feed(AsyncIterator["FeedEntry | Gap"]):
 
     async def _answer(self) -> FeedAnswer:
         """The answer to one request, however often it takes."""
+        now = asyncio.get_running_loop().time
         while True:
+            if (seconds := self._next_at - now()) > 0:
+                await asyncio.sleep(seconds)
+            began = now()
             try:
                 answer = await self._ask(self._cursor)
             except (Unreachable, UnexpectedAnswer, RequestFailed) as failure:
@@ -150,6 +159,7 @@ class Feed(AsyncIterator["FeedEntry | Gap"]):
                 if self._failures:
                     _log.warning("the feed goes on")
                 self._failures = 0
+                self._next_at = 0.0 if answer.more else began + GAP
                 return self._of_kind(answer)
 
     async def _wait(self, failure: Exception) -> None:
