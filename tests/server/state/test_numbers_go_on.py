@@ -106,7 +106,7 @@ def test_who_resumes_is_told_what_changed_with_the_restart(tmp_path: Path, timel
     run.submit(Leave(run.key(BOB), "web", 2))
     run.settle()
     cursor = run.cursor()
-    timeline.advance(60)  # what changed just before the end may have been held back, and is told once more
+    run.wait(60)  # what changed just before the end may have been held back, and is told once more
     run.submit(Say(run.key(ANN), Word(text="lunch")))
     run.settle()
     run.kill()
