@@ -106,9 +106,9 @@ export interface View extends Iterable<[UserId, Entry]> {
   readonly size: number;
   get(userId: UserId): Entry | undefined;
   has(userId: UserId): boolean;
-  keys(): IterableIterator<number>;
+  keys(): IterableIterator<UserId>;
   values(): IterableIterator<Entry>;
-  entries(): IterableIterator<[number, Entry]>;
+  entries(): IterableIterator<[UserId, Entry]>;
   forEach(visit: (entry: Entry, userId: UserId, view: View) => void, thisArg?: unknown): void;
 }
 
@@ -164,7 +164,7 @@ export interface Options {
   ticket?: boolean;
   /** What asks for a ticket, where there is no `fetch` or in place of it. */
   fetch?: (url: string, options: any) => Promise<any>;
-  watch?: Iterable<number>;
+  watch?: Iterable<UserId | bigint>;
   /** Set unless the session continues; never set again. */
   status?: Status;
   /** Milliseconds: the ceiling of the first wait, and the greatest. */
@@ -278,7 +278,7 @@ export class PresenceClient {
   readonly self: Self | null;
   readonly welcome: Welcome | null;
   readonly view: View;
-  readonly watched: number[];
+  readonly watched: UserId[];
 
   /** Rejects with NotConnected or ConnectionClosed; if `signal` is aborted first, the client is closed. */
   connect(options?: CallOptions): Promise<Welcome>;

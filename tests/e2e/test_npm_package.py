@@ -42,6 +42,9 @@ const client: PresenceClient = connect(options);
 client.addEventListener("change", ({ detail }) => {
   for (const { userId, before, after } of detail.changes) void [String(userId), before?.status, after.platforms];
 });
+const named = connect({ ...options, userIds: "string", userId: "ann", watch: ["bob"] });
+const held = [...named.view.entries()].map(([userId]) => userId);
+export const known: (string | number)[] = [...named.view.keys(), ...named.watched, ...held];
 client.addEventListener("state", { handleEvent: ({ detail }) => void detail.nextTryAt });
 const view: View = client.view;
 export const statuses: string[] = [...view].map(([, entry]) => entry.status);
