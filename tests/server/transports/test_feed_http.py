@@ -17,6 +17,7 @@ import pytest
 from presence_server.identity.service_keys import line_of, new_key, parse_scopes
 from server.identity.keys import SECRET
 from server.identity.test_over_sockets import bearer, token
+from support.raw import RawClient
 from support.rest import Rest
 from support.server import Server, run_server
 
@@ -264,6 +265,38 @@ def test_a_stream_ends_whole_when_the_server_drains() -> None:
             server.process.terminate()
             assert stream.next() == {}  # http.client raises IncompleteRead where the last chunk is missing
             assert server.process.wait(20) == 0
+
+
+def test_a_cursor_is_good_after_a_restart(tmp_path: Path, user: int) -> None:
+    state = tmp_path / "state"
+    with run_server(state=state, drain_timeout=0.2) as server:
+        rest = Rest(server)
+        rest.online(user, "phone", "IOS")
+        rest.online(user + 1)
+        cursor = now(rest)
+        rest.put(user, status="BUSY")
+    with run_server(state=state) as server:
+        rest = Rest(server)
+        answer = changes(rest, cursor)
+        assert answer["resumed"]
+        told = {(entry["userId"], entry["status"], entry["cause"]) for entry in answer["changes"]}
+        assert (user, "BUSY", "status_set") in told  # what was told just before the end may be told again
+        everybody = {entry["userId"]: entry for entry in changes(rest)["changes"]}
+        assert everybody.keys() == {user, user + 1}
+        assert everybody[user + 1]["device"] == {"deviceId": "rest", "platform": "WEB"}
+
+
+def test_who_takes_nothing_is_dropped(user: int) -> None:
+    """Once nothing of what was written was taken for `answer_timeout`."""
+    with run_server(answer_timeout=1, min_publish_interval=0) as server, RawClient(server, receive_buffer=4096) as raw:
+        rest, before = Rest(server), server.metric("presence_connections")
+        raw.socket.sendall(b"GET /api/v1/presence/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        for number in count():
+            rest.online(user + number % 500)
+            rest.put(user + number % 500, statusText=chr(0x1F600 + number % 9) * 140)
+            if number > 500 and server.metric("presence_connections") <= before:
+                break
+            assert number < 20_000
 
 
 def test_head_has_no_stream(rest: Rest) -> None:
