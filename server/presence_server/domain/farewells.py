@@ -7,6 +7,7 @@ for a heartbeat that was lost. Else either would come back, and end whoever has 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from presence_server.domain.causes import Cause
@@ -33,13 +34,28 @@ class Farewells:
     def __init__(self, most: int = MOST) -> None:
         self._most = most
         self._said: dict[tuple[UserKey, str], tuple[float, Farewell]] = {}
+        self.on_change: Callable[[tuple[UserKey, str]], None] = _nobody
+        """Told of which device there is another word, or none any more."""
 
     def say(self, user_id: UserKey, device_id: str, farewell: Farewell, now: float) -> None:
         """The device was ended."""
         self._said.pop((user_id, device_id), None)
-        self._said[user_id, device_id] = (now + KEPT, farewell)
+        self.restore(user_id, device_id, now + KEPT, farewell)
+        self.on_change((user_id, device_id))
+
+    def restore(self, user_id: UserKey, device_id: str, until: float, farewell: Farewell) -> None:
+        """The device was ended, and is told so `until` then."""
+        self._said[user_id, device_id] = (until, farewell)
         if len(self._said) > self._most:
             del self._said[next(iter(self._said))]
+
+    def devices(self) -> list[tuple[UserKey, str]]:
+        """Of which there is a word, the oldest first."""
+        return list(self._said)
+
+    def of(self, user_id: UserKey, device_id: str) -> tuple[float, Farewell] | None:
+        """Until when the device is told what; None: nothing."""
+        return self._said.get((user_id, device_id))
 
     def to(self, user_id: UserKey, device_id: str, now: float) -> Farewell | None:
         """What the device is to be told; None: it was not ended, or too long ago."""
@@ -48,13 +64,14 @@ class Farewells:
 
     def discard(self, user_id: UserKey, device_id: str) -> None:
         """The device has come anew."""
-        if self._said:
-            self._said.pop((user_id, device_id), None)
+        if self._said and self._said.pop((user_id, device_id), None) is not None:
+            self.on_change((user_id, device_id))
 
     def forget(self, user_id: UserKey) -> None:
         """Keep nothing of one user: a pass over all."""
         for key in [key for key in self._said if key[0] == user_id]:
             del self._said[key]
+            self.on_change(key)
 
     def prune(self, now: float) -> None:
         """Forget what nobody has asked for in time; the oldest come first."""
@@ -67,3 +84,7 @@ class Farewells:
 
     def __len__(self) -> int:
         return len(self._said)
+
+
+def _nobody(_device: tuple[UserKey, str]) -> None:
+    """Nobody keeps it beside this."""

@@ -14,6 +14,7 @@ from presence_server.domain.account import Account, History
 from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.claims import Rules, is_own
 from presence_server.domain.deadlines import Deadlines
+from presence_server.domain.farewells import Farewells
 from presence_server.domain.logins import Logins
 from presence_server.domain.model import (
     OFFLINE,
@@ -300,6 +301,10 @@ class PresenceTable:
     def restoring(self, platforms: Mapping[str, AnyPlatform], sources: Mapping[str, Source]) -> Restoring:
         """To put records back before anything else happens."""
         return Restoring(self._shared, self._shard, platforms, sources)
+
+    @property
+    def farewells(self) -> Farewells:
+        return self._shared.farewells
 
     @property
     def versions(self) -> Versions:

@@ -149,7 +149,7 @@ class Keeper:
         """Whether marks wait for a step that is to come, or for a disk that failed."""
         users.on_forget = self._mark_later
         for section in self._sections.values():
-            section.tell(partial(self._mark_other, section.name))
+            section.tell(partial(self._mark_other if section.at_once else self._mark_other_later, section.name))
 
     # -- what happens ------------------------------------------------------------------------------------------------
 
@@ -172,6 +172,11 @@ class Keeper:
         self._others[section, key] = None
         if not self._is_gathering:
             self._write_or_gather()
+
+    def _mark_other_later(self, section: str, key: Any) -> None:
+        self._others[section, key] = None
+        if not self._is_gathering:
+            self._gather(0.0)
 
     def _write_or_gather(self) -> None:
         now = self._clock.now()

@@ -88,7 +88,7 @@ class State:
         """Give the sections what was theirs, and from now on write whatever changes. Before anybody is served."""
         restored = self.restored
         assert restored is not None
-        sections = sections_of(hub.sight, revocations, hub.keys, self.positions)
+        sections = sections_of(hub.sight, revocations, table.farewells, hub.keys, self.positions, restored.moved)
         by_name = {section.name: section for section in sections}
         for (name, key), value in restored.others.items():
             try:

@@ -52,6 +52,7 @@ class Restored(NamedTuple):
     `changed`: users who are shown otherwise than when they were stored. `held`: users whose last Change may have been
     held back, so that no cursor from before speaks for it. `users`: how many there are.
     `ends_in`: seconds within which whoever does not come back is OFFLINE. `down`: seconds in which nobody was served.
+    `moved`: see `domain.stored.Times`.
     `is_sight_same`: who sees what is decided as it was.
     """
 
@@ -63,6 +64,7 @@ class Restored(NamedTuple):
     users: int
     ends_in: float
     down: float
+    moved: float
     is_sight_same: bool
 
 
@@ -138,6 +140,7 @@ def restore(
         users,
         max(0.0, ends - now),
         down,
+        times.moved,
         was.sight == settings.sight,
     )
 
@@ -165,4 +168,4 @@ def nothing(settings: StateSettings, clock: Clock, number: int, last_session: in
         True,
         mark,
     )
-    return Restored(origin, settings.keys_of(settings.multiplier), {}, [], [], 0, 0.0, 0.0, True)
+    return Restored(origin, settings.keys_of(settings.multiplier), {}, [], [], 0, 0.0, 0.0, 0.0, True)

@@ -12,6 +12,8 @@ from presence_server.application.lists import packed
 from presence_server.application.policies import ByContacts
 from presence_server.application.privacy import LastSeen, Privacy
 from presence_server.application.sight import Sight
+from presence_server.domain.causes import Cause
+from presence_server.domain.farewells import Farewell, Farewells
 from presence_server.domain.model import UserKey
 from presence_server.identity.revocations import Revocation, Revocations, Target
 
@@ -21,6 +23,11 @@ class Section(Protocol):
 
     @property
     def name(self) -> str: ...
+
+    @property
+    def at_once(self) -> bool:
+        """Whether a change may be written here and now; not if it is told in the middle of a transition."""
+        ...
 
     def tell(self, changed: Callable[[Any], None]) -> None:
         """From now on call `changed` with the key of each entry that is another."""
@@ -43,6 +50,7 @@ class ListsSection:
     """Contacts and blocks, by owner."""
 
     name = "lists"
+    at_once = True
 
     def __init__(self, book: ContactBook, keys: UserKeys) -> None:
         self._book = book
@@ -68,6 +76,7 @@ class PrivacySection:
     """To whom users show when they were last seen."""
 
     name = "privacy"
+    at_once = True
 
     def __init__(self, privacy: Privacy, keys: UserKeys) -> None:
         self._privacy = privacy
@@ -94,6 +103,7 @@ class SightSection:
     """
 
     name = "sight"
+    at_once = True
 
     def __init__(self, sight: Sight, keys: UserKeys) -> None:
         self._sight = sight
@@ -116,6 +126,7 @@ class RevocationsSection:
     """Credentials that are no longer good."""
 
     name = "revocations"
+    at_once = True
 
     def __init__(self, revocations: Revocations) -> None:
         self._revocations = revocations
@@ -135,10 +146,39 @@ class RevocationsSection:
         self._revocations.restore((user_id, device_id), Revocation(float(issued_before), float(made_at)))
 
 
+class FarewellsSection:
+    """What devices that were ended are to be told. `moved`: see `domain.stored.Times`."""
+
+    name = "farewells"
+    at_once = False
+
+    def __init__(self, farewells: Farewells, keys: UserKeys, moved: float) -> None:
+        self._farewells = farewells
+        self._keys = keys
+        self._moved = moved
+
+    def tell(self, changed: Callable[[tuple[UserKey, str]], None]) -> None:
+        self._farewells.on_change = changed
+
+    def keys(self) -> Iterable[tuple[UserKey, str]]:
+        return self._farewells.devices()
+
+    def dump(self, key: tuple[UserKey, str]) -> tuple[tuple[UserId, str], Any]:
+        said = self._farewells.of(*key)
+        return (self._keys.user_id(key[0]), key[1]), None if said is None else (said[0], *said[1])
+
+    def restore(self, key: Any, value: Any) -> None:
+        user_id, device_id = key
+        until, cause, reason = value
+        farewell = Farewell(Cause(cause), str(reason))
+        self._farewells.restore(self._keys.key(user_id), device_id, float(until) + self._moved, farewell)
+
+
 class PositionsSection:
     """Cursors by name, for those who go on where they were: see `webhooks.ports.Positions`."""
 
     name = "positions"
+    at_once = True
 
     def __init__(self) -> None:
         self._cursors: dict[str, str] = {}
@@ -168,12 +208,20 @@ class PositionsSection:
         self._cursors[str(key)] = str(value)
 
 
-def sections_of(sight: Sight, revocations: Revocations, keys: UserKeys, positions: PositionsSection) -> list[Section]:
-    """All that there are on this server."""
+def sections_of(
+    sight: Sight,
+    revocations: Revocations,
+    farewells: Farewells,
+    keys: UserKeys,
+    positions: PositionsSection,
+    moved: float,
+) -> list[Section]:
+    """All that there are on this server. `moved`: see `domain.stored.Times`."""
     found: list[Section] = [
         PrivacySection(sight.privacy, keys),
         SightSection(sight, keys),
         RevocationsSection(revocations),
+        FarewellsSection(farewells, keys, moved),
         positions,
     ]
     if isinstance(sight.policy, ByContacts):

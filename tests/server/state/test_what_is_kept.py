@@ -12,12 +12,14 @@ from presence_server.application.cursors import resumable_seq
 from presence_server.application.policies import ByContacts
 from presence_server.application.privacy import LastSeen
 from presence_server.domain.attendance import FIRST
+from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Claim, Platform, Source, Status
 from presence_server.domain.transitions import (
     Disconnect,
     Erase,
     Heartbeat,
+    Kick,
     Leave,
     Online,
     Say,
@@ -313,4 +315,25 @@ def test_what_was_answered_on_a_quiet_server_survives_a_kill_in_the_same_moment(
     run.kill()
     run = Run(tmp_path, timeline)
     assert run.engine.presence(run.key(ANN)).public.text == "lunch"
+    run.stop()
+
+
+@ENDS
+def test_a_device_that_was_ended_is_told_so_after_the_restart(tmp_path: Path, timeline: Timeline, end: End) -> None:
+    run = Run(tmp_path, timeline)
+    run.connect(ANN)
+    run.submit(Kick(run.key(ANN), reason="moved"))
+    run.settle()
+    end(run)
+    for _ in range(2):  # from the journal, and then from the snapshot
+        run = Run(tmp_path, timeline)
+        farewell = run.connect(ANN, returning=True).farewell
+        assert farewell is not None
+        assert farewell == (Cause.ENDED_BY_BACKEND, "moved")
+        assert run.status(ANN) == "OFFLINE"
+        run.settle()
+        end(run)
+    timeline.advance(3_600)
+    run = Run(tmp_path, timeline)
+    assert run.connect(ANN, returning=True).farewell is None
     run.stop()
