@@ -130,6 +130,8 @@ class Chronicle:
         self._order: Order[UserRecord] = Order()
         self._truth_order: Order[_Beneath] = Order()
         self._beneath: dict[UserKey, _Beneath] = {}
+        self._why: dict[UserKey, tuple[int, Cause, Device | None]] = {}
+        """Of whom others are told another cause than the true one: the version, and that."""
         self._erased: deque[UserRecord] = deque()
         self._building: Iterator[None] | None = self._build(list(shards), seq, utc)
 
@@ -149,7 +151,7 @@ class Chronicle:
             run.sort(key=attrgetter("seq"))
             runs.append(zip(array("Q", (record.seq for record in run)), run, strict=True))
             for record in [record for record in shard if record.claims]:
-                self._look_beneath(record, False, utc, record.cause, record.by)
+                self._look_beneath(record, False, utc, Cause.STATUS_SET, None)
             yield
         in_order = merge(*runs, key=itemgetter(0))
         made: Order[UserRecord] = Order()
@@ -175,6 +177,8 @@ class Chronicle:
         # Who is invisible is OFFLINE to all, by a claim; whoever was before is looked at as well.
         if record.user_id in self._beneath or (record.claims and record.public.status is _OFFLINE):
             is_hidden = self._look_beneath(record, change is not None, utc, cause, by)
+        if change is not None and record.cause is not cause:
+            self._why[record.user_id] = record.version, cause, by
         if change is not None and self.window is not None:
             self._keep(self.window, record, is_hidden)
 
@@ -185,8 +189,9 @@ class Chronicle:
             self._keep(self.window, record, record.user_id in self._beneath)
 
     def _keep(self, window: _Window, record: UserRecord, is_hidden: bool) -> None:
-        window.add(_told(record.seq, record), to_most=True, to_truth=not is_hidden)
-        if is_hidden:
+        is_other = is_hidden or record.user_id in self._why
+        window.add(_told(record.seq, record), to_most=True, to_truth=not is_other)
+        if is_other:
             window.add(self._truth_of(record, record.seq), to_most=False, to_truth=True)
 
     def _look_beneath(self, record: UserRecord, is_told: bool, utc: float, cause: Cause, by: Device | None) -> bool:
@@ -225,6 +230,7 @@ class Chronicle:
 
     def forget(self, record: UserRecord) -> None:
         """Nothing more is known of the user."""
+        self._why.pop(record.user_id, None)
         held = self._beneath.pop(record.user_id, None)
         if held is not None:
             self.truth_floor = max(self.truth_floor, held.seq)
@@ -283,7 +289,13 @@ class Chronicle:
         """The truth of a user whose record has that seq."""
         held = self._beneath.get(record.user_id)
         if held is None:
-            return _told(seq, record)
+            told = _told(seq, record)
+            why = self._why.get(record.user_id)
+            if why is not None and why[0] == record.version:
+                told = told._replace(cause=why[1], by=why[2])
+            elif why is not None:
+                del self._why[record.user_id]
+            return told
         version = max(held.seq, record.version)
         return Told(seq, record.user_id, held.state, version, held.cause, held.by, is_hidden=True)
 

@@ -187,7 +187,8 @@ class UserRecord:
     last Change was handed to fan-out. `settled_active` is the greatest last activity of devices that are gone. Both
     times are stamps in seconds since 1970, 0 while never known, and never move back.
 
-    `cause` is why the last Change was, and `by` the device that caused it, if one did and it is still remembered.
+    `cause` is why the last Change was, as far as everybody may know (see `reasons.cause_for_all`), and `by` the device
+    that caused it, if one did and it is still remembered.
 
     `claims` stand in the order of who wins, those that are over or still to come included.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Claims, Word, is_in_force, is_own
 from presence_server.domain.model import SELF, Device, Source
@@ -44,3 +46,36 @@ def cause_of_edge(claims: Claims, utc: float) -> Cause:
         if claim.is_planned and claim.since <= utc:
             return Cause.STATUS_SET if is_own(claim) else Cause.CLAIM_BEGAN
     raise ValueError("none of them has begun or ended")
+
+
+_ARRIVALS: Final = frozenset((Cause.CONNECTED, Cause.CLAIM_BEGAN, Cause.CLAIM_ENDED, Cause.RESTORED))
+_DEPARTURES: Final = frozenset(
+    (
+        Cause.LEFT,
+        Cause.LINK_LOST,
+        Cause.GRACE_OVER,
+        Cause.HEARTBEAT_MISSED,
+        Cause.CLAIM_BEGAN,
+        Cause.CLAIM_ENDED,
+        Cause.REPLACED,
+        Cause.ENDED_BY_BACKEND,
+        Cause.TOO_MANY_DEVICES,
+        Cause.NOT_ALLOWED,
+        Cause.ERASED,
+        Cause.RESTORED,
+    )
+)
+
+
+def cause_for_all(
+    is_coming: bool, cause: Cause, by: Device | None, devices: tuple[Device, ...]
+) -> tuple[Cause, Device | None]:
+    """Why, and by which device, for those who may not know who is invisible: the user comes into sight, or goes.
+
+    Who says OFFLINE looks like one whose device left, and who takes it back like one whose device came.
+    """
+    if cause in (_ARRIVALS if is_coming else _DEPARTURES):
+        return cause, by
+    if not devices:
+        return (Cause.CLAIM_BEGAN if is_coming else Cause.CLAIM_ENDED), None
+    return (Cause.CONNECTED if is_coming else Cause.LEFT), devices[-1]

@@ -50,7 +50,13 @@ from presence_server.domain.model import (
     UserRecord,
 )
 from presence_server.domain.promises import Promises
-from presence_server.domain.reasons import cause_of_claiming, cause_of_edge, cause_of_saying, cause_of_stirring
+from presence_server.domain.reasons import (
+    cause_for_all,
+    cause_of_claiming,
+    cause_of_edge,
+    cause_of_saying,
+    cause_of_stirring,
+)
 from presence_server.domain.remembered import Remembered
 from presence_server.domain.transitions import (
     FULL,
@@ -78,14 +84,15 @@ from presence_server.domain.transitions import (
 from presence_server.domain.unseen import Unseen
 from presence_server.domain.versions import Versions
 
-_OFFLINE: Final = Status.OFFLINE  # an enum's member costs 50 ns to look up
-
 LATELY: Final = 200
 """Changes that are remembered in their order: as many users as most watch, so that looking at all never costs less."""
 
 
 GONE: Final = 65_536
 """Users without a device of whom it is remembered which device was their last: some 200 bytes each."""
+
+
+_OFFLINE: Final = Status.OFFLINE  # an enum's member costs 50 ns to look up
 
 
 class Lifetimes(NamedTuple):
@@ -680,7 +687,10 @@ class Shard:
         if not before.status is after.status is Status.OFFLINE:  # another text tells of nobody's devices
             record.stamped_active = record.live_active()
         record.public = after
-        record.cause, record.by = cause, by
+        was_there, is_there = before.status is not _OFFLINE, after.status is not _OFFLINE
+        record.cause, record.by = (
+            (cause, by) if was_there is is_there else cause_for_all(is_there, cause, by, record.devices)
+        )
         self._shared.note(record)
         self._shared.users_by_status[before.status] -= 1
         self._shared.users_by_status[after.status] += 1

@@ -330,8 +330,13 @@ def test_who_is_invisible_is_seen_by_admin_alone(guarded: Server) -> None:
     assert told(READER)["changes"] == []
     guarded.request("DELETE", "/status/7", None, own)
     shown = told(READER, cursors[READER])["changes"]
-    assert [(entry["status"], entry["cause"]) for entry in shown] == [("ONLINE", "status_ended")]
+    assert [(entry["status"], entry["cause"]) for entry in shown] == [("ONLINE", "connected")]
     assert "invisible" not in shown[0]
+    assert told(ADMIN, cursors[ADMIN])["changes"][0]["cause"] == "status_ended"
+    guarded.request("PUT", "/status/7", {"status": "OFFLINE"}, own)
+    hidden = told(READER, cursors[READER])["changes"][0]
+    assert (hidden["status"], hidden["cause"], hidden["device"]["deviceId"]) == ("OFFLINE", "left", "d")
+    assert told(ADMIN, cursors[ADMIN])["changes"][0]["cause"] == "status_set"
     # The eyes of one are not those of another.
     assert told(ADMIN, cursors[READER])["resumed"] is False
 
