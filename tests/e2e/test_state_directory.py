@@ -55,3 +55,13 @@ def test_a_directory_that_cannot_be_is_told_and_stops_nobody(tmp_path: Path) -> 
         assert server.status_of(1) == "ONLINE"
         assert sum("state is not written" in line for line in server.log) == 1
     assert path.read_text() == "precious"
+
+
+def test_what_was_answered_survives_a_kill_in_the_same_moment(tmp_path: Path) -> None:
+    for fsync in ("off", "on"):
+        path = tmp_path / fsync
+        with run_server(state=path, fsync=fsync) as server:  # it ends by SIGKILL
+            server.online(1)
+        with run_server(state=path, fsync=fsync) as server:
+            assert server.status_of(1) == "ONLINE"
+            assert server.get("/status/1").data["devices"][0]["deviceId"] == "rest"

@@ -43,7 +43,7 @@ class Run:
     def __init__(self, path: Path, timeline: Timeline, **settings: Any) -> None:
         self.timeline = timeline
         self.told: list[str] = []
-        self.state = State(str(path), timeline, Hands(timeline), tell=self.told.append)
+        self.state = State(str(path), timeline, Hands(timeline), bool(settings.get("fsync")), tell=self.told.append)
         self.settings = Settings(state=str(path), **settings)
         self.gateway = build_gateway(self.settings, timeline, Random(), 100, self.state)
         self.hub = self.gateway.hub
