@@ -67,7 +67,7 @@ STREAM: Final[Schema] = {
     ),
     "content": {
         "text/event-stream": {
-            "schema": {"type": "string"},
+            "schema": {},  # tools differ on what it would be of: the text, or each event
             "example": (
                 "id: 2f9c11d0a4.1f3.f\nevent: change\n"
                 'data: {"userId":10001,"status":"ONLINE","platforms":["IOS"],"version":1762700400000000,'
