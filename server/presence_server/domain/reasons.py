@@ -6,19 +6,23 @@ from typing import Final
 
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Claims, Word, is_in_force, is_own
-from presence_server.domain.model import SELF, Device, Source
+from presence_server.domain.model import SELF, Device, Idle, Source
+
+_BUSY, _IDLE, _ACTIVE = Cause.BUSY, Cause.IDLE, Cause.ACTIVE  # an enum's member costs 50 ns to look up
 
 
 def cause_of_stirring(device: Device, was_busy: bool) -> Cause:
     """Why: a device said, or let be inferred, what its person does."""
     if device.busy and not was_busy:
-        return Cause.BUSY
-    return Cause.ACTIVE if device.idle is None else Cause.IDLE
+        return _BUSY
+    return _IDLE if isinstance(device.activity, Idle) else _ACTIVE
 
 
 def cause_of_saying(word: Word | None) -> Cause:
     """Why: the person said `word`. One that says nothing takes back what was said."""
-    says = word is not None and any(each is not LEAVE and each is not None and each != "" for each in word)
+    if word is None:
+        return Cause.STATUS_ENDED
+    says = any(each is not LEAVE and each is not None and each != "" for each in word)
     return Cause.STATUS_SET if says else Cause.STATUS_ENDED
 
 
