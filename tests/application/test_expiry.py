@@ -11,12 +11,13 @@ from support.who import ByTable
 LEEWAY = 5.0
 
 
-def _world(exp: float) -> World:
-    """Ann's token ends `exp` seconds from now by its own word."""
+def _world(exp: float, **more: float) -> World:
+    """Ann's token ends `exp` seconds from now by its own word. `more`: further times of it, from now as well."""
     users = ByTable({})
     world = World(authenticator=users)
     now = world.clock.utc()
-    made = principal_of({"sub": str(ANN), "exp": now + exp}, Rules(int, leeway=LEEWAY), now)
+    times = {name: now + seconds for name, seconds in ({"exp": exp} | more).items()}
+    made = principal_of({"sub": str(ANN)} | times, Rules(int, leeway=LEEWAY), now)
     assert isinstance(made, Principal)
     users.known["ann"] = made
     return world
@@ -41,3 +42,13 @@ def test_who_is_connected_is_told_of_the_end_and_closed_once_the_leeway_is_over(
     assert ann.is_up
     world.wait(1)
     assert ann.link.closed == (4401, "the token has expired")
+
+
+def test_who_comes_late_with_a_long_token_is_told_thirty_seconds_before_its_end() -> None:
+    world = _world(40, iat=-600)
+    ann = world.connect(ANN, token="ann")
+    world.wait(9)
+    assert not ann.take(Expiring)
+    world.wait(2)
+    (told,) = ann.take(Expiring)
+    assert 29_000 <= told.in_ms <= 30_000

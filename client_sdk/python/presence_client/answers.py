@@ -29,20 +29,24 @@ class DeviceStatus(msgspec.Struct, rename="camel", frozen=True):
 class UserStatus(msgspec.Struct, rename="camel", frozen=True):
     """A user's public status with their devices, which are none when OFFLINE. `last_seen` as in `UserSummary`.
 
-    `platform_status`: the status on each platform, where the server tells it.
+    `status_text` and `status_emoji` are told whatever the status is. `platform_status`: the status on each platform,
+    where the server tells it; `idle_since`: where the server tells it, and all devices are idle.
     """
 
     user_id: ToldUserId
     status: StatusName
     last_active_time: str | None
     devices: list[DeviceStatus]
+    status_text: str | None = None
+    status_emoji: str | None = None
+    idle_since: str | None = None
     platform_status: dict[str, StatusName] | None = None
     last_seen: str | None = None
 
 
 class UserDetail(msgspec.Struct, rename="camel", frozen=True):
     """What watchers see of a user: status, the distinct platforms of their devices, text. `last_seen` as in
-    `UserSummary`, `platform_status` as in `UserStatus`; `idle_since`: where the server tells it, and all are idle."""
+    `UserSummary`, the rest as in `UserStatus`."""
 
     user_id: ToldUserId
     status: StatusName

@@ -22,8 +22,8 @@ from presence_server.domain.causes import Cause
 from presence_server.domain.model import UserKey
 from presence_server.domain.transitions import Erase, Evicted, Leave, Transition
 
-Refuses = Callable[[Principal], bool]
-"""Whether the credentials that a principal came with are refused now."""
+Refuses = Callable[[Principal, str | None], bool]
+"""Whether the credentials that a principal came with are refused now, for this device if it has one."""
 
 
 class Dismissals:
@@ -48,9 +48,9 @@ class Dismissals:
                 session
                 for session in self._roster
                 if (principal := session.principal) is not None
-                and (device_id is None or session.device_id == device_id)
+                and (device_id is None or device_id in (session.device_id, principal.device_id))
                 and ((session.user_id == key and principal.is_service) or (principal.user_id == user_id))
-                and (principal.is_service or is_refused(principal))
+                and (principal.is_service or is_refused(principal, session.device_id or None))
             ]
             self._end_revoked(ended, now)
             return len(ended)

@@ -13,7 +13,8 @@ from presence_server.application.sessions import Session
 from presence_server.domain.deadlines import Deadlines
 
 NOTICE: Final = 30.0
-"""Seconds before the end at which a client is told; or half of what is left, where that is shorter.
+"""Seconds before the end at which a client is told; or half of the token's life, where that is shorter. Who comes with
+a token of which less is left is told after half of that.
 
 The end that a client is told of is the token's own: it knows nothing of the leeway, which is no time to rely on."""
 
@@ -31,7 +32,9 @@ class Expiry:
         principal = session.principal
         if principal is not None and principal.expires_at is not None:
             left = _left(principal.expires_at, principal.leeway, utc)
-            self._due.set(session, now + max(0.0, left - min(NOTICE, left / 2)))
+            issued = utc if principal.issued_at is None else principal.issued_at
+            notice = min(NOTICE, (principal.expires_at - principal.leeway - issued) / 2)
+            self._due.set(session, now + max(0.0, left - (notice if 0 < notice < left else left / 2)))
 
     def forget(self, session: Session) -> None:
         self._due.discard(session)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Protocol
+from typing import Final, Protocol
 
 from presence_server.application.ports import Peer, Wanted
 from presence_server.application.principals import Denied, Principal, trusted
@@ -95,22 +95,29 @@ class Authentication:
             token = bearer(peer.authorization)
         if peer.ticket is not None:
             found = self.tickets.redeem(peer.ticket, now)
-            self._check(done, _still_good(found, utc))
+            self._check(done, _still_good(found, utc), wanted)
         elif token is not None and token.startswith(PREFIX):
             service = None if self._service_keys is None else self._service_keys.find(token)
             done(Denied(401, "the key is not known") if service is None else service)
         else:
-            self._way.decide(peer, token, wanted, utc, lambda made: self._check(done, made))
+            self._way.decide(peer, token, wanted, utc, lambda made: self._check(done, made, wanted))
 
     def is_over(self, principal: Principal, utc: float) -> bool:
         """Whether what it was let in with is no longer good: for whoever was kept waiting."""
         has_expired = principal.expires_at is not None and utc >= principal.expires_at
         return has_expired or self.revocations.refuses(principal)
 
-    def _check(self, done: Done, made: Principal | Denied) -> None:
-        if isinstance(made, Principal) and self.revocations.refuses(made):
-            made = Denied(401, "the token was revoked")
+    def may_use_device(self, principal: Principal, device_id: str) -> Denied | None:
+        """For who was let in before the device was known: whether the token was revoked for it. None lets it."""
+        return _REVOKED if self.revocations.refuses(principal, device_id) else None
+
+    def _check(self, done: Done, made: Principal | Denied, wanted: Wanted) -> None:
+        if isinstance(made, Principal) and self.revocations.refuses(made, wanted.device_id):
+            made = _REVOKED
         done(made)
+
+
+_REVOKED: Final = Denied(401, "the token was revoked")
 
 
 def _still_good(found: Principal | None, utc: float) -> Principal | Denied:

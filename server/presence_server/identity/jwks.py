@@ -1,7 +1,8 @@
 """Keys that are fetched from the issuer: cached, refreshed in the background, kept while the issuer is down.
 
-Nobody waits for a refresh but a token whose `kid` is not known yet, and there the issuer is asked at most once in ten
-seconds, however many such tokens come: else whoever makes up a `kid` would make us flood the issuer.
+Nobody waits for a refresh but a token whose `kid` is not known yet, and for those the issuer is asked at most once in
+ten seconds, however many come: else whoever makes up a `kid` would make us flood the issuer. What is fetched at the
+start and in the background does not count: an issuer may rotate its keys a moment later.
 """
 
 from __future__ import annotations
@@ -86,6 +87,7 @@ class KeySet:
         else:
             self._waiting.append(lambda keys: done(None if keys is None else self._named(kid)))
             if self._fetching is None:
+                self._asked_at = self._clock()
                 self._fetching = asyncio.create_task(self._fetch_for_waiting())
 
     def _named(self, kid: str | None) -> tuple[VerifyingKey, ...]:
@@ -122,7 +124,6 @@ class KeySet:
 
     async def refresh(self) -> None:
         """Fetch the keys. What was there stays where the source is down or says what cannot be used."""
-        self._asked_at = self._clock()
         try:
             source = await self._fetch()
             self._keys = keys_of_set(json.loads(source))

@@ -1,7 +1,8 @@
 """Tokens that are no longer good, although they have not expired.
 
 A revocation says: of this user (or of this user's device), tokens issued before then are refused. A token that does
-not tell when it was issued is refused as well, since nobody can say that it is newer.
+not tell when it was issued is refused as well, since nobody can say that it is newer. A token that is bound to no
+device is refused where it is used for a device that was revoked, and nowhere else.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ class Revocations:
         self.on_change: Callable[[Target], None] = _nobody
 
     def add(self, user_id: UserId, device_id: str | None, issued_before: float, now: float) -> None:
-        """Refuse tokens of `user_id` (bound to `device_id` if one is given) issued before `issued_before`."""
+        """Refuse tokens of `user_id` (bound to `device_id`, or used for it, if one is given) issued before then."""
         target = user_id, device_id
         older = self._by_target.pop(target, None)
         if older is not None:
@@ -56,11 +57,11 @@ class Revocations:
         """An entry as it was before a restart."""
         self._by_target[target] = revocation
 
-    def refuses(self, principal: Principal) -> bool:
-        """Whether the token that `principal` came with was revoked."""
+    def refuses(self, principal: Principal, used_for: str | None = None) -> bool:
+        """Whether the token that `principal` came with was revoked; `used_for`: the device that it would speak for."""
         if principal.user_id is None or not self._by_target:
             return False
-        for device_id in {None, principal.device_id}:
+        for device_id in {None, principal.device_id, used_for}:
             found = self._by_target.get((principal.user_id, device_id))
             if found is not None and (principal.issued_at is None or principal.issued_at < found.issued_before):
                 return True

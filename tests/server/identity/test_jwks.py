@@ -46,13 +46,16 @@ def test_an_unknown_kid_is_asked_for_once_in_ten_seconds() -> None:
         assert await kids(keys, "a") == ["a"]
         assert await kids(keys, None) == ["a"]
         issuer.kids = ("a", "b")
-        assert [await kids(keys, "b") for _ in range(5)] == [[]] * 5  # just asked
-        assert issuer.asked == 1
+        assert await kids(keys, "b") == ["b"]  # rotated right after the start
+        assert issuer.asked == 2
+        issuer.kids = ("a", "b", "c")
+        assert [await kids(keys, "c") for _ in range(5)] == [[]] * 5  # just asked
+        assert issuer.asked == 2
         issuer.now += LEAST_PAUSE
-        assert await asyncio.gather(*(kids(keys, "b") for _ in range(50))) == [["b"]] * 50
-        assert issuer.asked == 2
+        assert await asyncio.gather(*(kids(keys, "c") for _ in range(50))) == [["c"]] * 50
+        assert issuer.asked == 3
         assert [await kids(keys, f"made-up-{number}") for number in range(50)] == [[]] * 50
-        assert issuer.asked == 2
+        assert issuer.asked == 3
         await keys.stop()
 
     asyncio.run(run())
@@ -81,6 +84,7 @@ def test_a_source_that_was_never_there_cannot_be_told() -> None:
         await keys.refresh()
         assert await kids(keys, "a") is None
         issuer.is_down = False
+        assert await kids(keys, "a") is None  # just asked
         issuer.now += LEAST_PAUSE
         assert await kids(keys, "a") == ["a"]
 

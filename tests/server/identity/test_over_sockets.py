@@ -84,7 +84,7 @@ async def hello(server: Server, user_id: int | None, given: str | None, query: s
     connection = await connect(server.ws_url + query, proxy=None)
     who = {"observer": True} if user_id is None else {"userId": user_id, "deviceId": "d", "platform": "WEB"}
     client = Client(connection)
-    await client.say(type="hello", **who, **({} if given is None else {"token": given}), **more)
+    await client.say(type="hello", **(who | ({} if given is None else {"token": given}) | more))
     return client
 
 
@@ -259,6 +259,39 @@ def test_revoking_ends_connections_and_refuses_older_tokens(server: Server) -> N
         await newer.connection.close()
 
     asyncio.run(story())
+
+
+def test_revoking_a_device_ends_it_and_leaves_the_others(server: Server) -> None:
+    async def story() -> None:
+        old, bound = token(42), token(42, presence={"device": "phone", "observe": True})
+        phone, laptop = await hello(server, 42, old, deviceId="phone"), await hello(server, 42, old, deviceId="laptop")
+        observer = await hello(server, None, bound)
+        for client in (phone, laptop, observer):
+            await client.hear_of("welcome")
+        answer = server.request("POST", "/revoke", {"userId": 42, "deviceId": "phone"}, bearer(ADMIN))
+        assert answer.data == {"userId": 42, "connections": 2}
+        assert [await phone.closed(), await observer.closed()] == [4401, 4401]
+        assert await (await hello(server, 42, old, deviceId="phone")).closed() == 4401
+        for path in ("/online", "/heartbeat", "/offline"):
+            refused(server.request("POST", path, device(42, "phone"), bearer(old)), 401, "Authorization")
+            assert server.request("POST", path, device(42, "tablet"), bearer(old)).status == 200
+        await laptop.say(type="ping", id=1)
+        assert (await laptop.hear_of("pong"))["id"] == 1
+        newer = await hello(server, 42, token(42, iat=time.time() + 1.5), deviceId="phone")
+        assert (await newer.hear())["type"] == "welcome"
+        await newer.connection.close()
+        await laptop.connection.close()
+
+    asyncio.run(story())
+
+
+def test_a_ticket_says_how_long_it_is_good(server: Server) -> None:
+    def expires_in(given: str) -> int:
+        answer: int = server.request("POST", "/ticket", None, bearer(given)).data["expiresIn"]
+        return answer
+
+    assert expires_in(token(43, 3600)) == expires_in(ADMIN) == 30
+    assert 1 <= expires_in(token(43, 10 - LEEWAY)) <= 10
 
 
 def test_a_key_that_is_added_is_good_after_sighup(tmp_path: Path) -> None:

@@ -66,6 +66,9 @@ def test_a_device_is_revoked_alone() -> None:
     assert revoked.refuses(ANN._replace(device_id="phone"))
     assert not revoked.refuses(ANN._replace(device_id="laptop"))
     assert not revoked.refuses(ANN)
+    assert revoked.refuses(ANN, "phone")  # a token that is bound to no device, used for this one
+    assert not revoked.refuses(ANN, "laptop")
+    assert not revoked.refuses(ANN._replace(issued_at=200.0), "phone")
 
 
 def test_revocations_are_bounded_in_number_and_time() -> None:

@@ -146,8 +146,9 @@ def test_until_must_be_later_than_now_and_at_most_a_year_ahead(rest: Rest, user:
 def test_an_invisible_user_is_offline_on_every_path(rest: Rest, user: int) -> None:
     rest.online(user, "phone", "IOS")
     shown = rest.get(f"/status/{user}").data
-    assert rest.put(user, status="OFFLINE", statusText="on leave").data["status"] == "OFFLINE"
-    hidden = {"userId": user, "status": "OFFLINE", "lastActiveTime": shown["lastActiveTime"], "devices": []}
+    said = {"statusText": "on leave", "statusEmoji": "🌴"}
+    hidden = {"userId": user, "status": "OFFLINE", "lastActiveTime": shown["lastActiveTime"], "devices": []} | said
+    assert rest.put(user, status="OFFLINE", **said).data == hidden
     first = rest.post("/changes", {"userIds": [user]}).data
 
     def check() -> None:
@@ -155,7 +156,7 @@ def test_an_invisible_user_is_offline_on_every_path(rest: Rest, user: int) -> No
         assert rest.post("/status/batch", {"userIds": [user]}).data == [{"userId": user, "status": "OFFLINE"}]
         (detail,) = rest.post("/status/batch", {"userIds": [user], "detail": True}).data
         expected = {"userId": user, "status": "OFFLINE", "lastActiveTime": hidden["lastActiveTime"], "platforms": []}
-        assert detail == expected | {"statusText": "on leave"}
+        assert detail == expected | said
         (entry,) = rest.post("/changes", {"userIds": [user]}).data["changes"]
         assert (entry["status"], entry["platforms"], entry["statusText"]) == ("OFFLINE", [], "on leave")
         assert entry == first["changes"][0]  # no version taken, no time moved

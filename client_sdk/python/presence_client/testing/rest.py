@@ -280,8 +280,17 @@ class FakeRest:
             {"deviceId": each.device_id, "platform": each.platform, "onlineTime": format_time(each.online_time)}
             for each in devices
         ]
-        platforms = {"platformStatus": entry.platform_status}
-        return self._summary(user_id) | {"devices": told} | without_none(platforms)
+        return self._summary(user_id) | {"devices": told} | self._more(user_id)
+
+    def _more(self, user_id: UserId) -> dict[str, Any]:
+        entry = self._world.users.entry(user_id)
+        more = {
+            "statusText": entry.status_text,
+            "statusEmoji": entry.status_emoji,
+            "idleSince": entry.idle_since,
+            "platformStatus": entry.platform_status,
+        }
+        return without_none(more)
 
     def _summary(self, user_id: UserId) -> dict[str, Any]:
         entry = self._world.users.entry(user_id)
@@ -290,13 +299,7 @@ class FakeRest:
 
     def _detail(self, user_id: UserId) -> dict[str, Any]:
         entry = self._world.users.entry(user_id)
-        more = {
-            "statusText": entry.status_text,
-            "statusEmoji": entry.status_emoji,
-            "idleSince": entry.idle_since,
-            "platformStatus": entry.platform_status,
-        }
-        return self._summary(user_id) | {"platforms": entry.platforms} | without_none(more)
+        return self._summary(user_id) | {"platforms": entry.platforms} | self._more(user_id)
 
     # -- everybody ---------------------------------------------------------------------------------------------------
 

@@ -39,7 +39,8 @@ class CredentialsApi:
             # Else who once saw one could have another for ever, beyond the end of the key that it was given for.
             allow(Denied(403, "gives no further ticket", "ticket"))
         ticket = self._authentication.tickets.issue(who, self._gateway.clock.now())
-        return success({"ticket": ticket, "expiresIn": int(TICKET_LIFE)})
+        left = TICKET_LIFE if who.expires_at is None else who.expires_at - self._gateway.clock.utc()
+        return success({"ticket": ticket, "expiresIn": max(1, int(min(TICKET_LIFE, left)))})
 
     async def revoke(self, request: Request) -> Response:
         """From now on a user's older tokens are refused, and connections that came with one end."""

@@ -78,6 +78,13 @@ class Desk:
             within(self._allowances.purse(made).message(self._gateway.clock.now()))
         return made
 
+    def allow_device(self, who: Principal, user_id: UserId, device_id: str, platform: str | None = None) -> None:
+        """Go on, if `who` may speak for this device. Raises Refusal: 401 or 403."""
+        allow(
+            who.may_speak_for(user_id, device_id, platform)
+            or self._gateway.access.authentication.may_use_device(who, device_id)
+        )
+
     def watches(self, who: Principal, ids: int) -> None:
         """Take so many ids to watch from the allowance of `who`. Raises Refusal: 429."""
         if self._allowances is not None:

@@ -97,7 +97,7 @@ class RestApi:
     async def online(self, request: Request) -> Response:
         who = await self._desk.who(request)
         body = await self._desk.body(request, bodies.OnlineBody)
-        allow(who.may_speak_for(body.user_id, body.device_id, body.platform))
+        self._desk.allow_device(who, body.user_id, body.device_id, body.platform)
         self._desk.refuse_if_draining()
         self._desk.refuse_if_busy()
         self._desk.change(who)
@@ -114,7 +114,7 @@ class RestApi:
     async def offline(self, request: Request) -> Response:
         who = await self._desk.who(request)
         body = await self._desk.body(request, bodies.DeviceBody)
-        allow(who.may_speak_for(body.user_id, body.device_id))
+        self._desk.allow_device(who, body.user_id, body.device_id)
         self._desk.change(who)
         await self._desk.submit(Offline(self._keys.key(body.user_id), body.device_id))
         return success(None, "下线成功")
@@ -122,7 +122,7 @@ class RestApi:
     async def heartbeat(self, request: Request) -> Response:
         who = await self._desk.who(request)
         body = await self._desk.body(request, bodies.DeviceBody)
-        allow(who.may_speak_for(body.user_id, body.device_id))
+        self._desk.allow_device(who, body.user_id, body.device_id)
         made = await self._desk.submit(Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle, body.busy))
         if made.farewell is not None:
             cause, reason = made.farewell
@@ -338,12 +338,19 @@ def _summary_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
 
 def _status_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
     status = _summary_of(user_id, shown) | {"devices": [_device_of(device) for device in shown.devices]}
-    return status | _platform_status_of(shown)
+    return status | _more_of(shown)
 
 
-def _platform_status_of(shown: Shown) -> dict[str, Any]:
-    told = platform_status_of(shown.presence.public)
-    return {} if told is None else {"platformStatus": told}
+def _more_of(shown: Shown) -> dict[str, Any]:
+    """What is only there where there is something to tell."""
+    public = shown.presence.public
+    more = {
+        "statusText": public.text,
+        "statusEmoji": public.emoji,
+        "idleSince": _time(public.idle_since),
+        "platformStatus": platform_status_of(public),
+    }
+    return {name: value for name, value in more.items() if value is not None}
 
 
 def heartbeat_answer(interval_ms: int) -> tuple[dict[str, int], str]:
@@ -372,10 +379,8 @@ def _device_of(device: DeviceView) -> dict[str, Any]:
 
 
 def _detail_of(user_id: UserId, shown: Shown) -> dict[str, Any]:
-    public = shown.presence.public
-    detail = _summary_of(user_id, shown) | {"platforms": [platform.value for platform in public.platforms]}
-    texts = {"statusText": public.text, "statusEmoji": public.emoji, "idleSince": _time(public.idle_since)}
-    return detail | {name: value for name, value in texts.items() if value is not None} | _platform_status_of(shown)
+    platforms = [platform.value for platform in shown.presence.public.platforms]
+    return _summary_of(user_id, shown) | {"platforms": platforms} | _more_of(shown)
 
 
 async def on_http_exception(request: Request, raised: Exception) -> Response:

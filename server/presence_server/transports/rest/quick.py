@@ -118,6 +118,8 @@ class QuickAnswers:
         body = self._bodies.decode_valid(data, DeviceBody)
         if body is None or (who := self._who(peer)) is None or who.may_speak_for(body.user_id, body.device_id):
             return None
+        if self._gateway.access.authentication.may_use_device(who, body.device_id):
+            return None
         made: list[Transition | None] = []
         wanted = Heartbeat(self._keys.key(body.user_id), body.device_id, body.idle, body.busy)
         self._gateway.hub.submit(wanted, self._gateway.clock.now(), made.append)

@@ -116,7 +116,13 @@ LAST_SEEN: Final[Schema] = {
 DEVICE: Final = record({"deviceId": DEVICE_ID, "platform": PLATFORM, "onlineTime": TIME})
 PRESENCE: Final = record(
     {"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE, "devices": list_of(ref("Device"))},
-    {"platformStatus": PLATFORM_STATUS, "lastSeen": LAST_SEEN},
+    {
+        "statusText": STATUS_TEXT,
+        "statusEmoji": STATUS_EMOJI,
+        "idleSince": TIME,
+        "platformStatus": PLATFORM_STATUS,
+        "lastSeen": LAST_SEEN,
+    },
 )
 SUMMARY: Final = record({"userId": USER_ID, "status": STATUS, "lastActiveTime": LAST_ACTIVE}, {"lastSeen": LAST_SEEN})
 BATCH_ITEM: Final = record(
