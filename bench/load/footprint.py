@@ -23,7 +23,7 @@ from typing import Any
 from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Platform, Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Connect, Heartbeat, Online, Say
 

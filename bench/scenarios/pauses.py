@@ -16,7 +16,7 @@ PROGRAM = """
 import gc, json, sys, time
 import presence_server.app
 from presence_server.domain.model import Platform
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Connect
 from presence_server.garbage import settle

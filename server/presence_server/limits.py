@@ -9,7 +9,7 @@ from presence_server.application.keys import UserKeys
 from presence_server.application.liveness import LinkTimes
 from presence_server.domain.logins import NEWEST, ONE_PER_CLASS, Logins, groups_of
 from presence_server.domain.platforms import USUAL, AnyPlatform
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.settings import Settings
 from presence_server.settings.classes import parse_classes
 from presence_server.transports.http.serving import HttpLimits

@@ -44,7 +44,7 @@ from presence_server.application.views import Views
 from presence_server.domain.claims import Word
 from presence_server.domain.interest import Interest
 from presence_server.domain.model import Platform, Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import AnyTransition, Offline, Online, Say, Transition
 from presence_server.transports.websocket.frames import FRAMERS, PING

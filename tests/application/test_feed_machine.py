@@ -21,7 +21,7 @@ from presence_server.domain.aggregate import aggregate
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Word, own_status
 from presence_server.domain.model import Change, Claim, Platform, PublicState, Source, Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
     Connect,

@@ -32,7 +32,7 @@ from presence_server.application.principals import Denied, Principal
 from presence_server.application.privacy import LastSeen
 from presence_server.domain.lenses import Lens
 from presence_server.domain.model import Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from support.who import ByRule, ByTable
 
 

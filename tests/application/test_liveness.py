@@ -11,7 +11,7 @@ from presence_protocol.session import State
 from presence_server.application.hub_limits import HubLimits
 from presence_server.application.liveness import LinkFailure, LinkTimes, Liveness
 from presence_server.application.sessions import Session
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 
 TIMES = LinkTimes(hello_timeout=10, ping_interval=25, pong_timeout=10, lag_limit=30)
 

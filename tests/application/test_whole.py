@@ -20,7 +20,7 @@ from presence_server.application.keys import PLAIN
 from presence_server.application.liveness import LinkTimes
 from presence_server.application.polls import Poll, PollAnswer
 from presence_server.domain.model import Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 
 USERS = range(1, 25)
 WATCHERS = 14

@@ -12,7 +12,7 @@ from domain.naive_claims import NaiveClaims
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import LEAVE, Word
 from presence_server.domain.model import GRACE, OFFLINE, REST, Platform, PublicState, Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.transitions import (
     AnyTransition,
     ChangeClaim,

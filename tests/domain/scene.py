@@ -10,7 +10,7 @@ from presence_server.domain.attendance import FIRST
 from presence_server.domain.claims import Patch, Rules, Word, own_status
 from presence_server.domain.logins import Logins
 from presence_server.domain.model import Claim, Device, Platform, Source, Status, UserRecord
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable, TableStatistics
 from presence_server.domain.transitions import (
     AnyTransition,

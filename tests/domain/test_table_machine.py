@@ -28,7 +28,7 @@ from presence_server.domain.model import (
     Status,
     UserPresence,
 )
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
     AnyTransition,

@@ -16,7 +16,7 @@ from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word, own_status
 from presence_server.domain.model import Change, Platform, Status
 from presence_server.domain.numbers import node_of
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
     Connect,

@@ -10,7 +10,7 @@ from engines.timeline import Timeline
 from presence_server.application.ports import TruthChanged
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Platform, Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
     Connect,

@@ -7,7 +7,7 @@ from presence_server.application.ports import EngineEvent, TruthChanged
 from presence_server.domain.causes import Cause
 from presence_server.domain.claims import Word
 from presence_server.domain.model import Change, Platform, Shown, Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import (
     Connect,

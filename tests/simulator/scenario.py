@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from presence_server.application.liveness import LinkTimes
 from presence_server.domain.model import Status
-from presence_server.domain.shard import Lifetimes
+from presence_server.domain.shared import Lifetimes
 
 
 class Action(NamedTuple):

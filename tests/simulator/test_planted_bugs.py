@@ -19,8 +19,10 @@ from presence_server.application.catchup import CatchUp
 from presence_server.application.fanout import Fanout
 from presence_server.application.sessions import Session
 from presence_server.application.tempo import Tempo
-from presence_server.domain import aggregate, claims, shard
+from presence_server.domain import aggregate, claims, records, shard
 from presence_server.domain.claims import next_edge
+from presence_server.domain.devices import Devices
+from presence_server.domain.liveness import Liveness
 from presence_server.domain.model import (
     OFFLINE,
     REST,
@@ -33,7 +35,9 @@ from presence_server.domain.model import (
     UserRecord,
 )
 from presence_server.domain.promises import Promises
-from presence_server.domain.shard import Shard, Shared
+from presence_server.domain.records import Records
+from presence_server.domain.shard import Shard
+from presence_server.domain.shared import Shared
 from presence_server.domain.table import PresenceTable
 from presence_server.domain.transitions import Connect, Say, SetClaims, Transition
 from presence_server.domain.versions import Versions
@@ -47,12 +51,12 @@ STEPS: Final = 4_000
 
 
 def no_fencing(patch: Patch) -> None:
-    def held(self: Shard, user_id: int, device_id: str, holder: int) -> tuple[UserRecord, Device] | None:
+    def held(self: Records, user_id: int, device_id: str, holder: int) -> tuple[UserRecord, Device] | None:
         record = self.users.get(user_id)
         device = None if record is None else record.find(device_id)
         return None if record is None or device is None else (record, device)
 
-    patch.setattr(Shard, "_held", held)
+    patch.setattr(Records, "held", held)
 
 
 def grace_not_cancelled(patch: Patch) -> None:
@@ -64,7 +68,7 @@ def grace_not_cancelled(patch: Patch) -> None:
             return self._end(record, key, utc, Cause.GRACE_OVER)
         return expire(self, key, now, utc)
 
-    patch.setattr(Shard, "_watch_activity", lambda self, device: None)
+    patch.setattr(Liveness, "watch_activity", lambda self, device: None)
     patch.setattr(Shard, "expire", end)
 
 
@@ -141,14 +145,14 @@ def invisible_leaks(patch: Patch) -> None:
 
 
 def rest_deadline_not_renewed(patch: Patch) -> None:
-    beat = Shard._beat
+    beat = Liveness.beat
 
-    def beat_once(self: Shard, device: Device, idle: bool | None, now: float, utc: float) -> bool:
+    def beat_once(self: Liveness, device: Device, idle: bool | None, now: float, utc: float) -> bool:
         if device.holder == REST:
-            return idle is not None and self._set_idle(device, idle, None, now, utc)
+            return idle is not None and self.set_idle(device, idle, None, now, utc)
         return beat(self, device, idle, now, utc)
 
-    patch.setattr(Shard, "_beat", beat_once)
+    patch.setattr(Liveness, "beat", beat_once)
 
 
 def heartbeats_forgotten_beneath_a_connection(patch: Patch) -> None:
@@ -158,16 +162,16 @@ def heartbeats_forgotten_beneath_a_connection(patch: Patch) -> None:
 
 def heartbeats_forgotten_before_a_connection(patch: Patch) -> None:
     """Of those before the connection alone: what REST was promised ends with its hold of the device."""
-    patch.setattr(Shard, "_keep_promise", lambda self, device: None)
+    patch.setattr(Liveness, "keep_promise", lambda self, device: None)
 
 
 def limits_fall_on_the_living(patch: Patch) -> None:
     """The longest idle and then the oldest give way, dead or alive."""
 
-    def standing(self: Shard, device: Device, now: float) -> tuple[int, float]:
+    def standing(self: Devices, device: Device, now: float) -> tuple[int, float]:
         return (3, 0.0) if device.idle is None else (2, device.idle.since)
 
-    patch.setattr(Shard, "_standing", standing)
+    patch.setattr(Devices, "_standing", standing)
 
 
 def expiry_before_sockets_are_read(patch: Patch) -> None:
@@ -281,14 +285,14 @@ def _swept(self: MemoryEngine, now: float) -> None:
 
 def until_counted_as_a_duration(patch: Patch) -> None:
     """The end of a claim was turned into seconds from now, when it was set."""
-    hold = Shard._hold
+    hold = Records.hold
 
-    def counted(self: Shard, record: UserRecord, claims: Any, utc: float) -> None:
+    def counted(self: Records, record: UserRecord, claims: Any, utc: float) -> None:
         hold(self, record, claims, utc)
         edge = next_edge(claims, utc)
         if edge is not None:
-            self._shared.edges.discard(record)
-            self._shared.deadlines.set(record, self.planted + edge)  # type: ignore[attr-defined,arg-type]
+            self.shared.edges.discard(record)
+            self.shared.deadlines.set(record, self.planted + edge)  # type: ignore[attr-defined,arg-type]
 
     def noting(made: Any) -> Any:
         def noted(self: Shard, wanted: Any, now: float, utc: float) -> Transition:
@@ -298,7 +302,7 @@ def until_counted_as_a_duration(patch: Patch) -> None:
 
         return noted
 
-    patch.setattr(Shard, "_hold", counted)
+    patch.setattr(Records, "hold", counted)
     for kind in (Say, SetClaims, Connect):
         patch.setitem(shard._HANDLERS, kind, noting(shard._HANDLERS[kind]))
 
@@ -309,7 +313,7 @@ def an_end_shows_what_began_before(patch: Patch) -> None:
 
 
 def an_end_that_is_late(patch: Patch) -> None:
-    patch.setattr(shard, "next_edge", lambda held, now: None if (at := next_edge(held, now)) is None else at + 4)
+    patch.setattr(records, "next_edge", lambda held, now: None if (at := next_edge(held, now)) is None else at + 4)
 
 
 def a_claim_that_unmasks(patch: Patch) -> None:
@@ -329,7 +333,7 @@ def text_lost_with_the_last_device(patch: Patch) -> None:
     def bare(held: Any, devices: Any, now: float, show: bool = False) -> PublicState:
         return rules(held, devices, now, show) if devices else OFFLINE
 
-    patch.setattr(shard, "aggregate", bare)
+    patch.setattr(records, "aggregate", bare)
 
 
 def what_a_person_forgets_stays(patch: Patch) -> None:
@@ -346,19 +350,19 @@ def what_a_person_forgets_stays(patch: Patch) -> None:
 def busy_survives_its_device(patch: Patch) -> None:
     """A device that was busy when it ended is busy when it comes again."""
     ended = set()
-    attach, detach = Shard._attach, Shard._detach
+    attach, detach = Devices.attach, Devices.detach
 
-    def detached(self: Shard, record: UserRecord, device: Device) -> None:
+    def detached(self: Devices, record: UserRecord, device: Device) -> None:
         (ended.add if device.busy else ended.discard)((device.user_id, device.device_id))
         detach(self, record, device)
 
-    def attached(self: Shard, record: UserRecord, wanted: Any, now: float, utc: float) -> Device:
+    def attached(self: Devices, record: UserRecord, wanted: Any, now: float, utc: float) -> Device:
         device = attach(self, record, wanted, now, utc)
         device.set_busy((device.user_id, device.device_id) in ended)
         return device
 
-    patch.setattr(Shard, "_detach", detached)
-    patch.setattr(Shard, "_attach", attached)
+    patch.setattr(Devices, "detach", detached)
+    patch.setattr(Devices, "attach", attached)
 
 
 def platforms_of_the_invisible_leak(patch: Patch) -> None:
@@ -371,7 +375,7 @@ def platforms_of_the_invisible_leak(patch: Patch) -> None:
             return public
         return public._replace(platforms=there.platforms, by_platform=there.by_platform)
 
-    patch.setattr(shard, "aggregate", leaking)
+    patch.setattr(records, "aggregate", leaking)
 
 
 def claims_do_not_hold_on_platforms(patch: Patch) -> None:
@@ -382,7 +386,7 @@ def claims_do_not_hold_on_platforms(patch: Patch) -> None:
         is_told = public.by_platform is not None
         return public._replace(by_platform=rules((), devices, now, show).by_platform) if is_told else public
 
-    patch.setattr(shard, "aggregate", bare)
+    patch.setattr(records, "aggregate", bare)
 
 
 def last_seen_follows_a_clock_back(patch: Patch) -> None:

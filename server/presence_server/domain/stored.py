@@ -25,7 +25,8 @@ from presence_server.domain.model import (
 from presence_server.domain.platforms import AnyPlatform
 
 if TYPE_CHECKING:
-    from presence_server.domain.shard import Shard, Shared
+    from presence_server.domain.records import Records
+    from presence_server.domain.shared import Shared
 
 HELD: Final = 1
 """In the place of a holder: some connection, which is over by the time that this is read."""
@@ -166,7 +167,7 @@ class Restoring:
     def __init__(
         self,
         shared: Shared,
-        shard_of: Callable[[UserKey], Shard],
+        shard_of: Callable[[UserKey], Records],
         platforms: Mapping[str, AnyPlatform],
         sources: Mapping[str, Source],
     ) -> None:
@@ -260,7 +261,7 @@ class Restoring:
             since = self._unseen.get(key)
             if record.claims and not record.has_come:
                 self._shared.unseen.keep(record, times.now if since is None else since + times.moved)
-            if shard.conclude_restored(record, settled(record.claims, times.utc), times.utc).change is not None:
+            if shard.restored(record, settled(record.claims, times.utc), times.utc).change is not None:
                 changed.append(key)
         return changed, ends
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
+from presence_server.domain import claiming
 from presence_server.domain.account import Account, History
 from presence_server.domain.chronicle import Chronicle
 from presence_server.domain.claims import Rules, is_own
@@ -30,7 +31,8 @@ from presence_server.domain.model import (
 )
 from presence_server.domain.people import People
 from presence_server.domain.platforms import AnyPlatform
-from presence_server.domain.shard import Lifetimes, Shard, Shared
+from presence_server.domain.shard import Shard
+from presence_server.domain.shared import Lifetimes, Shared
 from presence_server.domain.stored import Restoring, stored
 from presence_server.domain.transitions import NOTHING, AnyTransition, Erase, Transition
 from presence_server.domain.versions import Versions
@@ -158,7 +160,7 @@ class PresenceTable:
         for record in fading:
             if self.is_kept(record):
                 continue
-            made = self._shard(record.user_id).fade(record, utc)
+            made = claiming.fade(self._shard(record.user_id), record, utc)
             if made.change is not None:
                 yield record.user_id, made
 
