@@ -208,7 +208,13 @@ OTHER_CLAIM: Final = (
     "AWAY though active",
 )
 """The faces of a claim that is not the one that should win, or ended too early or too late."""
-GONE: Final = ("false OFFLINE", "a platform is missing", "a live session was not", "a live REST device was")
+GONE: Final = (
+    "false OFFLINE",
+    "a platform is missing",
+    "a live session was not",
+    "a live REST device was",
+    "ended by time, and has time left",
+)
 """The many faces of a device that was taken away."""
 
 
