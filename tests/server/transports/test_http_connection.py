@@ -13,7 +13,8 @@ from uvicorn.server import ServerState
 
 from presence_server.app import build_gateway
 from presence_server.settings import Settings
-from presence_server.transports.http.connection import LEAVING, LINGER, MAX_AHEAD, HttpConnection
+from presence_server.transports.http.connection import LINGER, HttpConnection
+from presence_server.transports.http.reading import LEAVING, MAX_AHEAD
 from support.transport import StoppedClock
 
 GET = b"GET / HTTP/1.1\r\nHost: h\r\n\r\n"
