@@ -83,7 +83,7 @@ def both(events: list[Any], lifetimes: dict[str, int]) -> None:
             held, real = before
         assert [(*each[:7], each.lapses) for each in held] == [shown(each) for each in real]
         for devices, word in ([(), None], [(DEVICE,), "ONLINE"]):
-            status, by, text_by = aggregate.decide(real, devices, now)  # type: ignore[arg-type]
+            status, by, text_by, _ = aggregate.decide(real, devices, now)  # type: ignore[arg-type]
             verdict = fake.decide(held, word, now)  # type: ignore[arg-type]
             assert verdict.status == status
             assert [one and (one.source, one.id) for one in (verdict.by, verdict.text_by)] == [
