@@ -211,3 +211,19 @@ def decode(codec: Codec, raw: dict[str, Any]) -> tuple[InvalidMessage | None, An
 
 def without_nulls(raw: dict[str, Any]) -> dict[str, Any]:
     return {field: value for field, value in raw.items() if value is not None}
+
+
+@pytest.mark.parametrize(
+    ("said", "wrong"),
+    [
+        ({"observer": True, "feed": True, "watch": [1]}, "watch: who follows the feed watches nobody"),
+        ({"observer": True, "feed": 1}, "feed: must be true or false"),
+        ({"observer": True, "platform": "TV"}, "platform: must be one of WEB, IOS, ANDROID, PC"),
+        ({"observer": True, "userId": 1}, "userId: must be left out: an observer has no user and no device"),
+        ({"userId": 1, "deviceId": "d", "platform": "WEB", "feed": True}, "feed: the feed is for observers"),
+    ],
+)
+@pytest.mark.parametrize("codec", [JSON, MSGPACK], ids=lambda codec: codec.name)
+def test_a_hello_is_refused_for_what_is_wrong_with_it(codec: Codec, said: dict[str, Any], wrong: str) -> None:
+    invalid, _ = decode(codec, {"type": "hello", **said})
+    assert str(invalid) == wrong

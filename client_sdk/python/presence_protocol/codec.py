@@ -18,6 +18,8 @@ from presence_protocol.errors import FieldError, InvalidMessage, MalformedMessag
 from presence_protocol.feed import FeedDiff
 from presence_protocol.large import LARGE, Flat, fields_of
 from presence_protocol.messages import (
+    FEED_OBSERVES,
+    FEED_WATCHES,
     FIELDS,
     NOTHING_SAID,
     AnyClientMessage,
@@ -142,7 +144,7 @@ class Codec:
             raise InvalidMessage("unknown_type", [FieldError("type", f"must be one of {known}")], id)
         message_type, rules = self._fields_by_type[name]
         if name == "hello" and raw.get("observer") is True:
-            rules = rules | _OBSERVER_RULES
+            rules = rules | _OBSERVER_RULES | {"platform": rules["platform"]._replace(required=False, nullable=True)}
         if errors := fields.find_errors(raw, rules):
             raise InvalidMessage("invalid_request", errors, id)
         try:
@@ -151,7 +153,8 @@ class Codec:
             )
         except msgspec.ValidationError as failure:
             # The rules in words missed what the types refuse: still an answer, if a less helpful one.
-            raise InvalidMessage("invalid_request", [_LACKING.get(name, FieldError(name, str(failure)))], id) from None
+            lacking = _feed_error(raw) if name == "hello" else _LACKING.get(name)
+            raise InvalidMessage("invalid_request", [lacking or FieldError(name, str(failure))], id) from None
         return message
 
 
@@ -160,6 +163,13 @@ _LACKING: Final = {
     "activity": FieldError("idle", "is required, unless there is busy"),
 }
 """What a message of that type lacks whose every field is right by itself."""
+
+
+def _feed_error(hello: dict[str, Any]) -> FieldError | None:
+    """What is wrong with a hello that asks for the feed, whose every field is right by itself."""
+    if hello.get("feed") is not True:
+        return None
+    return FieldError("watch", FEED_WATCHES) if hello.get("observer") is True else FieldError("feed", FEED_OBSERVES)
 
 
 def _absent(_value: Any) -> str:

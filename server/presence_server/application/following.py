@@ -32,13 +32,17 @@ AT_A_STRETCH: Final = 16
 
 
 class _Follower:
-    __slots__ = ("cancel", "cursor", "every", "is_first", "sees_invisible")
+    __slots__ = ("cancel", "cursor", "every", "has_gap", "is_owed", "is_resumed", "sees_invisible")
 
     def __init__(self, cursor: str | None, sees_invisible: bool, every: bool) -> None:
         self.cursor = cursor
         self.sees_invisible = sees_invisible
         self.every = every
-        self.is_first = True
+        self.is_owed = True
+        """It was told that there is more, or nothing yet: so it is told once all is told, even if nothing is left."""
+        self.is_resumed = True
+        self.has_gap = False
+        """What the next diff has to say of pages that had no entries."""
         self.cancel: Callable[[], None] = _nothing
 
 
@@ -100,10 +104,13 @@ class Following:
                 every=follower.every,
             )
             cursor = follower.cursor = page.cursor
-            is_news = bool(page.entries) or page.gap or not page.resumed
-            if is_news or (follower.is_first and not page.more):
-                follower.is_first = False
-                self._turn.send(session, FeedDiff(page.entries, page.cursor, page.resumed, page.gap, page.more))
+            follower.is_resumed &= page.resumed
+            follower.has_gap |= page.gap
+            is_news = follower.is_owed or follower.has_gap or not follower.is_resumed
+            if page.entries or (is_news and not page.more):
+                resumed, gap = follower.is_resumed, follower.has_gap
+                follower.is_resumed, follower.has_gap, follower.is_owed = True, False, page.more
+                self._turn.send(session, FeedDiff(page.entries, page.cursor, resumed, gap, page.more))
             if not page.more:
                 break
             yield

@@ -113,6 +113,43 @@ def test_every_transition_is_told_to_who_asks_for_it(server: Server, user: int) 
     asyncio.run(live())
 
 
+@pytest.mark.parametrize("people", [0, 1, 5])
+def test_the_first_who_follows_is_told_as_any_other(people: int) -> None:
+    async def live() -> None:
+        with run_server() as new:
+            for user_id in range(1, people + 1):
+                new.online(user_id)
+            first, _ = await follow(new)
+            told = await first.receive("diff")
+            second, _ = await follow(new)
+            assert told == await second.receive("diff")
+            assert {entry["userId"] for entry in told["changes"]} == set(range(1, people + 1))
+            assert (told["resumed"], "more" in told) == (False, False)
+            await first.close()
+            await second.close()
+
+    asyncio.run(live())
+
+
+def test_who_is_told_that_there_is_more_is_told_when_there_is_no_more() -> None:
+    """Also where nobody is left to be told of: the last users of all are OFFLINE, which a walk passes over."""
+
+    async def live() -> None:
+        with run_server(max_message=8192) as small:
+            for user_id in range(1, 51):
+                small.online(user_id)
+                if user_id > 30:
+                    small.post("/offline", {"userId": user_id, "deviceId": "rest"})
+            for _ in range(2):
+                client, _ = await follow(small)
+                diffs = await caught_up(client)
+                assert {entry["userId"] for diff in diffs for entry in diff["changes"]} == set(range(1, 31))
+                assert all(diff["changes"] for diff in diffs[:-1])
+                await client.close()
+
+    asyncio.run(live())
+
+
 def test_more_than_fits_one_diff_comes_in_parts(server: Server) -> None:
     async def live() -> None:
         with run_server(max_message=8192) as small:
