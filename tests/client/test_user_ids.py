@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import pytest
 
-from presence_client import ConnectionClosed, PresenceApi, connect
+from presence_client import ConnectionClosed, PresenceApi, UnexpectedAnswer, connect
 from presence_client.testing import FakePresenceServer
 from support.server import Server, run_server
 
@@ -73,6 +73,22 @@ def test_a_client_of_another_kind_says_so_at_once(
 
     asyncio.run(observe())
     asyncio.run(be_there())
+
+
+@pytest.mark.parametrize("who", [{"observer": True}, {"user_id": 1, "device_id": "r", "platform": "WEB"}])
+def test_over_rest_as_well(server: tuple[Kind, Server], who: dict[str, Any]) -> None:
+    async def be_there() -> None:
+        client = connect(server[1].url, transport="rest", watch=[2], **who)
+        with pytest.raises(ConnectionClosed, match=r"user_ids|userIds?(\[0\])?: must be"):
+            await client.start()
+
+    async def ask() -> None:
+        async with PresenceApi(server[1].url) as api:
+            with pytest.raises(UnexpectedAnswer, match="not of the kind number: pass user_ids"):
+                await api.status(1)
+
+    asyncio.run(be_there())
+    asyncio.run(ask())
 
 
 @pytest.mark.parametrize("codec", ["json", "msgpack"])

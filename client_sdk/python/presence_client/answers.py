@@ -1,8 +1,11 @@
 """What the REST endpoints answer, as types. All times are UTC in whole seconds, such as `2025-11-09T15:00:00Z`."""
 
+from typing import Any
+
 import msgspec
 
 from presence_protocol.messages import Detail, StatusEntry, StatusName, ToldUserId
+from presence_protocol.user_ids import IdKind
 
 
 class UserSummary(msgspec.Struct, rename="camel", frozen=True):
@@ -201,3 +204,13 @@ class Refusal(msgspec.Struct):
 
     error: str
     details: list[Detail] = []
+
+
+def other_ids(data: Any, ours: IdKind) -> str:
+    """That the user ids of an answer's `data` are of another kind than `ours`, in words; empty where they are not."""
+    told = data.get("changes", data) if isinstance(data, dict) else data
+    first = told[0] if isinstance(told, list) and told else told
+    user_id = first.get("userId") if isinstance(first, dict) else None
+    if user_id is None or ours.refusal(user_id) is None:
+        return ""
+    return f"the server's user ids are not of the kind {ours.name}: pass user_ids (--user-ids)"

@@ -34,6 +34,7 @@ from presence_client.answers import (
     UserDetail,
     UserStatus,
     UserSummary,
+    other_ids,
 )
 from presence_client.backoff import Backoff
 from presence_client.claims import Claim, claims_body, patch_body
@@ -291,7 +292,7 @@ class PresenceApi(PeopleCalls):
         try:
             return msgspec.convert(answer.data, self._variants.of_hint(kind))  # type: ignore[no-any-return]
         except msgspec.ValidationError:
-            raise UnexpectedAnswer(self._url, 200) from None
+            raise UnexpectedAnswer(self._url, 200, other_ids(answer.data, self._ids)) from None
 
     async def _exchange(self, method: str, path: str, body: Mapping[str, Any] | None, wait: float) -> HttpAnswer:
         if self._last_token is None and self._token is not None:

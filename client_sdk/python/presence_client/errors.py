@@ -164,7 +164,7 @@ class Unreachable(PresenceError):
 
 
 class UnexpectedAnswer(PresenceError):
-    """`url` answered with HTTP `status`, but not as a presence server does. `phrase`: the status in words."""
+    """`url` answered with HTTP `status`, but not as a presence server does. `phrase`: the status, or why, in words."""
 
     def __init__(self, url: str, status: int, phrase: str = "") -> None:
         super().__init__(url, status, phrase)
@@ -176,5 +176,6 @@ class UnexpectedAnswer(PresenceError):
         if 300 <= self.status < 400:
             return f"{self.url} redirects: {self.status} {self.phrase}".rstrip()
         if self.status < 400:
-            return f"{self.url} answered, but not as a presence server does"
+            why = f": {self.phrase}" if self.phrase else ""
+            return f"{self.url} answered, but not as a presence server does{why}"
         return f"{self.url} refused: {self.status} {self.phrase}".rstrip()

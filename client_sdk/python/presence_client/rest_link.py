@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from presence_client.answers import other_ids
 from presence_client.attempts import End
 from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode
@@ -197,7 +198,7 @@ class RestLink:
             try:
                 self._succeeded(purpose, context, answer, now)
             except msgspec.ValidationError:
-                self._end(End(CloseCode.ABNORMAL, "an answer, but not as a presence server answers"))
+                self._end(self._end_of_strange(answer))
         else:
             self._failed(purpose, context, answer, now)
         self._write(now)
@@ -347,6 +348,8 @@ class RestLink:
                     self._reply(Ok(id=context.id))
             case "first status":
                 self._go_online()
+            case "online" if other_ids(answer.data, self._ids):
+                self._end(self._end_of_strange(answer))
             case "online" if self._is_welcomed:
                 # The request has said the level. If even this heartbeat finds no device, the connection has ended: to
                 # go on would be a loop without a pause.
@@ -407,6 +410,11 @@ class RestLink:
             self._written = None
         if not isinstance(message, Ok) or message.id is not None:
             self._actions.append(message)
+
+    def _end_of_strange(self, answer: HttpAnswer) -> End:
+        if reason := other_ids(answer.data, self._ids):
+            return End(CloseCode.MALFORMED, reason)
+        return End(CloseCode.ABNORMAL, "an answer, but not as a presence server answers")
 
     def _end(self, end: End) -> None:
         self.stop()
@@ -470,6 +478,8 @@ def _end_of(answer: HttpAnswer) -> End:
     """How a connection ends whose own request failed."""
     code = CODES.get(answer.status, CloseCode.ABNORMAL)
     reason = answer.reason
-    if code == CloseCode.ABNORMAL and answer.status:
+    if code == CloseCode.MALFORMED and (details := _details_of(answer)):
+        reason = f"{details[0].field}: {details[0].reason}"
+    elif code == CloseCode.ABNORMAL and answer.status:
         reason = f"HTTP {answer.status} {answer.reason}".rstrip()
     return End(code, reason, answer.retry_after, answer.was_reached, answer.status)

@@ -205,9 +205,11 @@ _NOTHING_ELSE: Final = (LEAVE, LEAVE, LEAVE, LEAVE)
 def _said_status(claims: Claims, word: Word, now: float, rules: Rules) -> Claims | Wrong:
     held = [claim for claim in claims if claim.status is not None and is_own(claim) and is_in_force(claim, now)]
     status, until = word.status, None if word.until is LEAVE else word.until
+    if until is not None and (status is None or (status is LEAVE and not held)):
+        return Wrong("until", "means nothing without a status")
     if status is LEAVE:
         if not held:
-            return Wrong("until", "means nothing without a status")
+            return claims  # an end is taken away that is not there
         status = held[0].status
         beneath = held[1:]
     elif until is not None:

@@ -143,6 +143,19 @@ def test_until_must_be_later_than_now_and_at_most_a_year_ahead(rest: Rest, user:
     assert rest.put(user, status="BUSY", until=after(365 * 86_400)).data["status"] == "BUSY"
 
 
+def test_an_end_needs_a_status_and_none_is_no_end(rest: Rest, user: int) -> None:
+    def patch(**body: Any) -> Any:
+        return rest.server.request("PATCH", f"/status/{user}", body)
+
+    (reason,) = refused(patch(until=after(60)), 400, "invalid_request", "until")
+    assert reason == "means nothing without a status"
+    assert patch(until=None, textUntil=None).status == 200  # nothing is there to be cleared
+    patch(status="BUSY")
+    refused(patch(status=None, until=after(60)), 400, "invalid_request", "until")
+    assert rest.status_of(user) == rest.put(user, status="BUSY").data["status"]
+    assert patch(status=None, until=None).status == 200
+
+
 def test_an_invisible_user_is_offline_on_every_path(rest: Rest, user: int) -> None:
     rest.online(user, "phone", "IOS")
     shown = rest.get(f"/status/{user}").data

@@ -142,9 +142,11 @@ def _said_status(stack: Stack, message: SetStatus, now: float, rules: Rules) -> 
     status = message.status
     until = parse_time(message.until) if isinstance(message.until, str) else None
     beneath: list[Held] = []
+    if until is not None and (status is None or (status is UNSET and not held)):
+        return Wrong("until", "means nothing without a status")
     if status is UNSET:
         if not held:
-            return Wrong("until", "means nothing without a status")
+            return stack
         status, beneath = held[0].status, held[1:]
     elif until is not None:
         beneath = held[-1:]
