@@ -13,9 +13,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from presence_server.transports.websocket import connection as websocket
-from presence_server.transports.websocket.connection import BRIEF, CHUNK
+from presence_server.transports.websocket import reading as websocket
 from presence_server.transports.websocket.frames import plain_frame
+from presence_server.transports.websocket.reading import BRIEF, CHUNK
 from presence_server.transports.websocket.shares import TURN
 from support.frames import frames_of
 from support.raw import BINARY, CLOSE, CONTINUATION, FIN, PING, PONG, RSV1, TEXT, frame, message

@@ -8,7 +8,7 @@ from unittest.mock import patch
 
 import pytest
 
-from presence_server.transports.websocket.connection import BRIEF
+from presence_server.transports.websocket.reading import BRIEF
 from presence_server.transports.websocket.shares import HALVED_EVERY, TURN, Shares
 from support.raw import TEXT, frame
 from support.transport import StoppedClock, Wire
