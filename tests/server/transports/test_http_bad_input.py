@@ -253,7 +253,6 @@ def test_other_wrong_fields(rest: Rest, path: str, field: str, value: Any, reaso
         ("/offline", ["userId", "deviceId"]),
         ("/heartbeat", ["userId", "deviceId"]),
         ("/status/batch", ["userIds"]),
-        ("/changes", ["userIds"]),
     ],
 )
 def test_missing_fields_are_all_named_and_null_is_missing(rest: Rest, path: str, required: list[str]) -> None:
