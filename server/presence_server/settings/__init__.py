@@ -1,6 +1,7 @@
 """The settings: one declaration each, from which flags, variables, the file's keys, help and documents are made.
 
 declaration  what is said of one setting
+checks       what one value must look like
 table        all settings of one server, valid or not there
 loading      from flags, variables and a file
 wording      the documents' table and the start-up line

@@ -5,9 +5,7 @@ Every value is within its bounds, and no two of them contradict each other or ma
 
 from __future__ import annotations
 
-import ipaddress
 import math
-import re
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
@@ -15,7 +13,15 @@ from presence_protocol.limits import MAX_BATCH, MAX_MESSAGE, MAX_WATCHED
 from presence_protocol.user_ids import KINDS
 from presence_server.domain.logins import MANY, OLDEST, ON_FULL, ONE_PER_CLASS, POLICIES
 from presence_server.domain.platforms import USUAL, check_names
-from presence_server.identity.networks import LOOPBACK, parse_network
+from presence_server.identity.networks import LOOPBACK
+from presence_server.settings.checks import (
+    check_allowed_host,
+    check_engine,
+    check_host,
+    check_networks,
+    check_origin,
+    check_root_path,
+)
 from presence_server.settings.claims import parse_lifetimes, parse_sources
 from presence_server.settings.classes import DEFAULT_CLASSES, parse_classes
 from presence_server.settings.declaration import (
@@ -24,11 +30,10 @@ from presence_server.settings.declaration import (
     count,
     number,
     seconds,
-    shown,
     switch,
     text,
 )
-from presence_server.transports.origins import ANY, OPAQUE, is_loopback_host, parse_host, parse_origin
+from presence_server.transports.origins import is_loopback_host
 
 # Bytes of the path of a Unix socket (sun_path of sockaddr_un, with the zero at its end): unix(7).
 LONGEST_PATH: Final = 107
@@ -225,27 +230,25 @@ class Settings:
             except ValueError as error:
                 raise SettingsError(declaration.name, str(error)) from None
         for host in self.hosts:
-            _check_host(host)
+            check_host(host)
         for name, read in (("sources", parse_sources), ("lifetimes", parse_lifetimes)):
             try:
                 read(getattr(self, name))
             except ValueError as error:
                 raise SettingsError(name, str(error)) from None
-        _check_engine(self.engine)
+        check_engine(self.engine)
         for entry in self.allowed_origins:
-            _check_origin(entry)
+            check_origin(entry)
         for entry in self.allowed_hosts:
-            if parse_host(entry) != entry.lower():
-                reason = f"must hold host names without scheme or port, not {shown(entry)}"
-                raise SettingsError("allowed_hosts", reason)
-        _check_root_path(self.root_path)
+            check_allowed_host(entry)
+        check_root_path(self.root_path)
         try:
             check_names(self.platforms)
         except ValueError as error:
             raise SettingsError("platforms", str(error)) from None
         _check_classes(self)
-        _check_networks("trusted_networks", self.trusted_networks)
-        _check_networks("trusted_proxies", self.trusted_proxies)
+        check_networks("trusted_networks", self.trusted_networks)
+        check_networks("trusted_proxies", self.trusted_proxies)
         _check_auth(self)
         _check_visibility(self)
         _check_together(self)
@@ -332,41 +335,6 @@ def hosts_of(host: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.strip() for one in host.split(",")))
 
 
-def _check_host(host: str) -> None:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        if re.fullmatch(r"[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252}[A-Za-z0-9_.])?", host) is None:
-            reason = f"must be an address or a host name, without scheme, port or brackets, not {shown(host)}"
-            raise SettingsError("host", reason) from None
-
-
-def _check_engine(engine: str) -> None:
-    # the value is not shown: a redis:// one may hold a password
-    if engine.partition(":")[0] in ("redis", "rediss", "valkey", "valkeys"):
-        raise SettingsError("engine", "a network engine is not available yet; the only engine is memory")
-    if engine != "memory":
-        raise SettingsError("engine", "must be memory, the only engine there is")
-
-
-def _check_origin(entry: str) -> None:
-    if entry in (ANY, OPAQUE):
-        return
-    origin = parse_origin(entry)
-    if origin is None:
-        reason = f"must hold scheme://host[:port] without path, null or *, not {shown(entry)}"
-        raise SettingsError("allowed_origins", reason)
-    if origin.scheme in ("ws", "wss"):
-        reason = f"an origin is the page's, so it starts with http:// or https://, not {shown(entry)}"
-        raise SettingsError("allowed_origins", reason)
-
-
-def _check_root_path(path: str) -> None:
-    if path and (re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?", path) is None):
-        reason = f"must be a path such as /presence, not {shown(path)}"
-        raise SettingsError("root_path", reason)
-
-
 def _check_classes(settings: Settings) -> None:
     if settings.device_classes == DEFAULT_CLASSES:
         return  # names the usual platforms, whatever the operator's are
@@ -377,14 +345,6 @@ def _check_classes(settings: Settings) -> None:
     if settings.login_policy != ONE_PER_CLASS:
         involved = ("device_classes", "login_policy")
         raise SettingsError("device_classes", f"means nothing without login_policy {ONE_PER_CLASS}", involved)
-
-
-def _check_networks(name: str, networks: tuple[str, ...]) -> None:
-    for network in networks:
-        try:
-            parse_network(network)
-        except ValueError as error:
-            raise SettingsError(name, f"{shown(network)} {error}") from None
 
 
 def _check_auth(settings: Settings) -> None:
