@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from random import Random
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from engines.line import Line, Request
 from engines.store import Announced, Fetched, Store
@@ -31,6 +31,8 @@ from presence_server.domain.transitions import AnyTransition, Connect, Disconnec
 STORE_SWEEP = 0.5
 """Seconds between two sweeps of other nodes, once the store has let go of this one."""
 
+
+NEVER: Final = float("-inf")
 
 NODE = 3
 """The number that the store gave this node."""
@@ -107,6 +109,8 @@ class LateEngine:
         self._known: dict[int, _Known] = {}
         self._hosted: dict[int, dict[int, _Hosted]] = {}
         self._truths: dict[int, Truth] = {}
+        self.pushed_at = NEVER
+        """When the store last told of something that happened by itself. It arrives here later."""
         self._touches: dict[tuple[int, str, int], tuple[float, bool]] = {}
         self._given = 0  # the last version that was drawn here
         self._store_floor = 0  # whoever was forgotten at a version up to this cannot be held as there by anybody
@@ -345,6 +349,7 @@ class LateEngine:
 
     def _pushed(self, fetched: Fetched) -> None:
         """Something happened that this node did not submit."""
+        self.pushed_at = self._timeline.time
         self.line.deliver(fetched.user_id, partial(self._take_in, fetched))
 
     def _take_in(self, fetched: Fetched) -> None:

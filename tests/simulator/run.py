@@ -141,7 +141,7 @@ class Run:
         world, arrival = self.world, 2 * self.scenario.min_publish_interval + 3
         self.until(arrival)
         given_up = world.loop.time + LONGEST_CLAIM
-        while world.loop.time - world.spy.changed_at < arrival and world.loop.time < given_up:
+        while world.loop.time - world.changed_at() < arrival and world.loop.time < given_up:
             self.until(CHECK_EVERY)
 
     def _check_rest(self) -> None:

@@ -28,6 +28,12 @@ def test_nobody_is_told_what_they_may_not_know(engine: str, sees: str, count: in
         assert outcome.violation is None, f"{replay_command(outcome, STEPS)}: {outcome.violation}"
 
 
+def test_a_claim_that_ends_as_all_come_to_rest_is_waited_for() -> None:
+    """The store has told of the end, and it is on its way to the node."""
+    outcome = simulate(40007, STEPS, True, sees="contacts")
+    assert outcome.violation is None, f"{replay_command(outcome, STEPS)}: {outcome.violation}"
+
+
 @pytest.mark.parametrize("user_ids", ["int64", "string"])
 @pytest.mark.parametrize("engine", ["memory", "late"])
 def test_user_ids_of_each_kind(engine: str, user_ids: str) -> None:

@@ -222,6 +222,11 @@ class World:
         known = self.late._known.get(user_id)
         return None if known is None else known.presence
 
+    def changed_at(self) -> float:
+        """When something last changed for whoever watches: here, or at the store, from where it is still on its way."""
+        pushed_at = NEVER if self.late is None else self.late.pushed_at
+        return max(self.spy.changed_at, pushed_at)
+
     def held_back(self) -> dict[int, int]:
         return self.hub.publishing.pacing._held_version
 
