@@ -12,14 +12,17 @@
  *                   next empty line has them all say hello at once, each with its cursor.
  *
  * The return is answered with one JSON object: how long it took, the pongs' lateness meanwhile, and how many of
- * those who returned were told something else than they should have been: with a cursor, `resumed` and at least those
- * who changed, else everybody they watch; and of each stayer the last change. Whoever is told when to come back
+ * those who returned were told something else than they should have been (`wrong`), and in which way: with a cursor,
+ * `resumed` and at least those who changed (else `afresh`, `short`), without one everybody they watch; of each stayer
+ * the last change (else `stale`); and nobody's end, since all are within their grace period (else `lapsed`). Who has not
+ * returned within PATIENCE is `missing`, and not wrong. Whoever is told when to come back
  * (`retryAfterMs`) does so then, with up to a second of jitter, as the SDKs do; `turned_away` is how often that was, `resets` how
  * often a link dropped before its welcome.
  */
 #include "ws.h"
 
 #define PING_EVERY 0.05
+#define PATIENCE 600 /* seconds: a server that others keep busy lets in no more than a hundred a second */
 
 struct client {
     struct link link; /* first: a link's address is its client's */
@@ -34,7 +37,7 @@ struct client {
 static struct client *clients; /* by user, from 1 */
 static int port, connections, watched, stayers, changed, users, done, with_cursor, change_number, holds, opened;
 static int *last_sent; /* by stayer */
-static double ping_sent[1 << 18], pong_late[1 << 18];
+static double ping_sent[1 << 20], pong_late[1 << 20];
 static int pings, pongs, first_ping;
 static long bytes, entries, turned_away, resets;
 
@@ -156,17 +159,25 @@ static void leave(void) {
     fflush(stdout);
 }
 
-static int wrong(void) {
-    int count = 0;
+static struct mistakes { int missing, wrong, afresh, short_, lapsed, stale; } mistakes(void) {
+    struct mistakes found = {0};
     for (int user = stayers + 1; user <= users; user++) {
         struct client *c = &clients[user];
-        int is_wrong = c->is_resumed != with_cursor || c->offline;
-        is_wrong |= with_cursor ? c->entries < changed : c->entries != watched;
+        if (!c->is_done) {
+            found.missing++;
+            continue;
+        }
+        int is_afresh = c->is_resumed != with_cursor, is_lapsed = c->offline > 0, is_stale = 0;
+        int is_short = with_cursor ? c->entries < changed : c->entries != watched;
+        for (int stayer = 1; stayer <= stayers; stayer++) is_stale |= c->last[stayer] != last_sent[stayer];
         entries += c->entries;
-        for (int stayer = 1; stayer <= stayers; stayer++) is_wrong |= c->last[stayer] != last_sent[stayer];
-        count += is_wrong;
+        found.afresh += is_afresh;
+        found.short_ += is_short;
+        found.lapsed += is_lapsed;
+        found.stale += is_stale;
+        found.wrong += is_afresh | is_short | is_lapsed | is_stale;
     }
-    return count;
+    return found;
 }
 
 /* All connect, and say hello unless they hold it back. */
@@ -191,7 +202,7 @@ static void come_back(void) {
             if (user % 64 == 0) ping(), poll_links(0);
         }
     }
-    while (done < connections && now() - began < 120) {
+    while (done < connections && now() - began < PATIENCE) {
         ping();
         come_again();
         poll_links(2);
@@ -202,10 +213,10 @@ static void come_back(void) {
     double *late = malloc((asked + 1) * sizeof *late);
     int count = 0;
     for (int i = 0; i < asked; i++) if (pong_late[i] >= 0) late[count++] = pong_late[i];
-    int mistaken = wrong();
-    printf("{\"resumed\": %d, \"wrong\": %d, \"entries\": %ld, \"seconds\": %.4f, \"bytes\": %ld, \"pings\": %d, \"unanswered\": %d, "
+    struct mistakes found = mistakes();
+    printf("{\"resumed\": %d, \"missing\": %d, \"wrong\": %d, \"afresh\": %d, \"short\": %d, \"lapsed\": %d, \"stale\": %d, \"entries\": %ld, \"seconds\": %.4f, \"bytes\": %ld, \"pings\": %d, \"unanswered\": %d, "
            "\"ping_p50_ms\": %.3f, \"ping_p99_ms\": %.3f, \"ping_max_ms\": %.3f, \"load_busy\": %.3f, \"turned_away\": %ld, \"resets\": %ld}\n",
-           done, mistaken, entries, seconds, bytes, asked, asked - count, quantile(late, count, 0.5) * 1e3,
+           done, found.missing, found.wrong, found.afresh, found.short_, found.lapsed, found.stale, entries, seconds, bytes, asked, asked - count, quantile(late, count, 0.5) * 1e3,
            quantile(late, count, 0.99) * 1e3, quantile(late, count, 1) * 1e3, busy, turned_away, resets);
     fflush(stdout);
     free(late);

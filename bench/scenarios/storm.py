@@ -62,7 +62,8 @@ def storm(clients: Generator, pid: int, how: str, notes: list[str]) -> dict[str,
     """All drop, and all come back.
 
     Raises:
-        WrongResult: somebody did not come back, was told something else than what changed, or got no pong.
+        WrongResult: somebody did not come back within `PATIENCE` of load/storm.c, was told something else than what
+            changed, or got no pong.
     """
     clients.tell(how)
     clients.hear()
@@ -70,8 +71,12 @@ def storm(clients: Generator, pid: int, how: str, notes: list[str]) -> dict[str,
         clients.tell()
         clients.hear()
     result = clients.measured(pid)
-    if result["wrong"] or result["unanswered"]:
-        raise WrongResult(f"{how}: {result['wrong']} hold the wrong state, {result['unanswered']} pings unanswered")
+    if result["missing"] or result["wrong"] or result["unanswered"]:
+        ways = ", ".join(f"{result[way]} {way}" for way in ("afresh", "short", "lapsed", "stale"))
+        raise WrongResult(
+            f"{how}: {result['missing']} are not back after {result['seconds']:.0f} s, {result['wrong']} hold the wrong"
+            f" state ({ways}), {result['unanswered']} pings unanswered"
+        )
     notes += was_bottleneck(result)
     return {
         "resumed per CPU second": result["resumed"] / result["cpu"],
