@@ -254,11 +254,14 @@ class Allowances:
 
     # -- principals ------------------------------------------------------------------------------------------------
 
-    def purse(self, principal: Principal) -> Purse:
-        """What `principal` pays from. Of many, the one asked for longest ago is forgotten, unless it is held."""
+    def purse(self, principal: Principal, key: UserKey = 0) -> Purse:
+        """What `principal` pays from. Of many, the one asked for longest ago is forgotten, unless it is held.
+
+        `key`: that of a user, where the caller holds it: an object for both.
+        """
         is_user = principal.user_id is not None
         # No user id holds a slash: a service is never taken for a user whose id is a string.
-        spender = f"/{principal.name}" if principal.user_id is None else self._keys.key(principal.user_id)
+        spender = f"/{principal.name}" if principal.user_id is None else key or self._keys.key(principal.user_id)
         purse = self._purses.pop(spender, None)
         if purse is None:
             purse = Purse(self.users if is_user else self.services)

@@ -32,10 +32,14 @@ class Credentials:
 
     def admit(self, session: Session, principal: Principal, now: float) -> None:
         """The session's principal is known, or renewed."""
+        self._expiry.forget(session)
         session.principal = principal
+        if session.peer.authorization is not None or session.peer.ticket is not None:
+            # A token has a few hundred bytes, of no use any more; and what is not kept cannot leak.
+            session.peer = session.peer._replace(authorization=None, ticket=None)
         if self._allowances is not None and session.purse is None:
-            session.purse = self._allowances.purse(principal)
-        if principal.expires_at is not None or len(self._expiry):
+            session.purse = self._allowances.purse(principal, session.viewer)
+        if principal.expires_at is not None:
             self._expiry.follow(session, now, self._clock.utc())
 
     def forget(self, session: Session) -> None:
@@ -46,7 +50,7 @@ class Credentials:
 
     def sweep(self, now: float) -> None:
         """Tell whose credentials end soon, and close those whose have ended."""
-        if not len(self._expiry):
+        if self._expiry.is_empty:
             return
         for session, left in list(self._expiry.sweep(now, self._clock.utc())):
             if left > 0:

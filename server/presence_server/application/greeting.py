@@ -93,11 +93,11 @@ class Greeting:
             self._replies.close(session, DENIED_CODES[denied.status], f"{denied.field}: {denied.reason}", now)
             return
         assert isinstance(made, Principal)
+        seeing = hello.user_id or made.user_id
+        session.viewer = 0 if seeing is None else self._keys.key(seeing)
         self._credentials.admit(session, made, now)
         if not self._is_within_limits(session, hello, now):
             return
-        seeing = hello.user_id or made.user_id
-        session.viewer = 0 if seeing is None else self._keys.key(seeing)
         if hello.feed and not self._following.prepare(session, hello, made):
             return
         if session.viewer and (hello.observer or hello.user_id is None):
@@ -113,7 +113,7 @@ class Greeting:
         elif hello.observer or hello.user_id is None or hello.device_id is None or hello.platform is None:
             self._welcoming.watch_first(session, hello, watch, False, now)
         else:
-            session.user_id, session.device_id = self._keys.key(hello.user_id), hello.device_id
+            session.user_id, session.device_id = session.viewer, hello.device_id
             session.platform = hello.platform
             connect = Connect(
                 session.user_id,
@@ -142,10 +142,9 @@ class Greeting:
 
     def auth(self, session: Session, message: Auth, now: float) -> None:
         """A new token for a connection that stays: it must be the same principal's, and only its end may differ."""
-        peer = session.peer._replace(ticket=None, authorization=None)
         wanted = Wanted(self._keys.user_id(session.user_id) or None, session.device_id or None)
         done = partial(self._renewed, session, message)
-        self._credentials.authenticate(peer, message.token, wanted, now, done)
+        self._credentials.authenticate(session.peer, message.token, wanted, now, done)
 
     def _renewed(self, session: Session, message: Auth, made: Principal | Denied) -> None:
         if session.is_over:

@@ -33,7 +33,7 @@ class Denied(NamedTuple):
 
 
 class Principal(NamedTuple):
-    """A user if `user_id` is set, else a service.
+    """A user if `user_id` is set, else a service, which `name` tells from others.
 
     `device_id` binds a user to one device and `platforms` to some platforms; None leaves them free. `issued_at` and
     `expires_at` are in seconds since 1970, None where the credentials do not say. From `expires_at` on they are

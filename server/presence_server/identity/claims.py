@@ -14,6 +14,8 @@ from presence_protocol.user_ids import UserId
 from presence_server.application.principals import SCOPES, Denied, Principal
 
 CLAIM: Final = "presence"
+USER: Final = "user"
+"""The name of each: their id says who it is, and a name of its own for each connection is 64 bytes."""
 EXPIRED: Final = "the token has expired"
 KNOWN: Final = frozenset(("device", "platforms", "observe", "scopes"))
 
@@ -77,7 +79,7 @@ def _principal(
         raise _Wrong(f"{CLAIM}.observe must be true or false")
     platforms = _texts(limits, "platforms")
     return Principal(
-        f"user {user_id}",
+        USER,
         user_id,
         device_id=device,
         platforms=None if platforms is None else frozenset(platforms),

@@ -1,8 +1,6 @@
 """A signed token (JWT, RFC 7519) -> a principal.
 
-What was verified is remembered by the token's digest: a REST client sends the same one with every request, and an
-elliptic signature costs more than the request does. The principal is kept, which its connection holds as well: tokens
-and their claims took 700 bytes for each idle connection.
+What was verified, and comes again, is remembered: see `verified`.
 """
 
 from __future__ import annotations
@@ -11,7 +9,6 @@ import json
 import warnings
 from collections.abc import Callable
 from functools import partial
-from hashlib import sha256
 from typing import Any, Final
 
 import jwt
@@ -20,15 +17,13 @@ from presence_server.application.principals import Denied, Principal
 from presence_server.identity.claims import EXPIRED, Rules, principal_of
 from presence_server.identity.jwks import KeySet
 from presence_server.identity.jwt_keys import ALGORITHMS, VerifyingKey
+from presence_server.identity.verified import Verified, digest_of
 
 MAX_TOKEN: Final = 8_192
 """Characters. A token with a long list of groups has 4 KB."""
 
 MAX_CANDIDATES: Final = 16
 """Keys that one token is tried with, so that a token without `kid` costs a bounded time."""
-
-REMEMBERED: Final = 10_000
-"""Verified tokens that are remembered: 2 MB, and their principals where no connection holds them."""
 
 Done = Callable[[Principal | Denied], None]
 
@@ -47,11 +42,11 @@ class TokenVerifier:
         self._rules = rules
         self._issuer = issuer
         self._audience = audience
-        self._remembered: dict[bytes, Principal] = {}
+        self._verified = Verified()
 
     def verify(self, token: str, now: float, done: Done) -> None:
         """Tell `done` whose token it is, at once or once the keys were fetched. `now` is in seconds since 1970."""
-        known = self._remembered.get(_digest_of(token))
+        known = self._verified.find(digest_of(token))
         if known is not None:
             done(Denied(401, EXPIRED) if known.expires_at is not None and now >= known.expires_at else known)
             return
@@ -116,13 +111,8 @@ class TokenVerifier:
             return Denied(401, "the token is for another audience")
         made = principal_of(claims, self._rules, now)
         if isinstance(made, Principal):
-            self._remember(token, made)
+            self._verified.add(digest_of(token), made)
         return made
-
-    def _remember(self, token: str, principal: Principal) -> None:
-        if len(self._remembered) >= REMEMBERED:
-            del self._remembered[next(iter(self._remembered))]
-        self._remembered[_digest_of(token)] = principal
 
     def use(self, keys: tuple[VerifyingKey, ...]) -> None:
         """The keys changed: verify everything anew."""
@@ -131,17 +121,13 @@ class TokenVerifier:
 
     def forget(self) -> None:
         """Keys may be gone that something was verified with."""
-        self._remembered.clear()
+        self._verified.clear()
 
 
 def _signed_claims(token: str, key: VerifyingKey, algorithm: str) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of short secrets the operator was told at start
         return json.loads(jwt.PyJWS().decode(token, key.key, algorithms=[algorithm]))
-
-
-def _digest_of(token: str) -> bytes:
-    return sha256(token.encode("utf-8", "surrogatepass")).digest()
 
 
 def _listed(value: Any) -> list[Any]:

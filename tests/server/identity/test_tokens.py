@@ -56,7 +56,7 @@ def test_what_a_user_token_may_say() -> None:
     limits = {"device": "phone", "platforms": ["IOS"], "observe": True}
     made = verify(sign(claims(presence=limits)))
     ends = NOW + 600 + RULES.leeway
-    assert made == Principal("user 10001", 10001, frozenset(), "phone", frozenset(("IOS",)), True, NOW, ends, 5.0)
+    assert made == Principal("user", 10001, frozenset(), "phone", frozenset(("IOS",)), True, NOW, ends, 5.0)
     assert made.may_speak_for(10001, "phone", "IOS") is None
     assert made.may_speak_for(10002).status == 403
     assert made.may_speak_for(10001, "tablet").field == "deviceId"
