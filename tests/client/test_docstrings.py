@@ -83,7 +83,7 @@ def test_every_module_says_why_it_exists() -> None:
 def test_the_core_is_pure() -> None:
     """Time and chance come in as arguments, so that a simulator can run it."""
     pure = "actions address attempts backoff changes conversation core errors identity proxies redirects"
-    pure += " rest_link watchlist"
+    pure += " http_exchange rest_link watchlist"
     for name in pure.split():
         source = inspect.getsource(importlib.import_module(f"presence_client.{name}"))
         imported = re.findall(r"^\s*(?:from|import) (\w+)", source, re.MULTILINE)

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from presence_client.attempts import End
-from presence_client.rest_link import Call, Cancel, HttpAnswer, RestLink
+from presence_client.http_exchange import Call, Cancel, HttpAnswer
+from presence_client.rest_link import RestLink
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import (
     Activity,

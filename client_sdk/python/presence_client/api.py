@@ -42,8 +42,8 @@ from presence_client.cursors import CursorStore, MemoryCursor
 from presence_client.errors import RequestFailed, SignedOut, UnexpectedAnswer, Unreachable
 from presence_client.feed import MOST, Feed, FeedAnswer
 from presence_client.http import Exchanges, Http
+from presence_client.http_exchange import HttpAnswer
 from presence_client.people import PeopleCalls
-from presence_client.rest_link import HttpAnswer
 from presence_client.route import Route
 from presence_client.values import Time, Token, patience_of, status_message, token_of, user_ids_of
 from presence_protocol.fields import PLATFORMS

@@ -9,8 +9,8 @@ import msgspec
 
 from presence_client.errors import InvalidSetting, UsageError
 from presence_client.failures import epoch_of, seconds_of, words_of
+from presence_client.http_exchange import HttpAnswer
 from presence_client.redirects import MAX_REDIRECTS, redirect_of
-from presence_client.rest_link import HttpAnswer
 from presence_client.route import USER_AGENT, Route
 from presence_protocol.user_ids import told_in_json
 

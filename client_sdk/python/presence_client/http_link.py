@@ -4,8 +4,9 @@ import asyncio
 
 from presence_client.attempts import End
 from presence_client.http import Http
+from presence_client.http_exchange import Call, Cancel
 from presence_client.links import Events
-from presence_client.rest_link import Call, Cancel, RestLink
+from presence_client.rest_link import RestLink
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import AnyClientMessage
 from presence_protocol.user_ids import NUMBER, IdKind

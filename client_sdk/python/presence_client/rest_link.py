@@ -12,14 +12,26 @@ Of several watches that are added in a row one poll answers all. A poll that is 
 gets everything anew, since the server's cursor speaks for one set: that is what the fallback costs.
 """
 
-from collections.abc import Iterable
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote
 
 import msgspec
 
 from presence_client.answers import other_ids
 from presence_client.attempts import End
+from presence_client.http_exchange import (
+    ENDINGS,
+    GONE,
+    Call,
+    Cancel,
+    HttpAnswer,
+    PolledChanges,
+    details_of,
+    end_of,
+    end_of_strange,
+    error_of,
+    status_body,
+)
 from presence_protocol import limits
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.fields import PLATFORMS, format_time
@@ -28,7 +40,6 @@ from presence_protocol.messages import (
     AnyClientMessage,
     AnyServerMessage,
     Bye,
-    Detail,
     Diff,
     Error,
     Hello,
@@ -39,7 +50,6 @@ from presence_protocol.messages import (
     Query,
     SetStatus,
     Snapshot,
-    StatusEntry,
     Statuses,
     Unwatch,
     Watch,
@@ -66,43 +76,6 @@ LEAST_INTERVAL: Final = 0.1
 OBSERVER: Final = "an observer has no user and no device"
 
 
-class Call(NamedTuple):
-    """Make this request. `path` is below the base path; `timeout` in seconds."""
-
-    number: int
-    method: str
-    path: str
-    body: dict[str, Any] | None
-    timeout: float
-
-
-class Cancel(NamedTuple):
-    """Nobody is interested in that request's answer any more."""
-
-    number: int
-
-
-class HttpAnswer(NamedTuple):
-    """What came of a request. `status` 0: nothing, `reason` says why. `data`: that of the envelope, or None.
-
-    `was_reached` is False when not even TCP came about. `retry_after`: seconds, if the server said so. `epoch`: the
-    server's time in seconds since 1970, as its `Date` has it; None where there is none.
-    """
-
-    status: int
-    data: Any = None
-    reason: str = ""
-    retry_after: float | None = None
-    was_reached: bool = True
-    epoch: int | None = None
-
-
-class _Changes(msgspec.Struct, rename="camel"):
-    changes: list[StatusEntry]
-    cursor: str
-    resumed: bool
-
-
 RestAction = Call | Cancel | AnyServerMessage | End
 
 
@@ -111,7 +84,7 @@ class RestLink:
 
     def __init__(self, ids: IdKind = NUMBER) -> None:
         self._ids = ids
-        self._changes_type: type[_Changes] = Variants(ids, PLATFORMS).of(_Changes)
+        self._changes_type: type[PolledChanges] = Variants(ids, PLATFORMS).of(PolledChanges)
         self._actions: list[RestAction] = []
         self._calls: dict[int, tuple[str, Any]] = {}  # what for, and what goes with it
         self._last_number = 0
@@ -198,7 +171,7 @@ class RestLink:
             try:
                 self._succeeded(purpose, context, answer, now)
             except msgspec.ValidationError:
-                self._end(self._end_of_strange(answer))
+                self._end(end_of_strange(answer, self._ids))
         else:
             self._failed(purpose, context, answer, now)
         self._write(now)
@@ -211,7 +184,7 @@ class RestLink:
             return
         message = self._written = self._unwritten.pop(0)
         if isinstance(message, SetStatus):
-            self._call("PATCH", self._status_path(), _said(message), "status", message.id)
+            self._call("PATCH", self._status_path(), status_body(message), "status", message.id)
         else:
             self._beat(now, message)
 
@@ -313,7 +286,7 @@ class RestLink:
             watches, self._unanswered = self._unanswered, []
         self._poll = self._call("POST", "/changes", body, "poll", watches, WAIT_MS / 1000 if may_wait else 0.0)
 
-    def _polled(self, changes: _Changes, watches: list[Watch], now: float) -> None:
+    def _polled(self, changes: PolledChanges, watches: list[Watch], now: float) -> None:
         self._cursor = changes.cursor
         if not self._is_welcomed:
             self._welcome(changes.resumed)
@@ -349,7 +322,7 @@ class RestLink:
             case "first status":
                 self._go_online()
             case "online" if other_ids(answer.data, self._ids):
-                self._end(self._end_of_strange(answer))
+                self._end(end_of_strange(answer, self._ids))
             case "online" if self._is_welcomed:
                 # The request has said the level. If even this heartbeat finds no device, the connection has ended: to
                 # go on would be a loop without a pause.
@@ -368,9 +341,9 @@ class RestLink:
                 self._polled(msgspec.convert(answer.data, self._changes_type), context, now)
 
     def _failed(self, purpose: str, context: Any, answer: HttpAnswer, now: float) -> None:
-        error = _error_of(answer)
+        error = error_of(answer)
         if error in ENDINGS and (purpose != "greet" or self._me().returning):
-            details = _details_of(answer)
+            details = details_of(answer)
             self._end(End(ENDINGS[error], details[0].reason if details else answer.reason))
         elif purpose == "greet" and error in GONE and context is None:  # whoever connects anew may take over again
             if self._me().status is not None:  # before `/online`, lest somebody invisible flashes up
@@ -389,10 +362,10 @@ class RestLink:
                     self._user_ids.pop(user_id, None)
             self._poll_at = now
         else:
-            self._end(_end_of(answer))
+            self._end(end_of(answer))
 
     def _refuse(self, id: int | None, code: int, error: str, message: str, answer: HttpAnswer | None = None) -> None:
-        details = [] if answer is None else _details_of(answer)
+        details = [] if answer is None else details_of(answer)
         self._reply(Error(id=id, code=code, error=error, message=message, details=details or None))
 
     # -- parts -----------------------------------------------------------------------------------------------------
@@ -411,11 +384,6 @@ class RestLink:
         if not isinstance(message, Ok) or message.id is not None:
             self._actions.append(message)
 
-    def _end_of_strange(self, answer: HttpAnswer) -> End:
-        if reason := other_ids(answer.data, self._ids):
-            return End(CloseCode.MALFORMED, reason)
-        return End(CloseCode.ABNORMAL, "an answer, but not as a presence server answers")
-
     def _end(self, end: End) -> None:
         self.stop()
         self._actions.append(end)
@@ -431,55 +399,3 @@ class RestLink:
 
     def _status_path(self) -> str:
         return f"/status/{quote(str(self._me().user_id), safe='')}"
-
-
-def _said(message: SetStatus) -> dict[str, Any]:
-    """What is said of the user, as the body of a request: what is left out stays as it is."""
-    body: dict[str, Any] = msgspec.to_builtins(message)
-    return {name: value for name, value in body.items() if name not in ("type", "id")}
-
-
-CODES: Final = {
-    400: CloseCode.MALFORMED,
-    401: CloseCode.UNAUTHENTICATED,
-    403: CloseCode.FORBIDDEN,
-    429: CloseCode.TOO_FAST,
-    503: CloseCode.UNAVAILABLE,
-}
-"""By HTTP status: the close code that says the same over a WebSocket."""
-
-
-GONE: Final = ("device_not_online", "device_replaced", "device_ended")
-"""What a heartbeat is answered of a device that is not there."""
-
-ENDINGS: Final = {
-    "device_replaced": CloseCode.REPLACED,
-    "device_ended": CloseCode.ENDED,
-    "too_many_devices": CloseCode.TOO_MANY_DEVICES,
-}
-"""By stable code: the close code that tells a WebSocket the same, and that it must not come back by itself."""
-
-
-def _error_of(answer: HttpAnswer) -> str:
-    """The stable code in the envelope of a refusal."""
-    error = answer.data.get("error") if isinstance(answer.data, dict) else None
-    return error if isinstance(error, str) else "unavailable" if answer.status >= 500 else "refused"
-
-
-def _details_of(answer: HttpAnswer) -> list[Detail]:
-    raw: Iterable[Any] = answer.data.get("details", ()) if isinstance(answer.data, dict) else ()
-    try:
-        return msgspec.convert(raw, list[Detail])
-    except msgspec.ValidationError:
-        return []
-
-
-def _end_of(answer: HttpAnswer) -> End:
-    """How a connection ends whose own request failed."""
-    code = CODES.get(answer.status, CloseCode.ABNORMAL)
-    reason = answer.reason
-    if code == CloseCode.MALFORMED and (details := _details_of(answer)):
-        reason = f"{details[0].field}: {details[0].reason}"
-    elif code == CloseCode.ABNORMAL and answer.status:
-        reason = f"HTTP {answer.status} {answer.reason}".rstrip()
-    return End(code, reason, answer.retry_after, answer.was_reached, answer.status)

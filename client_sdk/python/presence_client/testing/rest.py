@@ -10,7 +10,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 from msgspec import UNSET
 
-from presence_client.rest_link import HttpAnswer
+from presence_client.http_exchange import HttpAnswer
 from presence_client.testing import people
 from presence_client.testing.claims import (
     MAX_CLAIMS,
