@@ -52,6 +52,11 @@ def test_all_that_may_be_said() -> None:
     assert SECRET not in repr(webhook)
 
 
+def test_a_filter_may_be_written_as_that_of_events() -> None:
+    (webhook,) = table(USUAL + 'filter = { status = "BUSY", platform = ["IOS"], userIds = [10001] }')
+    assert webhook.wanted == Wanted(frozenset({"BUSY"}), frozenset({"IOS"}), frozenset({10001}))
+
+
 @pytest.mark.parametrize(
     ("ids", "users", "expected"),
     [(INT64, '["9007199254740993", 7]', {9007199254740993, 7}), (STRING, '["ann"]', {"ann"})],
@@ -99,6 +104,8 @@ def line(change: str, field: str) -> str:
         ('filter = { platforms = ["web"] }', "filter.platforms", "must name WEB, IOS, PC, not 'web'"),
         ("filter = { users = [0] }", "filter.users", "must be an integer from 1"),
         ("filter = { users = [] }", "filter.users", "must be a list that is not empty"),
+        ("filter = { userIds = [0] }", "filter.userIds", "must be an integer from 1"),
+        ("filter = { users = [1], userIds = [2] }", "filter.userIds", "is the same as users; leave one of them out"),
         ("filter = { user = [1] }", "filter.user", "is unknown; did you mean users?"),
         ("batch_size = 0", "batch_size", "must be a whole number from 1 to 500"),
         ("batch_size = 501", "batch_size", "must be a whole number from 1 to 500"),

@@ -131,6 +131,8 @@ class _Wrong(Exception):
 
 _FIELDS: Final = ("name", "url", "secrets", "filter", "scope", "batch_size", "batch_wait", "allow_private")
 _FILTERS: Final = ("status", "platforms", "users")
+_AS_IN_EVENTS: Final = {"platform": "platforms", "userIds": "users"}
+"""What `GET /events` calls the same."""
 
 
 def _webhook(table: Mapping[str, Any], ids: IdKind, platforms: tuple[str, ...]) -> Webhook:
@@ -227,9 +229,15 @@ def split_url(webhook: Webhook) -> SplitResult:
 def _wanted(value: Any, ids: IdKind, platforms: tuple[str, ...]) -> Wanted:
     if not isinstance(value, dict):
         raise _Wrong("filter", f"must be a table of {', '.join(_FILTERS)}")
-    _check_keys(value, _FILTERS, "filter.")
+    for other, field in _AS_IN_EVENTS.items():
+        if other in value and field in value:
+            raise _Wrong(f"filter.{other}", f"is the same as {field}; leave one of them out")
+    given_names: list[str] = list(value)
+    names = {_AS_IN_EVENTS.get(name, name): name for name in given_names}
+    _check_keys(names, _FILTERS, "filter.")
 
     def listed(field: str, check: Callable[[Any], Any]) -> frozenset[Any]:
+        field = names.get(field, field)
         if field not in value:
             return frozenset()
         given = [value[field]] if isinstance(value[field], str) else value[field]
