@@ -32,8 +32,9 @@ from presence_client.api import PresenceApi
 from presence_client.backoff import Backoff
 from presence_client.changes import Change
 from presence_client.claims import Claim
-from presence_client.client import PresenceClient, connect
+from presence_client.client import PresenceClient
 from presence_client.client_view import ClientView
+from presence_client.connecting import connect
 from presence_client.conversation import Kind
 from presence_client.cursors import CursorStore, FileCursor, MemoryCursor
 from presence_client.errors import (

@@ -1,42 +1,32 @@
-"""What a program calls: requests with their checks, the streams that it iterates, and `connect`.
+"""What a program calls: requests with their checks, and the streams that it iterates.
 
-What the core tells becomes streams here; `runner` runs it, and turns its tickets into awaits.
+`runner` runs the core, and turns its tickets into awaits. What the core tells goes to streams and log by `telling`.
 """
 
 import asyncio
-import logging
 import random
-import ssl
 import time
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Final, Literal, TypeVar
-from weakref import WeakSet
+from typing import Final
 
 from msgspec import UNSET, UnsetType
 
-from presence_client.actions import Action, Became, Changed, ConnectionState, Phase, SelfTold
-from presence_client.address import Address
+from presence_client.actions import ConnectionState, Phase
 from presence_client.attempts import Policy
-from presence_client.backoff import Backoff
 from presence_client.changes import Change
 from presence_client.client_view import ClientView
-from presence_client.conversation import Kind
-from presence_client.core import NO_ANSWER, NOTICE, Core
+from presence_client.core import Core
 from presence_client.errors import ConnectionClosed, NotConnected, UsageError
-from presence_client.http import Http
-from presence_client.http_link import HttpLink
-from presence_client.identity import CLIENT, Identity
-from presence_client.links import Link, LinkFactory
-from presence_client.route import Route
+from presence_client.identity import Identity
+from presence_client.links import LinkFactory
 from presence_client.runner import Runner
 from presence_client.streams import ChangeStream, Latest
+from presence_client.telling import Telling
 from presence_client.values import Time, Token, patience_of, seconds_of, status_message, token_of, user_ids_of
-from presence_client.websocket_link import CODECS, WebSocketLink
 from presence_protocol import fields
-from presence_protocol.close_codes import Advice, CloseCode
-from presence_protocol.codec import codecs_of
+from presence_protocol.close_codes import Advice
 from presence_protocol.messages import (
     AnyServerMessage,
     Query,
@@ -46,16 +36,10 @@ from presence_protocol.messages import (
     Statuses,
     StatusName,
 )
-from presence_protocol.user_ids import IdKindName, UserId, kind_of
+from presence_protocol.user_ids import UserId
 
 TIMEOUT: Final = 10.0
 """Seconds that a call waits, for a connection and for its reply."""
-
-Transport = Literal["auto", "websocket", "rest"]
-
-T = TypeVar("T")
-
-_log = logging.getLogger("presence_client")
 
 
 class PresenceClient:
@@ -95,12 +79,7 @@ class PresenceClient:
         self._policy = policy
         self._chance = chance
         self._runner: Runner | None = None
-        self._notice: asyncio.TimerHandle | None = None
-        self._was_noticed = False
-        self._online = asyncio.Event()
-        self._change_streams: WeakSet[ChangeStream] = WeakSet()
-        self._state_streams: WeakSet[Latest[ConnectionState]] = WeakSet()
-        self._self_streams: WeakSet[Latest[SelfView]] = WeakSet()
+        self._telling = Telling()
 
     def __repr__(self) -> str:
         who = "observer" if self._identity.observer else f"{self._identity.user_id}/{self._identity.device_id}"
@@ -136,10 +115,10 @@ class PresenceClient:
         now = loop.time()
         self._core = Core(self._identity, now, self._chance, self._policy)
         self._view = ClientView(self._core, datetime.now(UTC) - timedelta(seconds=now))
-        self._runner = Runner(self._core, loop, self._links_of, self._ask_token, self._told)
+        self._runner = Runner(self._core, loop, self._links_of, self._ask_token, self._telling.told)
         if self._first_watch:
             self._core.watch(self._first_watch)
-        self._begin_notice()
+        self._telling.begin(loop)
         self._runner.tell(lambda core, now: core.start(now))
         if self._open_timeout > 0:
             try:
@@ -189,7 +168,7 @@ class PresenceClient:
         self._started()
         try:
             async with asyncio.timeout(seconds):
-                await self._online.wait()
+                await self._telling.online.wait()
         except TimeoutError:
             raise NotConnected(seconds, self.state.reason, self.state.http_status or None) from None
         self._raise_if_closed()
@@ -224,7 +203,7 @@ class PresenceClient:
         self._check_loop()
         stream: Latest[ConnectionState] = Latest(self._check_loop)
         stream.put(self.state)
-        self._enlist(stream, self._state_streams)
+        self._telling.add_states(stream, self.state)
         return stream
 
     def self_views(self) -> AsyncIterator[SelfView]:
@@ -236,7 +215,7 @@ class PresenceClient:
         stream: Latest[SelfView] = Latest(self._check_loop)
         if self.self_view is not None:
             stream.put(self.self_view)
-        self._enlist(stream, self._self_streams)
+        self._telling.add_self_views(stream, self.state)
         return stream
 
     def changes(self, *, initial: bool = True) -> AsyncIterator[Change]:
@@ -254,9 +233,7 @@ class PresenceClient:
         if initial:
             for entry in self.view.values():
                 stream.put(Change(None, entry))
-        if self.state.phase is Phase.CLOSED:
-            stream.finish(self._end_of_streams())
-        self._change_streams.add(stream)
+        self._telling.add_changes(stream, self.state)
         return stream
 
     # -- requests ------------------------------------------------------------------------------------------------
@@ -284,7 +261,7 @@ class PresenceClient:
         """
         ids = user_ids_of("user_ids", user_ids, self._identity.ids)
         self._started()
-        for stream in self._change_streams:
+        for stream in self._telling.change_streams:
             for user_id in ids:
                 stream.forget(user_id)
         await self._call(lambda core, now: core.unwatch(ids), timeout)
@@ -395,147 +372,6 @@ class PresenceClient:
         if self._runner is not None:
             self._runner.check_loop()
 
-    # -- telling -------------------------------------------------------------------------------------------------
-
-    def _told(self, action: Action) -> None:
-        match action:
-            case Changed(changes):
-                for change in changes:
-                    for changed in self._change_streams:
-                        changed.put(change)
-            case Became(state):
-                self._become(state)
-            case SelfTold(self_view):
-                for stream in self._self_streams:
-                    stream.put(self_view)
-
-    def _become(self, state: ConnectionState) -> None:
-        _log.debug("= %s %s", state.phase.value, state.reason)
-        if state.phase in (Phase.ONLINE, Phase.CLOSED):
-            self._online.set()
-            self._stop_notice()
-        else:
-            self._online.clear()
-            self._begin_notice()
-        for states in self._state_streams:
-            states.put(state)
-        if state.phase is Phase.CLOSED:
-            for states in self._state_streams:
-                states.finish()
-            for selves in self._self_streams:
-                selves.finish()
-            for changes in self._change_streams:
-                changes.finish(self._end_of_streams())
-
-    def _begin_notice(self) -> None:
-        """Tell the log once that there is no connection, if it lasts."""
-        if self._notice is None and self._runner is not None:
-            self._notice = self._runner.loop.call_later(NOTICE, self._log_notice)
-
-    def _log_notice(self) -> None:
-        self._was_noticed = True
-        _log.warning("not connected (%s); the client goes on trying", self.state.reason or NO_ANSWER)
-
-    def _stop_notice(self) -> None:
-        if self._notice is not None:
-            self._notice.cancel()
-            self._notice = None
-        if self._was_noticed and self.state.phase is Phase.ONLINE:
-            _log.warning("connected")
-        self._was_noticed = False
-
-    def _enlist(self, stream: Latest[T], streams: WeakSet[Latest[T]]) -> None:
-        if self.state.phase is Phase.CLOSED:
-            stream.finish()
-        streams.add(stream)
-
-    def _end_of_streams(self) -> ConnectionClosed | None:
-        """What the streams of changes end with; None: just so, since the program left."""
-        if self.state.code == CloseCode.NORMAL:
-            return None
-        return ConnectionClosed(self.state.code, self.state.reason, Advice.STOP)
-
     def _raise_if_closed(self) -> None:
         if self.state.phase is Phase.CLOSED:
             raise ConnectionClosed(self.state.code, self.state.reason, Advice.STOP)
-
-
-def connect(
-    url: str,
-    *,
-    user_id: UserId | None = None,
-    device_id: str | None = None,
-    platform: str | None = None,
-    observer: bool = False,
-    token: Token | None = None,
-    watch: Iterable[UserId] = (),
-    status: StatusName | None = None,
-    codec: Literal["msgpack", "json"] = "msgpack",
-    transport: Transport = "auto",
-    open_timeout: float = TIMEOUT,
-    timeout: float = TIMEOUT,
-    backoff: Backoff = Backoff(),  # noqa: B008 - immutable
-    headers: Mapping[str, str] | None = None,
-    ssl: ssl.SSLContext | None = None,
-    user_ids: IdKindName = "number",
-) -> PresenceClient:
-    """A client for the server at `url`, to be used as `async with connect(...) as client`.
-
-    Args:
-        url: `https://example.org`, or `http`, `ws`, `wss`; a path before `/api/v1/presence` is kept.
-        user_id: of the kind that `user_ids` says: 1 to 2**53-1 unless it says otherwise.
-        device_id: one per device, the same after a restart: a newer connection of it replaces an older one.
-        platform: `WEB`, `IOS`, `ANDROID` or `PC`, or what else the server takes.
-        observer: only watches and asks; nobody sees it, and the three above are left out.
-        token: credentials, or a function, async or not, that gets them: see `Token`.
-        watch: users to watch from the start.
-        status: to begin with, unless the device's session is one that goes on; never set again on a reconnect.
-        codec: the encoding on the wire.
-        transport: `auto` falls back to REST where WebSockets are blocked (three failures between TCP and welcome),
-            and tries WebSocket again after one minute, then two, up to sixteen.
-        open_timeout: seconds that entering waits for the first connection; 0: it does not, and connects meanwhile.
-        timeout: seconds that a call waits for a connection and its reply, unless the call says otherwise.
-        backoff: how long to wait between tries, with full jitter.
-        headers: for the upgrade and for REST alike, such as `Authorization` for a gateway.
-        ssl: for `https` and `wss` alone, in place of the system's trust store.
-        user_ids: the kind of user ids that the server speaks: `number`, `int64` (1 to 2**63-1, `int` here; digits in a
-            string are taken as well) or `string`. If the server speaks another, the client stops and says so.
-
-    Proxies are taken from the environment as curl takes them (`http_proxy`, `https_proxy`, `all_proxy`, `no_proxy`),
-    for WebSocket and REST alike, but not for this machine's own addresses.
-
-    Raises:
-        InvalidSetting: `url`, `token`, `headers`, `ssl` or one of the proxies cannot be right.
-        ValueError: another argument is missing or cannot be right. Entering raises NotConnected and ConnectionClosed.
-    """
-    route = Route(Address.parse(url), headers, ssl)
-    if codec not in CODECS:
-        raise ValueError(f"codec must be one of {', '.join(CODECS)}")
-    try:
-        ids = kind_of(user_ids)
-    except ValueError as failure:
-        raise ValueError(f"user_ids {failure}") from None
-    json = codecs_of(ids)[0]
-    wire = json if codec == "json" else codecs_of(ids)[1]
-    policies = {
-        "auto": Policy(backoff),
-        "websocket": Policy(backoff, fallback_after=None),
-        "rest": Policy(backoff, fallback_after=0, upgrade=None),
-    }
-    if transport not in policies:
-        raise ValueError(f"transport must be one of {', '.join(policies)}")
-
-    def links(kind: Kind, shown: str | None) -> Link:
-        if kind is Kind.REST:
-            return HttpLink(Http(route), shown, ids)
-        return WebSocketLink(route, wire, json, has_token=shown is not None)
-
-    return PresenceClient(
-        Identity(user_id, device_id, platform, observer, status, ids=ids, client=CLIENT),
-        links,
-        token=token,
-        watch=watch,
-        open_timeout=open_timeout,
-        timeout=timeout,
-        policy=policies[transport],
-    )

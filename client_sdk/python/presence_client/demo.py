@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Final
 
 from presence_client.api import PresenceApi
-from presence_client.client import PresenceClient, connect
+from presence_client.client import PresenceClient
 from presence_client.commands.console import Unwritable, discard_output, prepare, say
 from presence_client.commands.signals import until_told
+from presence_client.connecting import connect
 from presence_client.errors import PresenceError
 from presence_protocol.user_ids import UserId
 

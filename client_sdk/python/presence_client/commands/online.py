@@ -8,11 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from presence_client.actions import Phase
-from presence_client.client import PresenceClient, connect
+from presence_client.client import PresenceClient
 from presence_client.commands.console import reader_gone, say
 from presence_client.commands.keyboard import lines
 from presence_client.commands.reach import Reach
 from presence_client.commands.screen import clock, state_line
+from presence_client.connecting import connect
 from presence_client.errors import ConnectionClosed, PresenceError
 from presence_protocol.close_codes import CloseCode
 from presence_protocol.messages import SelfView

@@ -12,10 +12,11 @@ import msgspec
 
 from presence_client.actions import ConnectionState, Phase
 from presence_client.address import Address
-from presence_client.client import PresenceClient, connect
+from presence_client.client import PresenceClient
 from presence_client.commands.console import reader_gone, say
 from presence_client.commands.reach import Reach
 from presence_client.commands.screen import Row, Table, clock, line_of, state_line
+from presence_client.connecting import connect
 from presence_protocol.messages import StatusEntry
 from presence_protocol.user_ids import UserId
 
