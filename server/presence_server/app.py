@@ -234,7 +234,6 @@ def _state_settings(settings: Settings, platforms: type[AnyPlatform], epoch: int
         epoch,
         keys.multiplier,
         partial(keys_again, kind),
-        settings.min_publish_interval,
     )
 
 

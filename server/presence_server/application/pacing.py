@@ -6,6 +6,8 @@ full again are dropped in bulk: they live in two generations, and the older one 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from presence_server.domain.deadlines import Deadlines
 from presence_server.domain.model import UserKey
 
@@ -23,6 +25,8 @@ class Pacing:
         self._turned_at = float("-inf")
         self._held: Deadlines[UserKey] = Deadlines(resolution=0.01)
         self._held_version: dict[UserKey, int] = {}
+        self.on_hold: Callable[[UserKey], None] = _nobody
+        """Called with each user of whom a change is held from now on, or no more."""
 
     def admit(self, user_id: UserKey, version: int, now: float) -> bool:
         """Whether the change may be published now. If not, it is held, in place of any held before it."""
@@ -36,6 +40,7 @@ class Pacing:
             return True
         self._held.set(user_id, release_at)
         self._held_version[user_id] = version
+        self.on_hold(user_id)
         return False
 
     def _take(self, user_id: UserKey, now: float) -> float:
@@ -49,15 +54,30 @@ class Pacing:
 
     def release(self, now: float) -> list[tuple[UserKey, int]]:
         """The held changes that may be published now: user and the version last held."""
-        return [(user_id, self._held_version.pop(user_id)) for user_id in self._held.pop_due(now)]
+        released = [(user_id, self._held_version.pop(user_id)) for user_id in self._held.pop_due(now)]
+        for user_id, _ in released:
+            self.on_hold(user_id)
+        return released
 
     def release_all(self) -> list[tuple[UserKey, int]]:
         """All held changes, whenever they might be published."""
         held, self._held_version = self._held_version, {}
         for user_id in held:
             self._held.discard(user_id)
+            self.on_hold(user_id)
         return list(held.items())
+
+    def held(self) -> Iterable[UserKey]:
+        """Users of whom a change is held."""
+        return list(self._held_version)
+
+    def is_held(self, user_id: UserKey) -> bool:
+        return user_id in self._held_version
 
     def __len__(self) -> int:
         """How many changes are held."""
         return len(self._held)
+
+
+def _nobody(_user_id: UserKey) -> None:
+    """Nobody keeps it beside this."""

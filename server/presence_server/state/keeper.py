@@ -236,7 +236,7 @@ class Keeper:
 
     def before_telling(self) -> None:
         """A flush begins: what it tells is written first, so that no cursor that goes out claims what may be lost."""
-        if self._marked and self._failed_at is None:
+        if (self._marked or self._others) and self._failed_at is None:
             self._write(self._clock.now())
 
     def finish(self) -> None:

@@ -22,7 +22,7 @@ from presence_server.state.engine import LastingEngine, nobody
 from presence_server.state.folder import Folder
 from presence_server.state.keeper import Keeper
 from presence_server.state.restoring import Restored, StateSettings, nothing, restore
-from presence_server.state.sections import PositionsSection, sections_of
+from presence_server.state.sections import HeldSection, PositionsSection, sections_of
 
 if TYPE_CHECKING:
     from presence_server.application.hub import Hub
@@ -88,7 +88,8 @@ class State:
         """Give the sections what was theirs, and from now on write whatever changes. Before anybody is served."""
         restored = self.restored
         assert restored is not None
-        sections = sections_of(hub.sight, revocations, table.farewells, hub.keys, self.positions, restored.moved)
+        held = HeldSection(hub.publishing.pacing, hub.keys)
+        sections = sections_of(hub.sight, revocations, table.farewells, hub.keys, self.positions, held, restored.moved)
         by_name = {section.name: section for section in sections}
         for (name, key), value in restored.others.items():
             try:
@@ -124,7 +125,7 @@ class State:
         restored.others.clear()
         self._keeper.begin()
         now = self._clock.now()
-        for key in restored.held:
+        for key in held.restored:
             hub.engine.restamp(key, now)
 
     def _call_later(self, seconds: float, call: Callable[[], None]) -> None:

@@ -24,9 +24,6 @@ NUMBERS_APART: Final = 1 << 20
 UNKNOWN: Final = 10_000
 """Milliseconds by which versions of before may be ahead of the clock, where no file says so."""
 
-UNSEEN: Final = 2.0
-"""Seconds between the last frame and the end of the process, and those that batching takes, at most."""
-
 
 class StateSettings(NamedTuple):
     """What a state depends on, or is read by. `boot`: the run of the machine; `sight`: see `Origin`.
@@ -42,15 +39,12 @@ class StateSettings(NamedTuple):
     epoch: int
     multiplier: int
     keys_of: Callable[[int], UserKeys]
-    held_for: float = 0.0
-    """Seconds for which a Change may be held back before watchers are told."""
 
 
 class Restored(NamedTuple):
     """`origin`: as the next file is to begin. `others`: entries of sections, by section and key.
 
-    `changed`: users who are shown otherwise than when they were stored. `held`: users whose last Change may have been
-    held back, so that no cursor from before speaks for it. `users`: how many there are.
+    `changed`: users who are shown otherwise than when they were stored. `users`: how many there are.
     `ends_in`: seconds within which whoever does not come back is OFFLINE. `down`: seconds in which nobody was served.
     `moved`: see `domain.stored.Times`.
     `is_sight_same`: who sees what is decided as it was.
@@ -60,7 +54,6 @@ class Restored(NamedTuple):
     keys: UserKeys
     others: dict[tuple[str, Any], Any]
     changed: list[UserKey]
-    held: list[UserKey]
     users: int
     ends_in: float
     down: float
@@ -130,26 +123,17 @@ def restore(
     )
     users = len(reader.restoring)
     changed, ends = reader.restoring.finish(times, settings.return_period)
-    held = _maybe_held(table, mark.utc - settings.held_for - UNSEEN, lost_up_to)
     return Restored(
         origin,
         reader.keys,
         reader.others,
         changed,
-        held,
         users,
         max(0.0, ends - now),
         down,
         times.moved,
         was.sight == settings.sight,
     )
-
-
-def _maybe_held(table: PresenceTable, since: float, before: int) -> list[UserKey]:
-    """Users who changed since then, by their versions, but not after the version `before`."""
-    least = int((since - EPOCH_2020) * 1000) << COUNTER_BITS
-    records = ((key, table.record(key)) for keys in table.keys_by_shard() for key in keys)
-    return [key for key, record in records if record is not None and least <= record.version <= before]
 
 
 def nothing(settings: StateSettings, clock: Clock, number: int, last_session: int = 0) -> Restored:
@@ -168,4 +152,4 @@ def nothing(settings: StateSettings, clock: Clock, number: int, last_session: in
         True,
         mark,
     )
-    return Restored(origin, settings.keys_of(settings.multiplier), {}, [], [], 0, 0.0, 0.0, 0.0, True)
+    return Restored(origin, settings.keys_of(settings.multiplier), {}, [], 0, 0.0, 0.0, 0.0, True)

@@ -9,6 +9,7 @@ from presence_protocol.user_ids import UserId
 from presence_server.application.contacts import ContactBook, Contacts
 from presence_server.application.keys import UserKeys
 from presence_server.application.lists import packed
+from presence_server.application.pacing import Pacing
 from presence_server.application.policies import ByContacts
 from presence_server.application.privacy import LastSeen, Privacy
 from presence_server.application.sight import Sight
@@ -174,6 +175,33 @@ class FarewellsSection:
         self._farewells.restore(self._keys.key(user_id), device_id, float(until) + self._moved, farewell)
 
 
+class HeldSection:
+    """Users of whom a change is held back, since they flap: watchers were not told of it yet.
+
+    `restored` are those of the run before. To be given a new seq, since a cursor may be from after such a change.
+    """
+
+    name = "held"
+    at_once = False
+
+    def __init__(self, pacing: Pacing, keys: UserKeys) -> None:
+        self._pacing = pacing
+        self._keys = keys
+        self.restored: list[UserKey] = []
+
+    def tell(self, changed: Callable[[UserKey], None]) -> None:
+        self._pacing.on_hold = changed
+
+    def keys(self) -> Iterable[UserKey]:
+        return self._pacing.held()
+
+    def dump(self, key: UserKey) -> tuple[UserId, Any]:
+        return self._keys.user_id(key), self._pacing.is_held(key) or None
+
+    def restore(self, key: UserId, _value: Any) -> None:
+        self.restored.append(self._keys.key(key))
+
+
 class PositionsSection:
     """Cursors by name, for those who go on where they were: see `webhooks.ports.Positions`."""
 
@@ -214,6 +242,7 @@ def sections_of(
     farewells: Farewells,
     keys: UserKeys,
     positions: PositionsSection,
+    held: HeldSection,
     moved: float,
 ) -> list[Section]:
     """All that there are on this server. `moved`: see `domain.stored.Times`."""
@@ -223,6 +252,7 @@ def sections_of(
         RevocationsSection(revocations),
         FarewellsSection(farewells, keys, moved),
         positions,
+        held,
     ]
     if isinstance(sight.policy, ByContacts):
         found.append(ListsSection(sight.policy.book, keys))
