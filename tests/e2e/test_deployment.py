@@ -70,6 +70,13 @@ def test_the_state_outlives_container_and_unit(service: dict[str, object]) -> No
     assert "PRESENCE_STATE=%S/presence-server\n" in unit
 
 
+def test_composes_state_is_on_a_volume(service: dict[str, object]) -> None:
+    command, volumes = service["command"], service["volumes"]
+    assert isinstance(command, list)
+    assert isinstance(volumes, list)
+    assert f"state:{command[command.index('--state') + 1]}" in volumes
+
+
 def test_compose_publishes_on_this_machine_only(service: dict[str, object]) -> None:
     assert service["ports"] == ["127.0.0.1:8004:8004"]
 
