@@ -5,7 +5,7 @@ Nothing here belongs to one user: a bound holds over all shards together, and a 
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from itertools import takewhile
 from operator import itemgetter
 from typing import Final, NamedTuple
@@ -82,7 +82,7 @@ class Shared:
         """The greatest seq of any record that was ever forgotten."""
         self.chronicle: Chronicle | None = None
         """Kept from when somebody has asked for it."""
-        self._gone: deque[UserRecord] = deque()
+        self._gone: OrderedDict[UserRecord, None] = OrderedDict()
         self._second = 0
         self._lately: deque[tuple[int, UserKey]] = deque(maxlen=LATELY)
 
@@ -94,9 +94,10 @@ class Shared:
 
     def note_gone(self, record: UserRecord) -> None:
         """The user has no device any more, but the record tells which was the last: of so many, and no more."""
-        self._gone.append(record)
+        self._gone[record] = None
+        self._gone.move_to_end(record)  # whoever goes again and again stands here once
         if len(self._gone) > GONE:
-            oldest = self._gone.popleft()
+            oldest, _ = self._gone.popitem(last=False)
             if not oldest.devices:
                 oldest.by = None
 
