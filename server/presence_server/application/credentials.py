@@ -32,7 +32,8 @@ class Credentials:
 
     def admit(self, session: Session, principal: Principal, now: float) -> None:
         """The session's principal is known, or renewed."""
-        self._expiry.forget(session)
+        if session.principal is not None:
+            self._expiry.forget(session)
         session.principal = principal
         if session.peer.authorization is not None or session.peer.ticket is not None:
             # A token has a few hundred bytes, of no use any more; and what is not kept cannot leak.

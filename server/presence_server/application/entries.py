@@ -1,15 +1,16 @@
 """From the domain's records to what goes over the wire."""
 
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 from presence_protocol.feed import FeedDevice
 from presence_protocol.fields import format_time
 from presence_protocol.limits import SNAPSHOT_PART
-from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, StatusEntry
+from presence_protocol.messages import Deciding, Override, SelfDevice, SelfView, StatusEntry, StatusName
 from presence_server.application.keys import UserKeys
 from presence_server.domain.aggregate import decide
 from presence_server.domain.claims import own_text
-from presence_server.domain.model import OFFLINE, Claim, Device, PublicState, Truth, UserKey, UserPresence
+from presence_server.domain.model import OFFLINE, Claim, Device, PublicState, Status, Truth, UserKey, UserPresence
 
 PART_BYTES = 98_304
 """Bytes of entries in one answer at most. One part is made when the one before has gone out, so that this is what a
@@ -18,14 +19,17 @@ client that asks and does not read makes the server hold."""
 ENVELOPE = 256
 """Bytes of a message around its entries: type, id, cursor."""
 
+# To ask an enum's member for its value takes 0.1 us.
+_STATUSES: Final[dict[Status, StatusName]] = {status: status.value for status in Status}
+
 
 def entry_of(presence: UserPresence, keys: UserKeys) -> StatusEntry:
     """The public state of one user at its version."""
     public, last_active = presence.public, presence.last_active
     return StatusEntry(
         keys.user_id(presence.user_id),
-        public.status.value,
-        [platform.value for platform in public.platforms],
+        _STATUSES[public.status],
+        [platform.label for platform in public.platforms],
         None if last_active is None else format_time(last_active),
         presence.version,
         public.text,
@@ -58,7 +62,7 @@ def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
         decided = decide(claims, truth.devices, truth.utc)
         own = decided.own
         if own is not None and own.status is not None:
-            override = Override(own.status.value, time_of(own.until))
+            override = Override(_STATUSES[own.status], time_of(own.until))
         if decided.by is not None:
             status_by = deciding(decided.by)
         if decided.text_by is not None:
@@ -66,24 +70,22 @@ def self_view_of(truth: Truth, keys: UserKeys) -> SelfView:
     devices = [
         SelfDevice(
             device.device_id,
-            device.platform.value,
+            device.platform.label,
             format_time(device.online_time),
             device.idle is not None,
             device.busy,
         )
         for device in truth.devices
     ]
-    user_id, status = keys.user_id(truth.user_id), truth.public.status
+    user_id, status = keys.user_id(truth.user_id), _STATUSES[truth.public.status]
     if text is None:
-        return SelfView(user_id, status.value, override, devices, status_by=status_by, text_by=text_by)
-    return SelfView(
-        user_id, status.value, override, devices, text.text, text.emoji, time_of(text.until), status_by, text_by
-    )
+        return SelfView(user_id, status, override, devices, status_by=status_by, text_by=text_by)
+    return SelfView(user_id, status, override, devices, text.text, text.emoji, time_of(text.until), status_by, text_by)
 
 
 def device_of(device: Device | None) -> FeedDevice | None:
     """The device that caused something, as it is told."""
-    return None if device is None else FeedDevice(device.device_id, device.platform.value)
+    return None if device is None else FeedDevice(device.device_id, device.platform.label)
 
 
 _DEVICES = Deciding("devices")

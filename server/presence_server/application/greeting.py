@@ -66,6 +66,7 @@ class Greeting:
         self._ceilings = ceilings
         self._following = following
         self._limits = common.limits
+        self._platforms = {platform.value: platform for platform in common.limits.platforms}
         self._refused = common.refused
         self._keys = common.keys
         self._clock = common.clock
@@ -105,7 +106,7 @@ class Greeting:
         limits, close = self._limits, self._replies.close
         if self._draining.is_on:
             close(session, CloseCode.UNAVAILABLE, "the server is draining", now)
-        elif (watch := self._keys.distinct(hello.watch or (), limits.max_watched)) is None:
+        elif (watch := self._keys.distinct(hello.watch, limits.max_watched) if hello.watch else []) is None:
             self._refused["max_watched"] += 1
             close(session, CloseCode.MALFORMED, f"too_many_watched: more than {limits.max_watched}", now)
         elif hello.status == "OFFLINE" and not limits.allows_invisible:
@@ -118,7 +119,7 @@ class Greeting:
             connect = Connect(
                 session.user_id,
                 hello.device_id,
-                limits.platforms(hello.platform),
+                self._platforms[hello.platform],
                 session.number,
                 session.number,
                 hello.idle,

@@ -88,6 +88,7 @@ the next as well: sockets were read in between, and a loop that is always late m
 
 _LIVE: Final = State.LIVE  # see `sessions`
 _CLOSING: Final = State.CLOSING
+_LEFT: Final = Cause.LEFT
 
 SILENT: Final = (Ping, Activity, Bye)
 """Messages that do not end inferred idleness: a ping is no activity, and the others settle it themselves."""
@@ -380,7 +381,7 @@ class Hub:
 
     def _let_go(self, session: Session, code: int, now: float) -> None:
         whose = session.user_id, session.device_id, session.number
-        wanted = Leave(*whose, LEAVING_CAUSES.get(code, Cause.LEFT)) if ends_device(code) else Disconnect(*whose)
+        wanted = Leave(*whose, LEAVING_CAUSES.get(code, _LEFT)) if ends_device(code) else Disconnect(*whose)
         self.engine.submit(wanted, now, _forget)
 
     def statistics(self) -> HubStatistics:

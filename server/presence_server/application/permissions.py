@@ -87,7 +87,7 @@ class Permissions:
             self._others.setdefault(outlet.viewer, {})[outlet] = None
 
     def leave(self, outlet: Outlet) -> None:
-        others = self._others.get(outlet.viewer)
+        others = self._others.get(outlet.viewer) if self._others else None
         if others is not None:
             others.pop(outlet, None)
             if not others:

@@ -45,7 +45,9 @@ class Roster:
         if self._by_number.pop(session.number, None) is None:
             return False
         joined = self.of(session.user_id)
-        others = tuple(other for other in joined if other is not session)
+        others: tuple[Session, ...] = ()
+        if len(joined) != 1 or joined[0] is not session:  # few users have several
+            others = tuple(other for other in joined if other is not session)
         if len(others) < len(joined):
             self.joined -= 1
             self.clients.left(session.client, [other.client for other in others])

@@ -6,6 +6,7 @@ When changes are gathered, as nearly always when a truth has changed, it rides w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from presence_protocol.messages import SelfChanged
 from presence_protocol.session import State
@@ -16,7 +17,11 @@ from presence_server.application.ports import Engine, TruthChanged
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
+from presence_server.domain.causes import Cause
 from presence_server.domain.model import UserKey
+
+_LIVE: Final = State.LIVE  # see `sessions`
+_CAUSES: Final = {cause: cause.value for cause in Cause}  # to ask a member for its value takes 0.1 us
 
 
 class Truths:
@@ -58,12 +63,12 @@ class Truths:
         """Who is to be told of their user's truth, which is due no more, and what it is now."""
         due, self.due = self.due, {}
         for session, event in due.items():
-            if session.state is not State.LIVE:
+            if session.state is not _LIVE:
                 continue  # it left, or `welcome` is still to come and will tell
             if session.behind:
                 session.self_due = True
                 continue
             view = self_view_of(self._engine.truth(session.user_id), self._keys)
             if event is not None and event.cause is not None:
-                view.cause, view.device = event.cause.value, device_of(event.by)
+                view.cause, view.device = _CAUSES[event.cause], device_of(event.by)
             yield session, SelfChanged.of(view)

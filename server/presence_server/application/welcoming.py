@@ -20,6 +20,7 @@ from presence_server.application.draining import Draining
 from presence_server.application.endings import LOSS_CODES
 from presence_server.application.entries import self_view_of
 from presence_server.application.following import Following
+from presence_server.application.hub_limits import HubLimits
 from presence_server.application.journal import Journal
 from presence_server.application.liveness import Liveness
 from presence_server.application.replies import Replies
@@ -56,7 +57,8 @@ class Welcoming:
         self._following = following
         self._turn = common.turn
         self._refused = common.refused
-        self._limits = common.limits
+        self._user_ids = common.limits.user_ids.name
+        self._told_limits = _told(common.limits)
         self._keys = common.keys
         self._clock = common.clock
 
@@ -135,7 +137,6 @@ class Welcoming:
         self._turn.read_on(session)
 
     def _words(self, session: Session, id: int | None, continued: bool, resumed: bool) -> Welcome:
-        limits, times = self._limits, self._limits.times
         # The truth goes out with `welcome`; an event about it that is still due would only repeat it.
         truth = self_view_of(self._engine.truth(session.user_id), self._keys) if session.user_id else None
         return Welcome(
@@ -145,12 +146,17 @@ class Welcoming:
             continued=continued,
             resumed=resumed,
             self_=truth,
-            limits=Limits(
-                ping_interval=int(times.ping_interval * 1000),
-                pong_timeout=int(times.pong_timeout * 1000),
-                max_watched=limits.max_watched,
-                max_message=limits.max_message,
-                max_batch=limits.max_batch,
-            ),
-            user_ids=limits.user_ids.name,
+            limits=self._told_limits,
+            user_ids=self._user_ids,
         )
+
+
+def _told(limits: HubLimits) -> Limits:
+    """What every client is told of them."""
+    return Limits(
+        ping_interval=int(limits.times.ping_interval * 1000),
+        pong_timeout=int(limits.times.pong_timeout * 1000),
+        max_watched=limits.max_watched,
+        max_message=limits.max_message,
+        max_batch=limits.max_batch,
+    )

@@ -143,7 +143,7 @@ class Attendance:
 
     def _leave(self, record: UserRecord) -> None:
         self.there -= 1
-        bucket = bucket_of(record.user_id)
+        bucket = hash((record.user_id,)) % BUCKETS
         held = self._buckets[bucket]
         assert held is not None, f"{record} was not there"
         del held[record.user_id]

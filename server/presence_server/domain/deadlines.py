@@ -43,9 +43,11 @@ class Deadlines(Generic[K]):
     def set(self, key: K, deadline: float) -> None:
         """Let `key` fall due at `deadline`, in seconds, instead of at any time set before."""
         number = ceil(deadline / self._resolution) * self._salt
-        if self._bucket_of.get(key) == number:
+        before = self._bucket_of.get(key)
+        if before == number:
             return
-        self.discard(key)
+        if before is not None:
+            self.discard(key)
         bucket = self._buckets.get(number)
         if bucket is None:
             bucket = self._buckets[number] = {}

@@ -23,9 +23,10 @@ class Devices:
         second = self._shared.second_of(utc)
         device = Device(wanted.user_id, wanted.device_id, wanted.platform, wanted.session, now, second)
         if not record.devices:
-            self._shared.remembered.discard(record.user_id)
-            self._shared.unseen.discard(record.user_id)
-            self._shared.strangers.discard(record.user_id)
+            if record.version or record.claims or record.has_come:  # else it was made a moment ago, and waits nowhere
+                self._shared.remembered.discard(record.user_id)
+                self._shared.unseen.discard(record.user_id)
+                self._shared.strangers.discard(record.user_id)
             self._shared.with_devices += 1
         record.devices = (*record.devices, device)
         self._shared.devices += 1
@@ -34,7 +35,9 @@ class Devices:
 
     def detach(self, record: UserRecord, device: Device) -> None:
         record.settled_active = max(record.settled_active, device.last_active)
-        record.devices = tuple(other for other in record.devices if other is not device)
+        devices = record.devices
+        is_alone = len(devices) == 1 and devices[0] is device  # as most are
+        record.devices = () if is_alone else tuple(other for other in devices if other is not device)
         self._shared.deadlines.discard(device)
         self._shared.promises.discard(device)
         self._shared.devices -= 1

@@ -180,6 +180,9 @@ class BusyDevice(Device):
 AnyDevice = Device | DeviceView
 
 
+_CONNECTED: Final = Cause.CONNECTED  # an enum's member costs 50 ns to look up
+
+
 class UserRecord:
     """All that is kept of one user.
 
@@ -213,7 +216,7 @@ class UserRecord:
         self._devices: Device | tuple[Device, ...] = ()
         self.claims: tuple[Claim, ...] = ()
         self.public: PublicState = OFFLINE
-        self.cause = Cause.CONNECTED
+        self.cause = _CONNECTED
         self.by: Device | None = None
         self.version = 0
         self.seq = 0
@@ -248,7 +251,10 @@ class UserRecord:
     def live_active(self) -> int:
         """The user's last activity as of now, whether or not anybody may see it."""
         latest = self.settled_active
-        for device in self.devices:
+        held = self._devices
+        if type(held) is not tuple:
+            return max(latest, held.last_active)  # type: ignore[union-attr]
+        for device in held:
             if device.last_active > latest:
                 latest = device.last_active
         return latest

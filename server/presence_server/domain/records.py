@@ -34,7 +34,7 @@ class Records:
         record = self.users.get(user_id)
         if record is None:
             record = self.users[user_id] = UserRecord(user_id)
-            self.shared.users_by_status[Status.OFFLINE] += 1
+            self.shared.users_by_status[_OFFLINE] += 1
         return record
 
     def held(self, user_id: UserKey, device_id: str, holder: int) -> tuple[UserRecord, Device] | None:

@@ -81,7 +81,7 @@ def clients_of(peer: str, headers: Mapping[str, str], proxies: Networks) -> tupl
     None: the request says of no proxy, so that `peer`, the address of the TCP connection, is the client's. `headers`
     are asked for names in lower case, and have repeated ones joined by commas.
     """
-    if not is_forwarded(headers):
+    if not headers or not is_forwarded(headers):
         return None
     if not proxies.holds(peer):
         return ()

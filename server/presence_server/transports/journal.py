@@ -25,6 +25,7 @@ KNOWN: Final = {int(code): str(int(code)) for code in CloseCode}
 OTHER: Final = "other"
 """A close code that nobody defined: clients may send what they like."""
 
+_NORMAL: Final = CloseCode.NORMAL
 CLIENT, SERVER = "client", "server"
 
 LONGEST_PATH: Final = 200
@@ -47,7 +48,7 @@ class LogJournal:
             _log.debug("session began", **self._about(session))
 
     def ended(self, session: Session, code: int, reason: str | None, now: float) -> None:
-        is_ours = reason is not None and code != CloseCode.NORMAL  # a bye is the client's
+        is_ours = reason is not None and code != _NORMAL  # a bye is the client's
         self.closes[KNOWN.get(code, OTHER), SERVER if is_ours else CLIENT] += 1
         if is_ours or _log.is_enabled(logging.DEBUG):
             about: dict[str, Any] = self._about(session)

@@ -12,6 +12,7 @@ reaches a client that is still sending: closing a socket with unread bytes reset
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from websockets.frames import Opcode
@@ -177,7 +178,7 @@ class WebSocketConnection(ReadingProtocol):
             return
         self._flush()
         if self._ws is None or self._ws.state is OPEN:
-            self.write(close_frame(code, _short(reason)))
+            self.write(_close_frame(code, reason))
         self._finish()
 
     def abort(self) -> None:
@@ -192,6 +193,9 @@ class WebSocketConnection(ReadingProtocol):
         takes is done in turns."""
         session, shares, clock = self._session, self._shared.shares, self._shared.clock
         if session is None or self._is_lost:
+            return
+        if session.is_over:  # as after every bye: the hub knows
+            self._session = None
             return
         if shares.left > 0:
             now = clock.now()
@@ -249,6 +253,12 @@ class DeflatingConnection(WebSocketConnection):
 
     def write(self, frame: bytes) -> None:
         super().write(self._shared.deflation.compressed(frame))
+
+
+@lru_cache(maxsize=64)
+def _close_frame(code: int, reason: str) -> bytes:
+    """Nearly all that are closed are told one of a few things, and most a bye's."""
+    return close_frame(code, _short(reason))
 
 
 def _short(reason: str) -> bytes:

@@ -91,6 +91,7 @@ _TOKENS: Final = re.compile(rf"{_TOKEN}(?:, {_TOKEN})*")
 _HOST: Final = re.compile(r"[A-Za-z0-9._~%:\[\]-]+")
 _CONNECTION: Final = {"upgrade", "keep-alive, upgrade"}
 _UNUSUAL: Final = {"content-length", "transfer-encoding", "expect", "te", "trailer"}
+_FORWARDING: Final = frozenset(FORWARDING)
 _ACCEPTED: Final = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
 _LISTS: Final = (b"sec-websocket-protocol", b"sec-websocket-extensions")
 _SALT: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -136,7 +137,9 @@ def usual(data: bytes, shared: WebSockets) -> tuple[Handshake, bytes] | None:
     chosen = b"" if subprotocol is None else b"Sec-WebSocket-Protocol: %b\r\n" % subprotocol.encode()
     answer = b"%b%b%b\r\n" % (_ACCEPTED, accept, chosen)
     codec_number, authorization = _codec_number(subprotocol), get("authorization")
-    forwarding: Mapping[str, str] = {name: headers[name] for name in FORWARDING if name in headers} or NO_PROXY
+    forwarding: Mapping[str, str] = NO_PROXY
+    if not _FORWARDING.isdisjoint(headers):
+        forwarding = {name: headers[name] for name in FORWARDING if name in headers}
     return Handshake(answer, True, codec_number, authorization, forwarding=forwarding), data[end:]
 
 
