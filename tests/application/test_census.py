@@ -9,8 +9,9 @@ NOON = 20_000 * DAY + DAY // 2
 
 
 def test_joins_and_leaves_are_those_of_the_last_minute() -> None:
-    census = Census()
+    census = Census(5_000)
     assert census.in_a_minute(0, 0) == (0, 0)
+    assert census.in_a_minute(3, 1) == (3, 1)  # before it has looked for the first time
     joined = left = 0
     for tick in range(3_000):  # five minutes, ten looks a second: one user joins each second, one leaves each five
         joined, left = tick // 10, tick // 50
@@ -22,8 +23,14 @@ def test_joins_and_leaves_are_those_of_the_last_minute() -> None:
     assert census.in_a_minute(joined, left) == (0, 0)
 
 
+def test_who_came_before_the_first_look_has_joined() -> None:
+    census = Census(5_000)
+    census.look(5_001.5, NOON, 3, 3, 3, 0)
+    assert census.in_a_minute(3, 0) == (3, 0)
+
+
 def test_a_peak_is_of_the_day_and_of_its_first_moment() -> None:
-    census = Census()
+    census = Census(0)
     for second, users, connections in ((0, 3, 9), (1, 7, 5), (2, 7, 4), (3, 1, 1)):
         census.look(second, NOON + second, users, connections, 0, 0)
     peaks = census.peaks

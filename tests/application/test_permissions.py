@@ -135,3 +135,18 @@ def test_who_is_erased_shows_no_more_than_before_until_they_are_forgotten() -> N
     told = [entry for diff in bob.take(Diff) for entry in diff.changes]
     assert [entry.last_active_time for entry in told] == [None] * len(told)
     assert world.hub.permissions.last_seen(ANN) is LastSeen.EVERYONE
+
+
+def test_what_is_said_while_one_is_being_erased_holds() -> None:
+    """Ann says the same again before an engine that takes its time has forgotten her."""
+    world = World(is_late=True)
+    world.online(ANN)
+    world.late.answer_all()
+    said: list[object] = []
+    world.hub.permissions.set_last_seen(ANN, LastSeen.NOBODY, world.now, said.append)
+    world.hub.dismissals.erase(ANN, world.now, said.append)
+    world.hub.permissions.set_last_seen(ANN, LastSeen.NOBODY, world.now, said.append)
+    for _ in range(3):
+        world.wait(1)
+        world.late.answer_all()
+    assert world.hub.permissions.last_seen(ANN) is LastSeen.NOBODY

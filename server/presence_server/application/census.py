@@ -35,14 +35,15 @@ class _Look(NamedTuple):
 
 
 class Census:
-    def __init__(self) -> None:
-        self._looks: deque[_Look] = deque()
+    def __init__(self, now: float) -> None:
+        """`now`: the start, from which on it is counted."""
+        self._looks: deque[_Look] = deque((_Look(now, 0, 0),))
         self._peaks = Peaks(0, Peak(0, 0), Peak(0, 0))
 
     def look(self, now: float, utc: float, users: int, connections: int, joined: int, left: int) -> None:
         """So many users are there and connections open; `joined` and `left` only grow, from the start on."""
         looks = self._looks
-        if not looks or now - looks[-1].now >= 1:
+        if now - looks[-1].now >= 1:
             looks.append(_Look(now, joined, left))
             while len(looks) > 1 and now - looks[1].now >= MINUTE:
                 looks.popleft()
@@ -59,8 +60,6 @@ class Census:
 
     def in_a_minute(self, joined: int, left: int) -> tuple[int, int]:
         """How many users joined and left in the last minute, to the second; since the start, if that was later."""
-        if not self._looks:
-            return joined, left
         first = self._looks[0]
         return joined - first.joined, left - first.left
 

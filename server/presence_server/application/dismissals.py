@@ -14,7 +14,6 @@ from presence_server.application.endings import LOSS_CODES
 from presence_server.application.permissions import Permissions
 from presence_server.application.ports import Done
 from presence_server.application.principals import Principal
-from presence_server.application.privacy import LastSeen
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
 from presence_server.application.sessions import Session
@@ -92,8 +91,7 @@ class Dismissals:
         """
 
         def erased(made: Transition | None) -> None:
-            if made is not None and self._permissions.last_seen(user_id) is not LastSeen.EVERYONE:
-                self._permissions.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
+            self._permissions.erased(user_id, made is not None, now)
             done(made)
 
         with self._turn:
@@ -101,6 +99,7 @@ class Dismissals:
             for session in ended:
                 self._let_go(session, Cause.ERASED, now)
                 self._replies.close(session, CloseCode.FORBIDDEN, "the user was erased", now)
+            self._permissions.erase_last_seen(user_id)
             self._engine.submit(Erase(user_id), now, erased)
             return len(ended)
 

@@ -140,6 +140,15 @@ class Permissions:
         """What the user has said of who is told when they were last seen."""
         return self._sight.privacy.of(key)
 
+    def erase_last_seen(self, user_id: UserKey) -> None:
+        """The user is being erased: see `erased`."""
+        self._sight.privacy.erase(user_id)
+
+    def erased(self, user_id: UserKey, is_done: bool, now: float) -> None:
+        """The engine has forgotten the user, or has not. What they had said of their last seen goes with it."""
+        if self._sight.privacy.erased(user_id) and is_done:
+            self.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
+
     def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> bool:
         """A user says who is told when they were last seen. Whether there was room to keep it. An entry of its own."""
         sight = self._sight
@@ -235,3 +244,7 @@ class Permissions:
 
     def _checked(self, viewer: UserKey, now: float, seconds: float | None) -> None:
         self.hold_for(viewer, seconds, now)
+
+
+def _forget(_made: object) -> None:
+    """Nobody waits for what came of it."""

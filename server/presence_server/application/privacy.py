@@ -26,6 +26,7 @@ class Privacy:
 
     def __init__(self) -> None:
         self._said: dict[UserKey, LastSeen] = {}
+        self._erased: set[UserKey] = set()
         self.on_change: Callable[[UserKey], None] = _nobody
 
     def of(self, key: UserKey) -> LastSeen:
@@ -33,6 +34,7 @@ class Privacy:
 
     def set(self, key: UserKey, said: LastSeen) -> bool:
         """False: there is no room for one more."""
+        self._erased.discard(key)
         if said is LastSeen.EVERYONE:
             self._said.pop(key, None)
         elif key not in self._said and len(self._said) >= MOST:
@@ -41,6 +43,17 @@ class Privacy:
             self._said[key] = said
         self.on_change(key)
         return True
+
+    def erase(self, key: UserKey) -> None:
+        """The user is being erased. What was said so far holds until `erased`; what is said from now on holds on."""
+        self._erased.add(key)
+
+    def erased(self, key: UserKey) -> bool:
+        """Whether what the user said before `erase` is to go now."""
+        if key not in self._erased:
+            return False
+        self._erased.discard(key)
+        return key in self._said
 
     def keys(self) -> list[UserKey]:
         """Who shows to less than everyone."""

@@ -65,7 +65,7 @@ class Gateway:
         self.feed = feed
         self.webhooks: Deliveries | None = None
         """None: there is no file of --webhooks."""
-        self.census = Census()
+        self.census = Census(self.clock.now())
         self.people = hub.engine.people if isinstance(hub.engine, HasPeople) else None
         """How many people are there, and who; None: the engine cannot tell."""
         self.reaches = None if self.people is None else Reaches(self.people, hub.hear_truths)
