@@ -41,6 +41,8 @@ FILES = {
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Playwright keeps a loop of its own in this thread from the first browser on: no test could run one after it.
+    items.sort(key=lambda item: item.path.is_relative_to(TESTS / "web"))
     for item in items:
         path = item.path.relative_to(TESTS)
         for mark in (*FOLDERS.get(path.parts[0], ()), *FILES.get(path.as_posix(), ())):

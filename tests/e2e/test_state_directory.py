@@ -53,6 +53,7 @@ def test_a_directory_that_cannot_be_is_told_and_stops_nobody(tmp_path: Path) -> 
     with run_server(state=path) as server:
         server.online(1)
         assert server.status_of(1) == "ONLINE"
+        assert server.says("state is not written")
         assert sum("state is not written" in line for line in server.log) == 1
     assert path.read_text() == "precious"
 

@@ -133,7 +133,7 @@ def test_systemds_sockets_count_and_not_the_settings(tmp_path: Path) -> None:
             assert server.get("/status/1").status == 200
             line = next(line for line in server.log if line.startswith("presence-server "))
             assert f" at http://127.0.0.1:{port}/ |" in line
-            assert any("no credentials are asked for" in line for line in server.log), "it knows that others reach it"
+            assert server.says("no credentials are asked for"), "it knows that others reach it"
 
 
 def test_a_unix_socket_of_systemd(tmp_path: Path) -> None:

@@ -95,6 +95,13 @@ class Server:
                 return float(line.split()[1])
         raise KeyError(name)
 
+    def says(self, text: str, seconds: float = 60) -> bool:
+        """Whether a line of its log says so, at once or soon: a thread reads what it writes."""
+        give_up = time.monotonic() + seconds
+        while not (found := any(text in line for line in self.log)) and time.monotonic() < give_up:
+            time.sleep(0.01)
+        return found
+
     def resident_kb(self) -> int:
         """Resident memory of the process (VmRSS)."""
         for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():

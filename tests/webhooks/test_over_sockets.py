@@ -127,8 +127,8 @@ def test_a_receiver_that_fails_is_tried_again_and_a_dead_one_holds_up_nobody(rec
             assert dead.most_at_once == 1
             server.terminate()
             assert server.wait() == 0
-            assert any("webhook fails" in line for line in server.log)
-            assert any("webhook works again" in line for line in server.log)
+            assert server.says("webhook fails")
+            assert server.says("webhook works again")
 
 
 def test_a_slow_receiver_gets_one_message_at_a_time(receiver: Receiver, file: Path) -> None:
@@ -152,7 +152,7 @@ def test_410_ends_it_until_sighup(receiver: Receiver, file: Path) -> None:
     with run_server(webhooks=file) as server:
         server.online(1)
         wait(lambda: standing(server)["state"] == "gone")
-        assert any("webhook is gone" in line for line in server.log)
+        assert server.says("webhook is gone")
         assert 'presence_webhook_active{webhook="crm"} 0' in server.get("//metrics").text
         asked = len(receiver.asked)
         server.online(2)

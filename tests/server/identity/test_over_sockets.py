@@ -505,6 +505,7 @@ def test_the_application_is_asked_and_never_taken_for_a_yes_when_it_is_silent() 
 def test_no_credentials_on_a_public_address_is_said_once_and_loudly() -> None:
     with run_server(host="0.0.0.0") as server:
         wait_until(lambda: any('"started"' in line for line in server.log))
+        assert server.says("no credentials are asked for")
         assert sum("no credentials are asked for" in line for line in server.log) == 1
     with run_server(host="0.0.0.0", auth="jwt", jwt_key=SECRET) as server:
         wait_until(lambda: any('"started"' in line for line in server.log))
