@@ -181,8 +181,8 @@ def test_gaps_are_bounded_and_the_floor_stands_for_the_others() -> None:
 def test_what_is_not_many_is_written_before_it_is_answered(tmp_path: Path, timeline: SetClock) -> None:
     """However fast one call comes after another."""
     run = Run(tmp_path, timeline)
-    for number in range(80):
-        run.connect(ANN)
+    run.connect(ANN)
+    for number in range(150):
         run.submit(Say(run.key(ANN), Word(text=str(number))))
         told = run.version(ANN)
     run.kill()
