@@ -184,6 +184,7 @@ def test_what_is_not_many_is_written_before_it_is_answered(tmp_path: Path, timel
     run.connect(ANN)
     for number in range(150):
         run.submit(Say(run.key(ANN), Word(text=str(number))))
+        timeline.advance(0)
         told = run.version(ANN)
     run.kill()
     run = Run(tmp_path, timeline)
