@@ -111,7 +111,7 @@ async def refused(server: Server, data: bytes, opcode: int, protocol: str) -> in
 
 def test_a_map_of_integers_that_collide_is_not_built(server: Server) -> None:
     def hello(keys: list[int]) -> bytes:
-        return msgspec.msgpack.encode({"type": "hello", "observer": True, "x": dict.fromkeys(keys)})
+        return msgspec.msgpack.encode({"type": "hello", "userId": 1, "deviceId": "d", "x": dict.fromkeys(keys)})
 
     async def attack(data: bytes) -> None:
         codes = [refused(server, data, BINARY, "presence.v1.msgpack") for _ in range(ATTACKERS)]

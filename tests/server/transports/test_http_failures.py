@@ -95,6 +95,7 @@ def ask(hub: BrokenHub, method: str, path: str, body: Any, headers: dict[str, st
             clients_of=lambda _address, _headers: None, over_asking=lambda _address, _headers: None
         ),
         admission=Admission(0.0, 0.0),
+        access=SimpleNamespace(authentication=SimpleNamespace(may_use_device=lambda _who, _device_id: None)),
     )
 
     async def call() -> httpx.Response:
