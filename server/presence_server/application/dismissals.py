@@ -12,7 +12,7 @@ from presence_server.application import refusals
 from presence_server.application.common import Common
 from presence_server.application.endings import LOSS_CODES
 from presence_server.application.permissions import Permissions
-from presence_server.application.ports import Done
+from presence_server.application.ports import Done, unheard
 from presence_server.application.principals import Principal
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
@@ -70,7 +70,7 @@ class Dismissals:
         """Its device ends with it, for this cause."""
         if session.user_id:
             wanted = Leave(session.user_id, session.device_id, session.number, cause)
-            self._engine.submit(wanted, now, _forget)
+            self._engine.submit(wanted, now, unheard)
 
     def evict(self, event: Evicted, now: float) -> None:
         """The engine's word that a connection has lost its device."""
@@ -107,7 +107,3 @@ class Dismissals:
         with self._turn:
             for session in self._roster:
                 self._replies.close(session, code, reason, now)
-
-
-def _forget(_made: object) -> None:
-    """Nobody waits for what came of it."""

@@ -61,6 +61,7 @@ from presence_server.application.ports import (
     TruthChanged,
     Visibility,
     Wanted,
+    unheard,
 )
 from presence_server.application.principals import Denied, Principal
 from presence_server.application.privacy import Privacy
@@ -382,7 +383,7 @@ class Hub:
     def _let_go(self, session: Session, code: int, now: float) -> None:
         whose = session.user_id, session.device_id, session.number
         wanted = Leave(*whose, LEAVING_CAUSES.get(code, _LEFT)) if ends_device(code) else Disconnect(*whose)
-        self.engine.submit(wanted, now, _forget)
+        self.engine.submit(wanted, now, unheard)
 
     def statistics(self) -> HubStatistics:
         return HubStatistics(
@@ -395,7 +396,3 @@ class Hub:
             messages=self._messages,
             changes=self._changes,
         )
-
-
-def _forget(_made: object) -> None:
-    """Nobody waits for what came of it."""

@@ -24,7 +24,7 @@ from presence_server.application.cursors import Cursor
 from presence_server.application.edges import Edges
 from presence_server.application.entries import entry_of, parts
 from presence_server.application.fanout import Fanout
-from presence_server.application.ports import Done
+from presence_server.application.ports import Done, unheard
 from presence_server.application.privacy import LastSeen
 from presence_server.application.replies import Replies
 from presence_server.application.roster import Roster
@@ -147,7 +147,7 @@ class Permissions:
     def erased(self, user_id: UserKey, is_done: bool, now: float) -> None:
         """The engine has forgotten the user, or has not. What they had said of their last seen goes with it."""
         if self._sight.privacy.erased(user_id) and is_done:
-            self.set_last_seen(user_id, LastSeen.EVERYONE, now, _forget)
+            self.set_last_seen(user_id, LastSeen.EVERYONE, now, unheard)
 
     def set_last_seen(self, user_id: UserKey, said: LastSeen, now: float, done: Done) -> bool:
         """A user says who is told when they were last seen. Whether there was room to keep it. An entry of its own."""
@@ -244,7 +244,3 @@ class Permissions:
 
     def _checked(self, viewer: UserKey, now: float, seconds: float | None) -> None:
         self.hold_for(viewer, seconds, now)
-
-
-def _forget(_made: object) -> None:
-    """Nobody waits for what came of it."""

@@ -55,6 +55,10 @@ Done = Callable[[Transition | None], None]
 """Takes what came of a transition; None if the engine could not carry it out, now or in doubt."""
 
 
+def unheard(_made: Transition | None) -> None:
+    """A `Done` where nobody waits for what came of it."""
+
+
 class EngineStatistics(Protocol):
     """A frozen record of numbers; each engine has its own."""
 

@@ -9,6 +9,7 @@ from presence_protocol import limits
 from presence_server.transports.rest.crowd import MOST_ON_A_PAGE, THERE, USUAL_PAGE
 from presence_server.transports.rest.schemas import (
     DEVICE_ID,
+    HELD_DEVICE,
     HUMAN_TEXT,
     LAST_ACTIVE,
     PLATFORM,
@@ -43,25 +44,7 @@ KICK_BODY: Final = request(
 )
 KICKED: Final = record({"userId": USER_ID, "ended": _COUNT})
 
-DEVICES: Final = record(
-    {
-        "userId": USER_ID,
-        "devices": list_of(
-            record(
-                {
-                    "deviceId": DEVICE_ID,
-                    "platform": PLATFORM,
-                    "onlineTime": TIME,
-                    "idle": {"type": "boolean"},
-                    "busy": {"type": "boolean"},
-                    "holder": {"type": "string", "enum": ["connection", "grace", "rest"]},
-                    "lastHeard": TIME,
-                    "lapsesAt": TIME,
-                }
-            )
-        ),
-    }
-)
+DEVICES: Final = record({"userId": USER_ID, "devices": list_of(HELD_DEVICE)})
 
 _PEAK: Final = record({"count": _COUNT, "at": TIME})
 STATISTICS: Final = record(

@@ -208,6 +208,18 @@ _EXPLAINED_BY: Final[Schema] = {
         "A claim's source; devices; or nothing: there is no device.", "声明的来源；devices：设备；nothing：没有设备。"
     ),
 }
+HELD_DEVICE: Final = record(
+    {
+        "deviceId": DEVICE_ID,
+        "platform": PLATFORM,
+        "onlineTime": TIME,
+        "idle": {"type": "boolean"},
+        "busy": {"type": "boolean"},
+        "holder": {"type": "string", "enum": ["connection", "grace", "rest"]},
+        "lastHeard": TIME,
+        "lapsesAt": TIME,
+    }
+)
 EXPLANATION: Final = record(
     {
         "userId": USER_ID,
@@ -220,20 +232,7 @@ EXPLANATION: Final = record(
             "description": Words("What comes by itself, if nobody does anything.", "若无人操作，接下来自动发生的事。"),
         },
         "textBy": {"anyOf": [{"type": "object"}, {"type": "null"}]},
-        "devices": list_of(
-            record(
-                {
-                    "deviceId": DEVICE_ID,
-                    "platform": PLATFORM,
-                    "onlineTime": TIME,
-                    "idle": {"type": "boolean"},
-                    "busy": {"type": "boolean"},
-                    "holder": {"type": "string", "enum": ["connection", "grace", "rest"]},
-                    "lastHeard": TIME,
-                    "lapsesAt": TIME,
-                }
-            )
-        ),
+        "devices": list_of(HELD_DEVICE),
         "lastActiveTime": LAST_ACTIVE,
         "changes": list_of(
             record(
